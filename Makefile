@@ -1,0 +1,67 @@
+# Everything that CI runs, and what a developer runs, by one name each. Needs Rust with rustfmt and clippy, Go, git
+# and bash; the other tools are built into target/tools, once.
+
+# The scripts look for what is built in target/, wherever a user's own cargo settings would put it.
+export CARGO_TARGET_DIR := $(CURDIR)/target
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help build tools deny-tool test check fmt clippy doc deny scripts demo dist test-krew clean
+
+CARGO_DENY_VERSION := 0.20.2
+CARGO_DENY := target/tools/bin/cargo-deny
+SCRIPTS := .ci/run packaging/dist packaging/krew-manifest tests/demo tests/krew/run tests/tools/install
+
+help: ## this list
+	@awk -F ':[^#]*## ' '/^[a-z-]+:[^#]*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## the release binary, target/release/kubectl-etcd_backup
+	cargo build --release --locked
+
+test: tools ## all tests, with a real etcd
+	cargo test --locked
+
+check: fmt clippy doc deny scripts test ## all that must hold before a change is taken: formatting, lints, docs, licences, tests
+
+demo: build tools ## a backup from a stand-in cluster, restored and read back (under two minutes)
+	cargo build --locked --example standin
+	tests/demo
+
+dist: build ## this platform's archive for krew, with checksum and manifest, in target/dist
+	packaging/dist
+
+test-krew: dist ## installs that archive with the real krew and runs it through a real kubectl
+	tests/krew/run
+
+tools: ## etcd, etcdctl and etcdutl in target/tools/bin
+	tests/tools/install
+
+clean: ## removes target/, tools included
+	rm -rf target
+
+# What `check` is made of.
+
+fmt:
+	@cargo fmt --version >/dev/null 2>&1 || { echo "rustfmt is missing: 'rustup component add rustfmt' installs it" >&2; exit 1; }
+	cargo fmt --check
+
+clippy:
+	@cargo clippy --version >/dev/null 2>&1 || { echo "clippy is missing: 'rustup component add clippy' installs it" >&2; exit 1; }
+	cargo clippy --all-targets --locked -- -D warnings
+
+doc:
+	RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --locked
+
+deny: deny-tool
+	$(CARGO_DENY) --locked check licenses bans sources
+
+# An unoptimised cargo-deny is built in a fraction of the time and answers in seconds. It is no part of this project's
+# target directory, so cargo builds it in one of its own.
+deny-tool:
+	@[ "$$($(CARGO_DENY) --version 2>/dev/null)" = "cargo-deny $(CARGO_DENY_VERSION)" ] || \
+	  env -u CARGO_TARGET_DIR cargo install --debug --locked --force --root target/tools cargo-deny --version $(CARGO_DENY_VERSION)
+
+scripts:
+	@for script in $(SCRIPTS); do bash -n "$$script" || exit 1; done

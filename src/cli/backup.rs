@@ -1,0 +1,94 @@
+//! The flags of the default action: take a backup.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, CommandFactory, Parser};
+
+use super::value::positive_duration;
+
+/// What to back up, where to, and how long to wait for it.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Backup")]
+pub struct BackupArgs {
+    /// File to write, or - for standard output [default: etcd-CONTEXT-MEMBER-TIME.db]
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+
+    /// Replace FILE if it exists, once the new snapshot is proven
+    #[arg(long)]
+    pub force: bool,
+
+    /// Member to back up, by pod, node or member name [default: asks, or takes the recommended one]
+    #[arg(long, value_name = "NAME")]
+    pub member: Option<String>,
+
+    /// Image with etcdctl for the snapshot job [default: the etcd pod's own]
+    #[arg(long, value_name = "IMAGE")]
+    pub image: Option<String>,
+
+    /// Longest time that the job and its file may stay on the cluster, however slow the copy
+    #[arg(long, value_name = "DURATION", default_value = "4h", value_parser = positive_duration)]
+    pub deadline: Duration,
+
+    /// How long the finished job and its file outlive a workstation that died; renewed while copying
+    #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = positive_duration)]
+    pub lease: Duration,
+
+    /// Give up when no byte has arrived for this long
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = positive_duration)]
+    pub stall_timeout: Duration,
+
+    /// How long to wait until the etcd pod is ready, and until the job's pod runs
+    #[arg(long, value_name = "DURATION", default_value = "2m", value_parser = positive_duration)]
+    pub pod_running_timeout: Duration,
+
+    /// CA certificate of etcd, as a path in the etcd container [default: from the pod]
+    #[arg(long, value_name = "PATH")]
+    pub pod_cacert: Option<String>,
+
+    /// Client certificate for etcd, as a path in the etcd container [default: from the pod]
+    #[arg(long, value_name = "PATH", requires = "pod_key")]
+    pub pod_cert: Option<String>,
+
+    /// Key of that certificate, as a path in the etcd container [default: from the pod]
+    #[arg(long, value_name = "PATH", requires = "pod_cert")]
+    pub pod_key: Option<String>,
+
+    /// URL at which the etcd container reaches its own member [default: from the pod]
+    #[arg(long, value_name = "URL")]
+    pub pod_endpoint: Option<String>,
+}
+
+/// Where the bytes go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Destination {
+    /// A file with this name.
+    File(PathBuf),
+    /// A file in the current directory, named after the context, the member and the time.
+    Named,
+    /// Standard output.
+    Stdout,
+}
+
+impl BackupArgs {
+    /// What `--out` asks for.
+    pub fn destination(&self) -> Destination {
+        match &self.out {
+            None => Destination::Named,
+            Some(path) if path.as_os_str() == "-" => Destination::Stdout,
+            Some(path) => Destination::File(path.clone()),
+        }
+    }
+
+    /// The identifiers of this group's arguments.
+    pub(super) fn augmented_ids() -> impl Iterator<Item = String> {
+        #[derive(Parser)]
+        struct Alone {
+            #[command(flatten)]
+            _args: BackupArgs,
+        }
+        let ids: Vec<String> = Alone::command().get_arguments().map(|arg| arg.get_id().to_string()).collect();
+        ids.into_iter()
+    }
+}

@@ -1,0 +1,162 @@
+//! The command line: what can be asked for, and nothing of how it is done.
+//!
+//! Flags are named as kubectl names them. One file holds the flags of one subcommand; those that reach a cluster
+//! are shared by all of them and live in [`connection`].
+
+mod backup;
+mod cleanup;
+pub mod connection;
+mod value;
+
+pub use backup::{BackupArgs, Destination};
+pub use cleanup::CleanupArgs;
+pub use connection::ConnectionArgs;
+
+use clap::{ArgAction, CommandFactory, FromArgMatches, Parser, Subcommand, parser::ValueSource};
+
+use value::output_format;
+
+/// Takes an etcd snapshot of a Kubernetes cluster, brings it to this machine and proves that every byte arrived.
+///
+/// Needs nothing but a kubeconfig: a short-lived job on the member's node runs etcdctl from etcd's own image, the
+/// kubelet serves the file, and both are removed as soon as the copy is proven.
+///
+/// A snapshot holds every object of the cluster, Secrets among them: keep it in a secure place. It holds no
+/// application data or volumes, and it is no rollback mechanism.
+#[derive(Debug, Parser)]
+#[command(
+    name = "kubectl-etcd_backup",
+    bin_name = "kubectl etcd-backup",
+    version,
+    max_term_width = 100,
+    subcommand_precedence_over_arg = true,
+    after_help = "Exit codes: 0 proven, 1 failed, 2 usage, 3 not allowed, 4 the file is bad, 5 no etcd found, \
+                  130/143/129 ended by a signal, 141 standard output closed.\n\
+                  Restore: https://kubernetes.io/docs/tasks/administer-cluster/configure-upgrade-etcd/#restoring-an-etcd-cluster"
+)]
+pub struct Cli {
+    /// What to do instead of a backup.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+
+    /// The flags of the default action.
+    #[command(flatten)]
+    pub backup: BackupArgs,
+
+    /// How to reach the cluster.
+    #[command(flatten)]
+    pub connection: ConnectionArgs,
+
+    /// How to talk.
+    #[command(flatten)]
+    pub talk: TalkArgs,
+}
+
+/// Everything but the default action.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Remove what earlier runs left on the cluster
+    Cleanup(CleanupArgs),
+}
+
+/// Flags that decide what is printed, for every subcommand.
+#[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "Output")]
+pub struct TalkArgs {
+    /// Print a document on standard output: json or yaml (the file goes to --out)
+    #[arg(short = 'o', long, global = true, value_name = "FORMAT", value_parser = output_format)]
+    pub output: Option<OutputFormat>,
+
+    /// Print errors only
+    #[arg(short, long, global = true, action = ArgAction::SetTrue)]
+    pub quiet: bool,
+
+    /// Log level on standard error: 0 none, 2 steps, 4 details, 6 requests
+    #[arg(short = 'v', long = "v", global = true, value_name = "N", default_value_t = 0)]
+    pub verbosity: u8,
+}
+
+/// The form of the document on standard output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OutputFormat {
+    /// One JSON object.
+    Json,
+    /// One YAML document.
+    Yaml,
+}
+
+impl Cli {
+    /// Parses the arguments of this process.
+    ///
+    /// # Errors
+    /// clap's error, which also carries `--help` and `--version`; [`clap::Error::exit`] shows it as it should be.
+    pub fn parse_args() -> Result<Self, clap::Error> {
+        Cli::parse_words(std::env::args_os())
+    }
+
+    fn parse_words<W, I>(words: I) -> Result<Self, clap::Error>
+    where
+        I: IntoIterator<Item = W>,
+        W: Into<std::ffi::OsString> + Clone,
+    {
+        let mut command = Cli::command();
+        let matches = command.try_get_matches_from_mut(words)?;
+        if let Some((name, _)) = matches.subcommand() {
+            let mut of_backup = BackupArgs::augmented_ids();
+            if let Some(id) = of_backup.find(|id| matches.value_source(id) == Some(ValueSource::CommandLine)) {
+                return Err(command.error(
+                    clap::error::ErrorKind::ArgumentConflict,
+                    format!("--{} belongs to a backup and means nothing to '{name}'", id.replace('_', "-")),
+                ));
+            }
+        }
+        Cli::from_arg_matches(&matches)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Result<Cli, String> {
+        Cli::parse_words(std::iter::once("kubectl-etcd_backup").chain(line.split_whitespace()))
+            .map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn the_definition_holds_together() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn usage_shows_the_kubectl_form() {
+        let error = parse("--nonsense").expect_err("an unknown flag is refused");
+        assert!(error.contains("Usage: kubectl etcd-backup"), "{error}");
+    }
+
+    #[test]
+    fn connection_flags_may_stand_before_or_after_the_subcommand() {
+        for line in ["--context a cleanup", "cleanup --context a"] {
+            let cli = parse(line).expect("both orders are kubectl's");
+            assert_eq!(cli.connection.context.as_deref(), Some("a"));
+        }
+    }
+
+    #[test]
+    fn flags_of_a_backup_are_refused_beside_a_subcommand() {
+        let error = parse("--out x cleanup").expect_err("--out means nothing to cleanup");
+        assert!(error.contains("--out belongs to a backup"), "{error}");
+    }
+
+    #[test]
+    fn a_file_name_after_dash_o_gets_a_hint() {
+        let error = parse("-o snap.db").expect_err("-o is the format");
+        assert!(error.contains("--out snap.db"), "{error}");
+    }
+
+    #[test]
+    fn verbosity_is_written_as_kubectl_writes_it() {
+        assert_eq!(parse("-v=6").expect("short").talk.verbosity, 6);
+        assert_eq!(parse("--v=4").expect("long").talk.verbosity, 4);
+    }
+}

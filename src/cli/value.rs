@@ -1,0 +1,47 @@
+//! Values of flags: how a word on the command line becomes a duration or a format, with an error that helps.
+
+use std::time::Duration;
+
+use super::OutputFormat;
+
+/// A duration as kubectl takes it: `90s`, `5m`, `1h30m`, or a bare number of seconds; `0` is zero.
+pub(super) fn duration(word: &str) -> Result<Duration, String> {
+    if let Ok(seconds) = word.parse::<u64>() {
+        return Ok(Duration::from_secs(seconds));
+    }
+    humantime::parse_duration(word).map_err(|_| "expected a duration such as 90s, 5m or 1h30m".to_owned())
+}
+
+/// The same, where zero would make no sense.
+pub(super) fn positive_duration(word: &str) -> Result<Duration, String> {
+    match duration(word)? {
+        Duration::ZERO => Err("must be more than zero".to_owned()),
+        duration => Ok(duration),
+    }
+}
+
+pub(super) fn output_format(word: &str) -> Result<OutputFormat, String> {
+    match word {
+        "json" => Ok(OutputFormat::Json),
+        "yaml" => Ok(OutputFormat::Yaml),
+        file if file.contains(['.', '/', '\\']) || file == "-" => Err(format!(
+            "-o is the format, json or yaml; for the file use --out {file}"
+        )),
+        _ => Err("expected json or yaml".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_kubectls() {
+        assert_eq!(duration("0"), Ok(Duration::ZERO));
+        assert_eq!(duration("30"), Ok(Duration::from_secs(30)));
+        assert_eq!(duration("1h30m"), Ok(Duration::from_secs(5400)));
+        assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
+        assert!(duration("soon").is_err());
+        assert!(positive_duration("0s").is_err());
+    }
+}

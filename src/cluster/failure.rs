@@ -1,0 +1,200 @@
+//! Failed calls in words.
+//!
+//! The client library's errors print their causes several times over, and some carry a credential plugin's output.
+//! Each is taken apart here: what the server said, or why it could not be reached, and what to do about it.
+
+use std::error::Error as StdError;
+
+use kube::client::AuthError;
+
+use super::Access;
+use crate::error::{Error, Kind};
+
+/// A call to the API server that failed, with the status when the server answered.
+#[derive(Debug)]
+pub struct CallFailure {
+    /// HTTP status of the answer; `None` when there was none.
+    status: Option<u16>,
+    error: Error,
+}
+
+impl CallFailure {
+    pub(super) fn new(status: Option<u16>, error: Error) -> Self {
+        CallFailure { status, error }
+    }
+
+    /// The object is not there.
+    pub fn is_not_found(&self) -> bool {
+        self.status == Some(404)
+    }
+
+    /// RBAC, or an admission plugin, refused.
+    pub fn is_forbidden(&self) -> bool {
+        self.status == Some(403)
+    }
+
+    /// An object of this name exists already, or a precondition does not hold.
+    pub fn is_conflict(&self) -> bool {
+        self.status == Some(409)
+    }
+
+    /// Worth another try: the server was not reached, is overloaded or restarts.
+    pub fn is_transient(&self) -> bool {
+        match self.status {
+            None => self.error.kind() == Kind::Failed,
+            Some(status) => status == 429 || status >= 500,
+        }
+    }
+
+    /// The sentence for a person.
+    pub fn error(&self) -> &Error {
+        &self.error
+    }
+}
+
+impl From<CallFailure> for Error {
+    fn from(failure: CallFailure) -> Self {
+        failure.error
+    }
+}
+
+/// Translates the client library's error. `access` is the right that the call needs.
+pub(super) fn explain(error: kube::Error, access: Option<&Access>, server: &str) -> CallFailure {
+    match error {
+        kube::Error::Api(status) => refused(status.code, &status.message, access, server),
+        kube::Error::Auth(error) => CallFailure::new(None, credentials(&error)),
+        error => CallFailure::new(None, unreachable(&error, server)),
+    }
+}
+
+/// A status that the API server sent, in words.
+pub(super) fn refused(code: u16, message: &str, access: Option<&Access>, server: &str) -> CallFailure {
+    let said = message.trim();
+    let said = if said.is_empty() { "it gave no reason" } else { said };
+    let error = match code {
+        401 => Error::not_allowed(format!("the API server {server} refused the credentials: {said}"))
+            .hint("log in again, or check the user of this context ('kubectl config view --minify') and --token"),
+        403 => forbidden(said, access),
+        404 => Error::failed(format!("the API server {server} answered: {said}")),
+        _ => {
+            let what = access.map(|access| format!(" to '{access}'")).unwrap_or_default();
+            Error::failed(format!("the API server {server} answered {code}{what}: {said}"))
+        }
+    };
+    CallFailure::new(Some(code), error)
+}
+
+fn forbidden(said: &str, access: Option<&Access>) -> Error {
+    let Some(access) = access else {
+        return Error::not_allowed(format!("the cluster refused: {said}"));
+    };
+    // Only RBAC's own refusal is cured by a rule; an admission plugin's has other words.
+    let error = Error::not_allowed(format!("not allowed to {access}: {said}"));
+    if said.contains("cannot ") {
+        error
+            .hint("a cluster administrator can grant it with this manifest ('kubectl apply -f -')")
+            .manifest(access.manifest(user_in(said)))
+    } else {
+        error
+    }
+}
+
+/// The user name in RBAC's refusal: `… is forbidden: User "ann" cannot create resource …`.
+fn user_in(said: &str) -> Option<&str> {
+    let (_, rest) = said.split_once("User \"")?;
+    let (user, _) = rest.split_once('"')?;
+    (!user.is_empty()).then_some(user)
+}
+
+/// A credential plugin or token file failed. The plugin's output may hold a token, so it is never repeated: what the
+/// plugin has to say, it said on standard error already.
+fn credentials(error: &AuthError) -> Error {
+    let hint = "run 'kubectl get nodes' with the same context: it uses the same plugin";
+    match error {
+        AuthError::AuthExecRun { cmd, out } => {
+            let program = cmd.split_whitespace().next().unwrap_or("?").trim_matches('"');
+            Error::failed(format!("the credential plugin '{program}' of the kubeconfig failed ({})", out.status)).hint(hint)
+        }
+        AuthError::AuthExecStart(error) => {
+            Error::failed(format!("the credential plugin of the kubeconfig cannot be started: {error}")).hint(hint)
+        }
+        AuthError::ReadTokenFile(error, path) => {
+            Error::failed(format!("cannot read the token file {}: {error}", path.display()))
+        }
+        _ => Error::failed("the credentials of this context cannot be used").hint(hint),
+    }
+}
+
+/// No answer: the innermost cause says why, the ones around it only say that there was one.
+fn unreachable(error: &kube::Error, server: &str) -> Error {
+    let mut innermost: &(dyn StdError + 'static) = error;
+    let mut certificate = None;
+    loop {
+        if let Some(found) = as_rustls(innermost) {
+            certificate = Some(found.to_string());
+        }
+        match innermost.source() {
+            Some(source) => innermost = source,
+            None => break,
+        }
+    }
+    if let Some(reason) = certificate {
+        return Error::failed(format!("no trusted connection to the API server {server}: {reason}"))
+            .hint("check certificate-authority of the cluster in the kubeconfig, or pass --certificate-authority");
+    }
+    Error::failed(format!("cannot reach the API server {server}: {innermost}"))
+        .hint("check the network, the VPN and the proxy settings; 'kubectl version' must answer")
+}
+
+/// rustls hides inside `io::Error`, whose `source` skips the error that it wraps.
+fn as_rustls<'e>(error: &'e (dyn StdError + 'static)) -> Option<&'e rustls::Error> {
+    error.downcast_ref::<rustls::Error>().or_else(|| {
+        error
+            .downcast_ref::<std::io::Error>()
+            .and_then(std::io::Error::get_ref)
+            .and_then(|inner| inner.downcast_ref::<rustls::Error>())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SERVER: &str = "https://10.0.0.1:6443";
+
+    #[test]
+    fn a_missing_rule_comes_with_the_manifest_that_grants_it() {
+        let access = Access::namespaced("create", "batch", "jobs", "kube-system");
+        let said = "jobs.batch is forbidden: User \"ann\" cannot create resource \"jobs\" in API group \"batch\" in the namespace \"kube-system\"";
+        let failure = refused(403, said, Some(&access), SERVER);
+        assert!(failure.is_forbidden());
+        let error = Error::from(failure);
+        assert_eq!(error.kind(), Kind::NotAllowed);
+        assert!(error.cure().is_some_and(|yaml| yaml.contains("name: ann")));
+    }
+
+    #[test]
+    fn an_admission_refusal_is_not_cured_by_a_rule() {
+        let access = Access::namespaced("create", "batch", "jobs", "kube-system");
+        let said = "admission webhook \"policy.example\" denied the request: no jobs here";
+        let error = Error::from(refused(403, said, Some(&access), SERVER));
+        assert_eq!(error.kind(), Kind::NotAllowed);
+        assert!(error.cure().is_none());
+        assert!(error.message().contains("no jobs here"));
+    }
+
+    #[test]
+    fn expired_credentials_are_named_as_such() {
+        let error = Error::from(refused(401, "Unauthorized", None, SERVER));
+        assert_eq!(error.kind(), Kind::NotAllowed);
+        assert!(error.message().contains("refused the credentials"));
+    }
+
+    #[test]
+    fn overload_and_silence_are_worth_another_try() {
+        assert!(refused(503, "", None, SERVER).is_transient());
+        assert!(refused(429, "slow down", None, SERVER).is_transient());
+        assert!(!refused(404, "no such pod", None, SERVER).is_transient());
+        assert!(CallFailure::new(None, Error::failed("cut")).is_transient());
+    }
+}

@@ -1,0 +1,155 @@
+//! What can go wrong, in the form in which a person reads it.
+//!
+//! Every failure ends here as one sentence, zero or more hints that say what to do next, and a kind that decides
+//! the exit code. Libraries' errors are translated where they arise, because only that place knows what was being
+//! done and on what; nothing above it prints a `Debug` form or a chain of causes.
+
+use std::fmt;
+
+/// The class of a failure; scripts see it as the exit code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// It was tried and did not work: API unreachable, copy broken after retries, no room (exit 1).
+    Failed,
+    /// The command line asks for something that does not exist or makes no sense (exit 2).
+    Usage,
+    /// The cluster refuses: authentication, RBAC, admission, Pod Security, quota (exit 3).
+    NotAllowed,
+    /// The file is complete and bad (exit 4).
+    BadFile,
+    /// There is no etcd to back up here (exit 5).
+    NoEtcd,
+    /// A signal, or a person who changed their mind, ended the run (exit 128 + signal number).
+    Interrupted(Signal),
+    /// Whoever read our standard output went away (exit 141, as a process killed by SIGPIPE).
+    StdoutClosed,
+}
+
+/// A signal that ends a run in good order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Signal {
+    /// SIGINT: Ctrl-C, or Esc in the picker.
+    Interrupt,
+    /// SIGTERM.
+    Terminate,
+    /// SIGHUP: the terminal went away.
+    Hangup,
+}
+
+impl Kind {
+    /// The exit code of this kind, as the README lists them.
+    pub fn exit_code(self) -> u8 {
+        match self {
+            Kind::Failed => 1,
+            Kind::Usage => 2,
+            Kind::NotAllowed => 3,
+            Kind::BadFile => 4,
+            Kind::NoEtcd => 5,
+            Kind::Interrupted(Signal::Interrupt) => 130,
+            Kind::Interrupted(Signal::Terminate) => 143,
+            Kind::Interrupted(Signal::Hangup) => 129,
+            Kind::StdoutClosed => 141,
+        }
+    }
+}
+
+/// A failure as it is shown: a sentence, hints, and perhaps a manifest that would cure it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Error {
+    kind: Kind,
+    message: String,
+    hints: Vec<String>,
+    manifest: Option<String>,
+}
+
+/// The result of everything that can fail in front of a person.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    /// A failure of the given kind. `message` is a sentence without a full stop at its end.
+    pub fn new(kind: Kind, message: impl Into<String>) -> Self {
+        Error {
+            kind,
+            message: message.into(),
+            hints: Vec::new(),
+            manifest: None,
+        }
+    }
+
+    /// Shorthand for [`Kind::Failed`].
+    pub fn failed(message: impl Into<String>) -> Self {
+        Error::new(Kind::Failed, message)
+    }
+
+    /// Shorthand for [`Kind::Usage`].
+    pub fn usage(message: impl Into<String>) -> Self {
+        Error::new(Kind::Usage, message)
+    }
+
+    /// Shorthand for [`Kind::NotAllowed`].
+    pub fn not_allowed(message: impl Into<String>) -> Self {
+        Error::new(Kind::NotAllowed, message)
+    }
+
+    /// Adds what the person can do next.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hints.push(hint.into());
+        self
+    }
+
+    /// Adds YAML that somebody with more rights can apply; it is printed below the last hint.
+    #[must_use]
+    pub fn manifest(mut self, yaml: impl Into<String>) -> Self {
+        self.manifest = Some(yaml.into());
+        self
+    }
+
+    /// Puts what was being done in front of the sentence.
+    #[must_use]
+    pub fn during(mut self, what: &str) -> Self {
+        self.message = format!("{what}: {}", self.message);
+        self
+    }
+
+    /// The class of the failure.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// The sentence, without the hints.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// What to do next, in the order in which it is best tried.
+    pub fn hints(&self) -> &[String] {
+        &self.hints
+    }
+
+    /// The YAML that would cure it.
+    pub fn cure(&self) -> Option<&str> {
+        self.manifest.as_deref()
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Error {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn signals_give_the_codes_that_a_shell_gives() {
+        assert_eq!(Kind::Interrupted(Signal::Interrupt).exit_code(), 128 + 2);
+        assert_eq!(Kind::Interrupted(Signal::Terminate).exit_code(), 128 + 15);
+        assert_eq!(Kind::Interrupted(Signal::Hangup).exit_code(), 128 + 1);
+        assert_eq!(Kind::StdoutClosed.exit_code(), 128 + 13);
+    }
+}

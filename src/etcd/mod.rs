@@ -1,0 +1,15 @@
+//! All that is known of etcd: which pods run it, how they are configured, how its members fare.
+//!
+//! Nothing is assumed of a distribution's paths: what an etcd member listens on and which certificates it has is read
+//! from its pod, and known layouts are only tried where the pod does not say.
+
+pub mod credentials;
+pub mod discovery;
+pub mod member;
+mod select;
+mod settings;
+pub mod status;
+
+pub use member::Member;
+pub use select::{named, recommended};
+pub use status::MemberStatus;

@@ -1,1 +1,44 @@
-//! x
+//! `kubectl etcd-backup`: an etcd snapshot of a Kubernetes cluster, brought home and proven.
+//!
+//! The library exists for the binary and its tests and promises no stability. Its modules are rooms, and dependencies
+//! point one way: `command` uses `cluster`, `etcd`, `snapshot`, `sink` and `ui`; `ui` is the only one that prints.
+
+pub mod cli;
+pub mod cluster;
+pub mod command;
+pub mod error;
+pub mod etcd;
+pub mod sink;
+pub mod snapshot;
+pub mod ui;
+mod yaml;
+
+use std::process::ExitCode;
+
+/// Runs the program with the arguments of this process.
+pub fn main() -> ExitCode {
+    let cli = match cli::Cli::parse_args() {
+        Ok(cli) => cli,
+        Err(error) => error.exit(),
+    };
+    let ui = ui::Ui::new(&cli.talk);
+    // The client library picks its TLS provider by this; a second install would only mean that it is there already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            ui.error(&error::Error::failed(format!("cannot start: {error}")));
+            return ExitCode::from(1);
+        }
+    };
+    let outcome = runtime.block_on(command::run(&cli, &ui));
+    // A prompt that nobody will answer any more must not keep the process.
+    runtime.shutdown_background();
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            ui.error(&error);
+            ExitCode::from(error.kind().exit_code())
+        }
+    }
+}

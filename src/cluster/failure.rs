@@ -23,6 +23,11 @@ impl CallFailure {
         CallFailure { status, error }
     }
 
+    /// A request whose answer never came.
+    pub fn unanswered(error: Error) -> Self {
+        CallFailure { status: None, error }
+    }
+
     /// The object is not there.
     pub fn is_not_found(&self) -> bool {
         self.status == Some(404)
@@ -31,6 +36,11 @@ impl CallFailure {
     /// RBAC, or an admission plugin, refused.
     pub fn is_forbidden(&self) -> bool {
         self.status == Some(403)
+    }
+
+    /// The endpoint is switched off (the kubelet answers 405 to that).
+    pub fn is_disabled(&self) -> bool {
+        self.status == Some(405)
     }
 
     /// An object of this name exists already, or a precondition does not hold.

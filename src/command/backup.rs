@@ -1,0 +1,326 @@
+//! The default action: take a backup, prove it, and say what to do with it.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use k8s_openapi::jiff::Timestamp;
+
+use super::guard::Signals;
+use crate::cli::{Cli, Destination};
+use crate::cluster::Cluster;
+use crate::error::{Error, Result};
+use crate::etcd::credentials::{self, Credentials};
+use crate::etcd::{Member, MemberStatus, discovery, named, recommended, status};
+use crate::sink::{self, Writer};
+use crate::snapshot::{Intake, OwnedJob, Request, Taken, node};
+use crate::ui::{ClusterPart, Document, MemberPart, Row, Ui, Verified, binary_bytes, decimal_bytes, pick, restore_terminal};
+
+const RESTORE: &str =
+    "https://kubernetes.io/docs/tasks/administer-cluster/configure-upgrade-etcd/#restoring-an-etcd-cluster";
+
+/// Runs a backup. Whatever ends it, the job is removed before this returns; a second signal ends the wait for that.
+pub(super) async fn run(cli: &Cli, ui: &Ui, signals: &mut Signals) -> Result<()> {
+    let owned = OwnedJob::default();
+    let cluster = signals.interrupt(Cluster::connect(&cli.connection)).await?;
+    let outcome = signals.interrupt(back_up(cli, ui, &cluster, &owned)).await;
+    restore_terminal();
+    let removed = tokio::select! {
+        removed = owned.remove(&cluster) => removed,
+        signal = signals.next() => return outcome.and(Err(super::guard::interrupted(signal))),
+    };
+    if let Err(error) = removed {
+        ui.warn(error.message());
+        for hint in error.hints() {
+            ui.say(&format!("hint: {hint}"));
+        }
+    }
+    outcome
+}
+
+async fn back_up(cli: &Cli, ui: &Ui, cluster: &Cluster, owned: &OwnedJob) -> Result<()> {
+    let (started_at, start) = (Timestamp::now(), Instant::now());
+    let early = early_checks(cli)?;
+
+    let field = Field::survey(cli, cluster, ui).await?;
+    let chosen = field.choose(cli, cluster, ui).await?;
+    let (member, status) = (&field.members[chosen], field.statuses[chosen].as_ref());
+    let (pending, writer, shown) = match early {
+        Early::Stdout => (None, Writer::Stdout(std::io::stdout()), "-".to_owned()),
+        Early::Prepared(pending, file, path) => {
+            let copy = clone(&file)?;
+            (Some((pending, file)), Writer::File(copy), path.display().to_string())
+        }
+        Early::Named => {
+            let path = default_name(cluster, member, started_at);
+            let (pending, file) = sink::prepare(&path, cli.backup.force)?;
+            let copy = clone(&file)?;
+            (Some((pending, file)), Writer::File(copy), path.display().to_string())
+        }
+    };
+
+    wait_until_ready(cluster, member, cli.backup.pod_running_timeout, ui).await?;
+    ui.say(&format!("Running etcd backup on pod {}", member.pod_name));
+    let request = field.request(cli, chosen);
+    let intake = Intake::start(writer, shown.clone());
+    let taken = node::take(cluster, &request, &intake, owned, ui).await;
+    // A failure to write here is the cause of a copy that broke off, so it is told first.
+    let (taken, proof) = match (taken, intake.finish().await) {
+        (Ok(taken), Ok((_, proof))) => (taken, proof),
+        (Ok(_), Err(error)) => return Err(error),
+        (Err(copy), Err(write)) if copy.message() == "the snapshot could not be written" => return Err(write),
+        (Err(copy), _) => return Err(copy),
+    };
+    taken.warnings.iter().for_each(|warning| ui.warn(warning));
+
+    // Proven: from here on nothing is needed from the node any more.
+    let (removed, kept) = tokio::join!(owned.remove(cluster), async {
+        match pending {
+            Some((pending, file)) => tokio::task::spawn_blocking(move || pending.keep(&file).map(drop))
+                .await
+                .unwrap_or_else(|_| Err(Error::failed("the thread that finishes the file ended unexpectedly"))),
+            None => Ok(()),
+        }
+    });
+    kept?;
+    if let Err(error) = removed {
+        ui.warn(&format!("{}; {}", error.message(), error.hints().join("; ")));
+    }
+    let duration = start.elapsed();
+    tell(ui, &shown, proof.size, duration);
+    match cli.talk.output {
+        Some(format) if shown != "-" => {
+            let document = Document {
+                file: shown,
+                size_bytes: proof.size,
+                sha256: proof.sha256,
+                cluster: ClusterPart {
+                    server: cluster.server().to_owned(),
+                    context: cluster.context().map(str::to_owned),
+                    uid: cluster.uid().await.ok().flatten(),
+                },
+                kubernetes_version: cluster.version().await.ok(),
+                ..document(member, status, &taken, started_at, duration, ui.warnings())
+            };
+            ui.document(format, &document)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What the file is called, checked before anything is asked of the cluster.
+enum Early {
+    Stdout,
+    Prepared(sink::Pending, std::fs::File, PathBuf),
+    Named,
+}
+
+fn early_checks(cli: &Cli) -> Result<Early> {
+    match cli.backup.destination() {
+        Destination::Stdout if cli.talk.output.is_some() => {
+            Err(Error::usage("--out - and -o both want standard output").hint("write the snapshot to a file to get the document as well"))
+        }
+        Destination::Stdout if std::io::IsTerminal::is_terminal(&std::io::stdout()) => {
+            Err(Error::usage("standard output is a terminal, and a snapshot is no text").hint("send it to a pipe or a file, or name a file with --out"))
+        }
+        Destination::Stdout => Ok(Early::Stdout),
+        Destination::File(path) => {
+            let (pending, file) = sink::prepare(&path, cli.backup.force)?;
+            Ok(Early::Prepared(pending, file, path))
+        }
+        Destination::Named => Ok(Early::Named),
+    }
+}
+
+fn clone(file: &std::fs::File) -> Result<std::fs::File> {
+    file.try_clone().map_err(|error| Error::failed(format!("cannot use the temporary file: {error}")))
+}
+
+/// `etcd-CONTEXT-MEMBER-TIME.db` in the current directory; characters that do not belong into a file's name become
+/// dashes.
+fn default_name(cluster: &Cluster, member: &Member, time: Timestamp) -> PathBuf {
+    let plain = |text: &str| -> String {
+        text.chars().map(|character| if character.is_ascii_alphanumeric() || "._-".contains(character) { character } else { '-' }).collect()
+    };
+    let time = time.strftime("%Y%m%dT%H%M%SZ");
+    PathBuf::from(format!("etcd-{}-{}-{time}.db", plain(cluster.name()), plain(&member.name)))
+}
+
+/// The members, how they fare, and the certificates that open them.
+struct Field {
+    members: Vec<Member>,
+    statuses: Vec<Option<MemberStatus>>,
+    candidates: Vec<Vec<Credentials>>,
+    worked: Option<&'static str>,
+}
+
+impl Field {
+    async fn survey(cli: &Cli, cluster: &Cluster, ui: &Ui) -> Result<Self> {
+        let members = discovery::members(cluster, cli.connection.namespace.as_deref(), cli.connection.selector.as_deref()).await?;
+        let mut candidates = Vec::new();
+        for member in &members {
+            let api_servers = discovery::api_servers(cluster, &member.node).await;
+            candidates.push(credentials::candidates(member, &api_servers, &cli.backup));
+        }
+        let plural = if members.len() == 1 { "" } else { "s" };
+        ui.say(&format!(
+            "Cluster {} ({}), {} etcd member{plural} in {}",
+            cluster.name(),
+            cluster.server(),
+            members.len(),
+            members[0].namespace
+        ));
+        let found = status::gather(cluster, &members, &candidates, cli.backup.pod_endpoint.as_deref()).await;
+        found.warnings.iter().for_each(|warning| ui.warn(warning));
+        Ok(Field { members, statuses: found.of, candidates, worked: found.worked })
+    }
+
+    /// The member that is named, picked or recommended.
+    async fn choose(&self, cli: &Cli, cluster: &Cluster, ui: &Ui) -> Result<usize> {
+        let recommended = recommended(&self.members, &self.statuses);
+        if let Some(name) = &cli.backup.member {
+            let chosen = named(&self.members, name)?;
+            if let Some(status) = &self.statuses[chosen]
+                && (status.learner || !status.alarms.is_empty())
+            {
+                ui.warn(&format!("member {} {}", self.members[chosen].name, trouble(status)));
+            }
+            return Ok(chosen);
+        }
+        if self.members.len() > 1 && ui.is_interactive() {
+            let rows: Vec<Row> = (0..self.members.len()).map(|index| self.row(index, recommended == Some(index))).collect();
+            return pick("Which etcd member should be backed up?", &rows, recommended.unwrap_or_default()).await;
+        }
+        let Some(chosen) = recommended else {
+            let troubles: Vec<String> = self.members.iter().zip(&self.statuses).map(|(member, status)| match status {
+                Some(status) => format!("{} {}", member.pod_name, trouble(status)),
+                None => format!("{} does not answer", member.pod_name),
+            }).collect();
+            return Err(Error::failed(format!("no member of cluster {} can be recommended: {}", cluster.name(), troubles.join(", ")))
+                .hint("name the one to take all the same with --member"));
+        };
+        if self.members.len() > 1 {
+            ui.say(&format!("Taking the recommended member: {}", self.row(chosen, false).cells.join("  ")));
+        }
+        Ok(chosen)
+    }
+
+    fn row(&self, index: usize, recommended: bool) -> Row {
+        let member = &self.members[index];
+        let mut cells = vec![member.pod_name.clone(), member.node.clone()];
+        match &self.statuses[index] {
+            Some(status) => {
+                cells.push(if status.leader { "leader" } else if status.learner { "learner" } else { "follower" }.to_owned());
+                cells.push(match status {
+                    status if !status.alarms.is_empty() => status.alarms.join(","),
+                    status if !status.has_leader => "no leader".to_owned(),
+                    _ => "healthy".to_owned(),
+                });
+                cells.push(status.version.clone());
+                cells.push(decimal_bytes(status.db_size));
+                cells.push(format!("revision {}", status.revision));
+            }
+            None => cells.push(if member.is_ready() { "status unknown" } else { "not ready" }.to_owned()),
+        }
+        Row { cells, recommended }
+    }
+
+    fn request(&self, cli: &Cli, chosen: usize) -> Request<'_> {
+        let mut credentials = self.candidates[chosen].clone();
+        // What opened etcd for the status goes first; the sort is stable, so the others keep their order.
+        credentials.sort_by_key(|candidate| !(candidate.in_member && Some(candidate.origin) == self.worked));
+        Request {
+            member: &self.members[chosen],
+            first_works: self.worked.is_some() && credentials.first().is_some_and(|first| Some(first.origin) == self.worked),
+            credentials,
+            db_size: self.statuses[chosen].as_ref().map(|status| status.db_size),
+            image: cli.backup.image.clone(),
+            endpoint: cli.backup.pod_endpoint.clone(),
+            deadline: cli.backup.deadline,
+            lease: cli.backup.lease,
+            stall: cli.backup.stall_timeout,
+            start_limit: cli.backup.pod_running_timeout,
+        }
+    }
+}
+
+fn trouble(status: &MemberStatus) -> String {
+    if status.learner {
+        "is a learner, which may lag behind".to_owned()
+    } else if status.alarms.is_empty() {
+        "has no leader".to_owned()
+    } else {
+        format!("has the alarm {}", status.alarms.join(" and "))
+    }
+}
+
+/// The etcd pod must be ready: a member that starts or fails cannot be asked for its data.
+async fn wait_until_ready(cluster: &Cluster, member: &Member, limit: Duration, ui: &Ui) -> Result<()> {
+    ui.say_start(&format!("Waiting for pod {} to be ready: ", member.pod_path()));
+    let start = Instant::now();
+    let mut now = member.clone();
+    while !now.is_ready() {
+        if start.elapsed() > limit {
+            ui.say("no");
+            return Err(Error::failed(format!(
+                "pod {} is not ready after {}s: {}",
+                member.pod_path(),
+                limit.as_secs(),
+                now.why_not_ready()
+            ))
+            .hint("choose another member with --member, or wait longer with --pod-running-timeout"));
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        match cluster.pod(&member.namespace, &member.pod_name).await {
+            Ok(pod) => now = Member::of(pod).unwrap_or(now),
+            Err(failure) if failure.is_transient() => {}
+            Err(failure) => {
+                ui.say("no");
+                return Err(failure.into());
+            }
+        }
+    }
+    ui.say("ok");
+    Ok(())
+}
+
+/// The last lines of the talk.
+fn tell(ui: &Ui, file: &str, size: u64, duration: Duration) {
+    let place = if file == "-" { "standard output" } else { file };
+    ui.say("Verified  transport: sha-256 matches");
+    ui.say(&format!("Etcd successfully backed up to {place} ({}, {} s)", binary_bytes(size), duration.as_secs_f64().round()));
+    ui.say("");
+    ui.say("Keep it safe: it holds every object of the cluster, Secrets among them.");
+    ui.say(&format!("Restore: {RESTORE}"));
+    ui.say("Cluster services are unavailable while a restore runs. A backup holds no application data or volumes and is no rollback mechanism.");
+}
+
+fn document(
+    member: &Member,
+    status: Option<&MemberStatus>,
+    taken: &Taken,
+    started_at: Timestamp,
+    duration: Duration,
+    warnings: Vec<String>,
+) -> Document {
+    Document {
+        file: String::new(),
+        size_bytes: 0,
+        sha256: String::new(),
+        cluster: ClusterPart { server: String::new(), context: None, uid: None },
+        member: MemberPart {
+            name: member.name.clone(),
+            id: status.map(|status| format!("{:x}", status.id)),
+            pod: member.pod_path(),
+            node: member.node.clone(),
+        },
+        etcd_version: status.map(|status| status.version.clone()),
+        kubernetes_version: None,
+        revision: status.map(|status| status.revision),
+        transport: "node",
+        verified: Verified { transport: "proven", structure: "not checked", content: "not checked" },
+        node_directory: taken.directory.path.clone(),
+        started_at: started_at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+        duration_seconds: (duration.as_secs_f64() * 10.0).round() / 10.0,
+        warnings,
+    }
+}

@@ -1,0 +1,96 @@
+//! Finding the pods that run etcd.
+//!
+//! Where to look: kubeadm and its kin (OCNE, kind, minikube, RKE2) label static pods `component=etcd` in kube-system,
+//! kOps labels `k8s-app=etcd-manager-main` there, OpenShift `app=etcd` in openshift-etcd. Everything else is named by
+//! `-n` and `-l`.
+
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::Pod;
+
+use super::Member;
+use super::settings::Settings;
+use crate::cluster::Cluster;
+use crate::error::{Error, Kind, Result};
+
+/// Namespaces that are searched without `-n`, in this order.
+pub const NAMESPACES: &[&str] = &["kube-system", "openshift-etcd"];
+
+const SELECTORS: &[&str] = &["component=etcd", "k8s-app=etcd-manager-main", "app=etcd", "app.kubernetes.io/name=etcd"];
+
+/// The members of the first namespace that has any, by pod name.
+///
+/// # Errors
+/// [`Kind::NoEtcd`] when there are none; what the cluster refused, when it refused to list pods.
+pub async fn members(cluster: &Cluster, namespace: Option<&str>, selector: Option<&str>) -> Result<Vec<Member>> {
+    let namespaces: Vec<&str> = namespace.map_or_else(|| NAMESPACES.to_vec(), |namespace| vec![namespace]);
+    let selectors: Vec<&str> = selector.map_or_else(|| SELECTORS.to_vec(), |selector| vec![selector]);
+    let mut refusal = None;
+    for namespace in &namespaces {
+        for selector in &selectors {
+            let pods = match cluster.pods(namespace, selector).await {
+                Ok(pods) => pods,
+                Err(failure) if failure.is_forbidden() && namespaces.len() > 1 => {
+                    refusal.get_or_insert(Error::from(failure));
+                    break;
+                }
+                Err(failure) => return Err(failure.into()),
+            };
+            let mut members: Vec<Member> = pods.into_iter().filter(is_alive).filter_map(Member::of).collect();
+            if !members.is_empty() {
+                members.sort_by(|a, b| a.pod_name.cmp(&b.pod_name));
+                for member in &mut members {
+                    read_configuration_file(cluster, member).await;
+                }
+                return Ok(members);
+            }
+        }
+    }
+    Err(refusal.unwrap_or_else(|| none_found(cluster, &namespaces)))
+}
+
+fn is_alive(pod: &Pod) -> bool {
+    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+    !matches!(phase, Some("Succeeded" | "Failed"))
+}
+
+/// With `--config-file` the flags say nothing. The file is read where the image can print it; where it cannot, the
+/// certificates are looked for in known places.
+async fn read_configuration_file(cluster: &Cluster, member: &mut Member) {
+    let Some(path) = member.settings.get("config-file").map(str::to_owned) else {
+        return;
+    };
+    let command = ["cat".to_owned(), path];
+    let limit = Duration::from_secs(10);
+    let answer = cluster.exec(&member.namespace, &member.pod_name, &member.container.name, &command, limit).await;
+    if let Ok(output) = answer
+        && output.success
+        && let Some(settings) = Settings::from_file(&output.stdout)
+    {
+        member.settings = settings;
+        if let Some(name) = member.settings.get("name") {
+            member.name = name.to_owned();
+        }
+    }
+}
+
+/// The kube-apiserver pods of a node: their certificate for etcd is one that etcd accepts.
+pub async fn api_servers(cluster: &Cluster, node: &str) -> Vec<Pod> {
+    let mut pods = Vec::new();
+    for selector in ["component=kube-apiserver", "k8s-app=kube-apiserver"] {
+        // A refusal costs one candidate for the certificates, nothing else.
+        pods.extend(cluster.pods("kube-system", selector).await.unwrap_or_default());
+    }
+    pods.retain(|pod| pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref()) == Some(node));
+    pods
+}
+
+fn none_found(cluster: &Cluster, namespaces: &[&str]) -> Error {
+    Error::new(
+        Kind::NoEtcd,
+        format!("no etcd pods in namespace {} of cluster {}", namespaces.join(" or "), cluster.name()),
+    )
+    .hint("name them with -n NAMESPACE and -l SELECTOR, if they run elsewhere")
+    .hint("managed control planes (EKS, GKE, AKS) keep etcd out of reach: their provider backs it up")
+    .hint("k3s: 'k3s etcd-snapshot save' on a server node; Talos: 'talosctl etcd snapshot FILE'")
+}

@@ -1,0 +1,231 @@
+//! Where the bytes arrive: hashed, written, and proven.
+//!
+//! etcd appends the sha-256 of a snapshot to it (`server/etcdserver/api/v3rpc/maintenance.go`, Snapshot), so the last
+//! 32 bytes prove all others. Hashing and writing run in a thread of their own behind a short queue: the network is
+//! read while the disk is busy, and memory stays bounded when it is not.
+
+use std::io::{ErrorKind, Write};
+
+use bytes::Bytes;
+use sha2::{Digest, Sha256};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+
+use crate::error::{Error, Kind, Result};
+
+/// Length of the trailer.
+const TRAILER: usize = 32;
+
+/// Pieces in the queue; a piece is what one read from the network gave, some 16 KiB to 1 MiB.
+const QUEUE: usize = 64;
+
+/// A snapshot is whole pages of the database (at least 512 bytes each) and the trailer; etcd's own restore checks the
+/// same remainder (`etcdutl/snapshot/v3_snapshot.go`).
+pub(super) fn may_be_complete(size: u64) -> bool {
+    size > 512 && size % 512 == TRAILER as u64
+}
+
+/// What a proven snapshot's bytes add up to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Proof {
+    /// Bytes, trailer included.
+    pub size: u64,
+    /// SHA-256 of the whole file, in hex, as `sha256sum` prints it.
+    pub sha256: String,
+}
+
+enum Message {
+    Bytes(Bytes),
+    /// Does the trailer match what has arrived so far?
+    Check(oneshot::Sender<bool>),
+}
+
+/// The writing thread, seen from the copy.
+#[derive(Debug)]
+pub struct Intake<W> {
+    queue: mpsc::Sender<Message>,
+    thread: JoinHandle<Result<(W, Check)>>,
+}
+
+impl<W: Write + Send + 'static> Intake<W> {
+    /// Starts the thread that hashes and writes to `writer`; `name` is what errors call it.
+    pub fn start(writer: W, name: String) -> Self {
+        let (queue, receiver) = mpsc::channel(QUEUE);
+        let thread = tokio::task::spawn_blocking(move || drain(receiver, writer, &name));
+        Intake { queue, thread }
+    }
+
+    /// Hands over the next bytes; waits while the queue is full.
+    ///
+    /// # Errors
+    /// [`Stopped`]: the thread has ended, because writing failed; [`Intake::finish`] tells why.
+    pub(super) async fn push(&self, bytes: Bytes) -> Result<(), Stopped> {
+        self.queue.send(Message::Bytes(bytes)).await.map_err(|_| Stopped)
+    }
+
+    /// Whether the bytes so far are a whole snapshot.
+    pub(super) async fn is_proven(&self) -> Result<bool, Stopped> {
+        let (answer, answered) = oneshot::channel();
+        self.queue.send(Message::Check(answer)).await.map_err(|_| Stopped)?;
+        answered.await.map_err(|_| Stopped)
+    }
+
+    /// Waits for everything to be written; gives the writer back with the proof.
+    ///
+    /// # Errors
+    /// What writing failed with; [`Kind::BadFile`] when the trailer does not match.
+    pub async fn finish(self) -> Result<(W, Proof)> {
+        drop(self.queue);
+        let ended = self.thread.await.map_err(|_| Error::failed("the thread that writes the file ended unexpectedly"))?;
+        let (writer, check) = ended?;
+        Ok((writer, check.prove()?))
+    }
+}
+
+/// The intake takes no more.
+#[derive(Debug)]
+pub(super) struct Stopped;
+
+fn drain<W: Write>(mut queue: mpsc::Receiver<Message>, mut writer: W, name: &str) -> Result<(W, Check)> {
+    let mut check = Check::default();
+    while let Some(message) = queue.blocking_recv() {
+        match message {
+            Message::Bytes(bytes) => {
+                check.update(&bytes);
+                writer.write_all(&bytes).map_err(|error| write_error(name, &error))?;
+            }
+            Message::Check(answer) => {
+                // Whoever asked may have gone meanwhile.
+                let _ = answer.send(check.matches());
+            }
+        }
+    }
+    writer.flush().map_err(|error| write_error(name, &error))?;
+    Ok((writer, check))
+}
+
+fn write_error(name: &str, error: &std::io::Error) -> Error {
+    match error.kind() {
+        ErrorKind::BrokenPipe => Error::new(Kind::StdoutClosed, "standard output was closed before the snapshot was complete"),
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+            Error::failed(format!("cannot write {name}: {error}")).hint("choose another file system with --out, or make room")
+        }
+        _ => Error::failed(format!("cannot write {name}: {error}")),
+    }
+}
+
+/// The running hash of everything but the last 32 bytes, which wait until it is known whether more follows.
+#[derive(Debug, Default, Clone)]
+struct Check {
+    body: Sha256,
+    tail: Vec<u8>,
+    size: u64,
+}
+
+impl Check {
+    fn update(&mut self, bytes: &[u8]) {
+        self.size += bytes.len() as u64;
+        if bytes.len() >= TRAILER {
+            self.body.update(&self.tail);
+            let (body, tail) = bytes.split_at(bytes.len() - TRAILER);
+            self.body.update(body);
+            self.tail.clear();
+            self.tail.extend_from_slice(tail);
+        } else {
+            self.tail.extend_from_slice(bytes);
+            let body = self.tail.len().saturating_sub(TRAILER);
+            self.body.update(&self.tail[..body]);
+            self.tail.drain(..body);
+        }
+    }
+
+    fn matches(&self) -> bool {
+        may_be_complete(self.size) && self.body.clone().finalize().as_slice() == self.tail.as_slice()
+    }
+
+    fn prove(self) -> Result<Proof> {
+        if !may_be_complete(self.size) {
+            return Err(Error::new(
+                Kind::BadFile,
+                format!("the snapshot is incomplete: {} bytes are no whole pages and a checksum", self.size),
+            )
+            .hint("run the backup again; if it happens again, choose another member with --member"));
+        }
+        if !self.matches() {
+            return Err(Error::new(
+                Kind::BadFile,
+                "the snapshot is bad: the sha-256 at its end does not match its contents, so bytes changed on the way",
+            )
+            .hint("run the backup again; if it happens again, suspect the proxy in between or the disk of the node, and choose another member with --member"));
+        }
+        let mut whole = self.body;
+        whole.update(&self.tail);
+        let sha256 = whole.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        Ok(Proof { size: self.size, sha256 })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn snapshot(pages: usize) -> Vec<u8> {
+        let mut bytes: Vec<u8> = (0..pages * 4096).map(|n| (n % 251) as u8).collect();
+        let sum = Sha256::digest(&bytes);
+        bytes.extend_from_slice(sum.as_slice());
+        bytes
+    }
+
+    fn prove(bytes: &[u8], piece: usize) -> Result<Proof> {
+        let mut check = Check::default();
+        bytes.chunks(piece).for_each(|piece| check.update(piece));
+        check.prove()
+    }
+
+    #[test]
+    fn pieces_of_any_length_give_the_same_proof() {
+        let bytes = snapshot(3);
+        let whole = prove(&bytes, bytes.len()).expect("it is good");
+        assert_eq!(whole.sha256, Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect::<String>());
+        for piece in [1, 7, 31, 32, 33, 4096, 5000] {
+            assert_eq!(prove(&bytes, piece).expect("it is good"), whole, "{piece}");
+        }
+    }
+
+    #[test]
+    fn one_changed_byte_anywhere_is_seen() {
+        let good = snapshot(2);
+        for at in (0..good.len()).step_by(97).chain([good.len() - 1]) {
+            let mut bad = good.clone();
+            bad[at] ^= 1;
+            assert_eq!(prove(&bad, 1000).expect_err("one bit differs").kind(), Kind::BadFile, "{at}");
+        }
+    }
+
+    #[test]
+    fn a_cut_at_any_place_is_seen() {
+        let good = snapshot(2);
+        for length in (0..good.len()).step_by(61).chain([good.len() - 1, good.len() - 32, 512 + 32]) {
+            assert!(prove(&good[..length], 1000).is_err(), "{length}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_is_told_at_the_end() {
+        struct Full;
+        impl Write for Full {
+            fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
+                Err(ErrorKind::StorageFull.into())
+            }
+            fn flush(&mut self) -> std::io::Result<()> {
+                Ok(())
+            }
+        }
+        let intake = Intake::start(Full, "x.db".to_owned());
+        while intake.push(Bytes::from_static(b"bytes")).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+        let error = intake.finish().await.err().expect("nothing could be written");
+        assert!(error.message().contains("cannot write x.db"));
+    }
+}

@@ -1,0 +1,164 @@
+//! How long a job stays on the cluster, and that it is gone afterwards.
+//!
+//! A job outlives its end by a short time only, and while a copy runs that time is renewed: a workstation that dies
+//! leaves nothing for long. A job that this run created is known here from before the request that creates it, so
+//! that no way out forgets it.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use k8s_openapi::api::batch::v1::Job;
+use tokio::task::JoinHandle;
+
+use crate::cluster::{CallFailure, Cluster};
+use crate::error::{Error, Result};
+
+/// The job that exists because of this run, if there is one.
+#[derive(Debug, Clone, Default)]
+pub struct OwnedJob(Arc<Mutex<Option<Owned>>>);
+
+#[derive(Debug)]
+struct Owned {
+    namespace: String,
+    name: String,
+    uid: Option<String>,
+    /// The request that creates the job. It runs apart, so that an interruption cannot drop it half-way.
+    creating: Option<JoinHandle<()>>,
+}
+
+/// How long to wait for a job to be gone before saying that it is still there.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+impl OwnedJob {
+    fn slot(&self) -> std::sync::MutexGuard<'_, Option<Owned>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Creates `job`, and remembers it from before the request is sent.
+    pub(super) async fn create(&self, cluster: &Cluster, namespace: &str, job: Job) -> Result<Job, CallFailure> {
+        let (answer, answered) = tokio::sync::oneshot::channel();
+        let name = job.metadata.name.clone().unwrap_or_default();
+        let creating = {
+            let (cluster, namespace) = (cluster.clone(), namespace.to_owned());
+            tokio::spawn(async move {
+                // Nobody listens any more after an interruption; the job is removed all the same.
+                let _ = answer.send(cluster.create_job(&namespace, &job).await);
+            })
+        };
+        *self.slot() = Some(Owned { namespace: namespace.to_owned(), name: name.clone(), uid: None, creating: Some(creating) });
+        match answered.await {
+            Ok(Ok(created)) => {
+                if let Some(owned) = self.slot().as_mut() {
+                    owned.uid = created.metadata.uid.clone();
+                    owned.creating = None;
+                }
+                Ok(created)
+            }
+            Ok(Err(failure)) => {
+                // A refusal is final; without an answer the job may exist and stays remembered.
+                if !failure.is_transient() {
+                    *self.slot() = None;
+                }
+                Err(failure)
+            }
+            Err(_) => Err(CallFailure::unanswered(Error::failed(format!("the request to create job {namespace}/{name} was lost")))),
+        }
+    }
+
+    /// Deletes the job and waits until it and its pod are gone. Does nothing when there is none.
+    ///
+    /// # Errors
+    /// The job is still there; the sentence says where, for how long at most, and how to remove it.
+    pub async fn remove(&self, cluster: &Cluster) -> Result<()> {
+        let Some(mut owned) = self.slot().take() else {
+            return Ok(());
+        };
+        if let Some(creating) = owned.creating.take() {
+            let _ = tokio::time::timeout(PATIENCE, creating).await;
+        }
+        remove(cluster, &owned.namespace, &owned.name, owned.uid.as_deref()).await
+    }
+}
+
+/// Deletes a job with its pod and waits until both are gone.
+async fn remove(cluster: &Cluster, namespace: &str, name: &str, uid: Option<&str>) -> Result<()> {
+    let start = Instant::now();
+    let left = |why: &str| {
+        Error::failed(format!("job {namespace}/{name} could not be removed: {why}"))
+            .hint("it removes itself when its time is over; to remove it now: 'kubectl etcd-backup cleanup --all'")
+    };
+    let mut pause = Duration::from_millis(100);
+    loop {
+        // A second delete of a job that is on its way out changes nothing, and a right to get is not needed for it.
+        match cluster.delete_job(namespace, name, uid).await {
+            Err(failure) if failure.is_not_found() || failure.is_conflict() => return Ok(()),
+            Err(failure) if !failure.is_transient() => return Err(left(failure.error().message())),
+            Err(failure) if start.elapsed() > PATIENCE => return Err(left(failure.error().message())),
+            Ok(()) if start.elapsed() > PATIENCE => return Err(left("the cluster accepted the request, and the job is still there")),
+            Ok(()) | Err(_) => {}
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(Duration::from_secs(2));
+    }
+}
+
+/// The renewal of one job's time.
+pub(super) struct Lease<'l> {
+    pub cluster: &'l Cluster,
+    pub namespace: &'l str,
+    pub job: &'l str,
+    /// How long the job outlives its end when nobody renews.
+    pub length: Duration,
+    /// Renewals are refused, so the job was given all of its time at the start.
+    pub fixed: bool,
+    /// When everything must be over.
+    pub until: Instant,
+}
+
+impl Lease<'_> {
+    /// Renews until it is dropped.
+    ///
+    /// # Errors
+    /// Returns only when the job is gone or its longest time is over.
+    pub(super) async fn keep(&self) -> Error {
+        let every = (self.length / 10).max(Duration::from_millis(200));
+        let mut finished: Option<Instant> = None;
+        loop {
+            let left = self.until.saturating_duration_since(Instant::now());
+            tokio::time::sleep(every.min(left)).await;
+            if Instant::now() >= self.until {
+                return Error::failed("the copy took longer than --deadline allows")
+                    .hint("a slow line needs a longer one, such as --deadline 12h");
+            }
+            if self.fixed {
+                continue;
+            }
+            let job = match self.cluster.job(self.namespace, self.job).await {
+                Ok(job) => job,
+                Err(failure) if failure.is_not_found() => return removed(self.namespace, self.job),
+                // The copy notices by itself when the API server stays away.
+                Err(_) => continue,
+            };
+            if finished.is_none() && has_ended(&job) {
+                finished = Some(Instant::now());
+            }
+            if let Some(finished) = finished {
+                let seconds = (finished.elapsed() + self.length).as_secs().max(1);
+                if let Err(failure) = self.cluster.set_job_ttl(self.namespace, self.job, seconds).await {
+                    tracing::info!(error = %failure.error(), "the job's time could not be renewed");
+                }
+            }
+        }
+    }
+}
+
+/// Somebody else removed the job, or its time ran out while the API server could not be reached.
+pub(super) fn removed(namespace: &str, job: &str) -> Error {
+    Error::failed(format!("job {namespace}/{job} was removed while the snapshot was taken, by somebody else or because its time ran out"))
+        .hint("run the backup again; on a slow or shaky line with a longer --lease")
+}
+
+fn has_ended(job: &Job) -> bool {
+    let conditions = job.status.iter().flat_map(|status| status.conditions.iter().flatten());
+    conditions.into_iter().any(|condition| condition.status == "True" && matches!(condition.type_.as_str(), "Complete" | "Failed"))
+}

@@ -1,0 +1,169 @@
+//! The only place that prints.
+//!
+//! Talk, prompts, bars and errors go to standard error; standard output carries data alone. Whatever a cluster said is
+//! escaped before it reaches the terminal, and a terminal that has gone away is no reason to fail.
+
+mod document;
+mod picker;
+mod progress;
+mod sanitize;
+
+pub use document::{ClusterPart, Document, MemberPart, Verified};
+pub use picker::{Row, pick};
+pub use progress::Progress;
+
+use std::io::{self, IsTerminal, Write};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use console::{Style, Term};
+use indicatif::{DecimalBytes, HumanBytes};
+use serde::Serialize;
+
+use crate::cli::{OutputFormat, TalkArgs};
+use crate::error::{Error, Kind, Result};
+use sanitize::sanitize;
+
+/// Talks to the person and writes the data.
+#[derive(Debug, Clone)]
+pub struct Ui {
+    quiet: bool,
+    warnings: Arc<Mutex<Vec<String>>>,
+}
+
+impl Ui {
+    /// A voice as the flags ask for it.
+    pub fn new(args: &TalkArgs) -> Self {
+        Ui { quiet: args.quiet, warnings: Arc::default() }
+    }
+
+    /// Nothing but errors is wanted.
+    pub fn is_quiet(&self) -> bool {
+        self.quiet
+    }
+
+    /// A person sits in front: both the questions can be seen and the answers typed.
+    pub fn is_interactive(&self) -> bool {
+        io::stdin().is_terminal() && io::stderr().is_terminal()
+    }
+
+    /// A line of talk.
+    pub fn say(&self, line: &str) {
+        if !self.quiet {
+            to_stderr(&format!("{}\n", sanitize(line)));
+        }
+    }
+
+    /// The start of a line that [`Ui::say`] ends.
+    pub fn say_start(&self, start: &str) {
+        if !self.quiet {
+            to_stderr(&sanitize(start));
+        }
+    }
+
+    /// Something that the person should know and that stops nothing. It is also kept for the document.
+    pub fn warn(&self, warning: &str) {
+        self.warnings.lock().unwrap_or_else(PoisonError::into_inner).push(warning.to_owned());
+        if !self.quiet {
+            to_stderr(&format!("{} {}\n", style().yellow().bold().apply_to("warning:"), sanitize(warning)));
+        }
+    }
+
+    /// All warnings so far.
+    pub fn warnings(&self) -> Vec<String> {
+        self.warnings.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The last words of a run that failed.
+    pub fn error(&self, error: &Error) {
+        let mut text = format!("{} {}\n", style().red().bold().apply_to("error:"), sanitize(error.message()));
+        for hint in error.hints() {
+            text.push_str(&format!("{} {}\n", style().cyan().apply_to("hint:"), sanitize(hint)));
+        }
+        if let Some(manifest) = error.cure() {
+            for line in manifest.lines() {
+                text.push_str(&format!("  {}\n", sanitize(line)));
+            }
+        }
+        to_stderr(&text);
+    }
+
+    /// Writes a line of data to standard output.
+    ///
+    /// # Errors
+    /// [`Kind::StdoutClosed`] when nobody reads it any more.
+    pub fn data(&self, line: &str) -> Result<()> {
+        write_stdout(&format!("{line}\n"))
+    }
+
+    /// Writes a document to standard output.
+    ///
+    /// # Errors
+    /// [`Kind::StdoutClosed`] when nobody reads it any more.
+    pub fn document<T: Serialize>(&self, format: OutputFormat, document: &T) -> Result<()> {
+        match format {
+            // The documents are ours, with text keys and finite numbers: they always convert.
+            OutputFormat::Json => write_stdout(&format!("{}\n", serde_json::to_string_pretty(document).unwrap_or_default())),
+            OutputFormat::Yaml => write_stdout(&crate::yaml::to_string(document)),
+        }
+    }
+}
+
+fn write_stdout(text: &str) -> Result<()> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(|error| match error.kind() {
+        io::ErrorKind::BrokenPipe => Error::new(Kind::StdoutClosed, "standard output was closed"),
+        _ => Error::failed(format!("cannot write to standard output: {error}")),
+    })
+}
+
+/// Colours only where they are seen; `console` honours NO_COLOR and CLICOLOR.
+fn style() -> Style {
+    Style::new().for_stderr()
+}
+
+fn to_stderr(text: &str) {
+    // Without a standard error there is nobody to tell.
+    let _ = io::stderr().lock().write_all(text.as_bytes());
+}
+
+/// Shows the cursor again, whatever a prompt did to it.
+pub fn restore_terminal() {
+    picker::restore();
+    let term = Term::stderr();
+    if term.is_term() {
+        let _ = term.show_cursor();
+    }
+}
+
+/// A size as etcd's own tools print it: `1.4 GB`.
+pub fn decimal_bytes(bytes: u64) -> String {
+    shorter(&DecimalBytes(bytes).to_string())
+}
+
+/// A size as copies are measured: `1.30 GiB`.
+pub fn binary_bytes(bytes: u64) -> String {
+    HumanBytes(bytes).to_string()
+}
+
+/// `1.40 GB` as `1.4 GB`.
+fn shorter(text: &str) -> String {
+    match text.split_once(' ') {
+        Some((number, unit)) if number.contains('.') => {
+            let number: f64 = number.parse().unwrap_or_default();
+            format!("{number:.1} {unit}")
+        }
+        _ => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_read_as_in_the_tools_around() {
+        assert_eq!(decimal_bytes(1_402_345_678), "1.4 GB");
+        assert_eq!(decimal_bytes(512), "512 B");
+        assert_eq!(binary_bytes(1_395_864_371), "1.30 GiB");
+    }
+}

@@ -1,0 +1,106 @@
+//! Letting a person pick the member.
+
+use std::sync::{Mutex, PoisonError};
+
+use dialoguer::{Select, theme::ColorfulTheme};
+
+use super::sanitize::sanitize;
+use crate::error::{Error, Kind, Result, Signal};
+
+/// What the picker shows of a member.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Row {
+    /// The cells: pod, node, role, health, version, size, revision.
+    pub cells: Vec<String>,
+    /// Marked as the one to take.
+    pub recommended: bool,
+}
+
+/// Asks which member to back up; the index of its row. `preselected` is where the cursor starts.
+///
+/// # Errors
+/// [`Kind::Interrupted`] when the person changed their mind (Esc, Ctrl-C).
+pub async fn pick(question: &str, rows: &[Row], preselected: usize) -> Result<usize> {
+    let (question, items) = (question.to_owned(), lines(rows));
+    save();
+    // The prompt blocks; a signal must still be heard.
+    let answer = tokio::task::spawn_blocking(move || {
+        Select::with_theme(&ColorfulTheme::default())
+            .with_prompt(question)
+            .items(&items)
+            .default(preselected)
+            .report(false)
+            .interact_opt()
+    })
+    .await;
+    super::restore_terminal();
+    match answer {
+        Ok(Ok(Some(index))) => Ok(index),
+        Ok(Ok(None)) => Err(Error::new(Kind::Interrupted(Signal::Interrupt), "nothing was done: no member was picked")),
+        Ok(Err(dialoguer::Error::IO(error))) if error.kind() == std::io::ErrorKind::Interrupted => {
+            Err(Error::new(Kind::Interrupted(Signal::Interrupt), "nothing was done: interrupted"))
+        }
+        Ok(Err(_)) | Err(_) => Err(Error::failed("the terminal cannot show a prompt").hint("name the member with --member")),
+    }
+}
+
+/// The rows as lines with aligned columns.
+fn lines(rows: &[Row]) -> Vec<String> {
+    let columns = rows.iter().map(|row| row.cells.len()).max().unwrap_or_default();
+    let width = |column: usize| {
+        rows.iter().filter_map(|row| row.cells.get(column)).map(|cell| sanitize(cell).chars().count()).max().unwrap_or_default()
+    };
+    let widths: Vec<usize> = (0..columns).map(width).collect();
+    rows.iter()
+        .map(|row| {
+            let cells = row.cells.iter().zip(&widths).map(|(cell, width)| format!("{:<width$}", sanitize(cell)));
+            let mut line = cells.collect::<Vec<_>>().join("   ");
+            if row.recommended {
+                line.push_str("   recommended");
+            }
+            line.trim_end().to_owned()
+        })
+        .collect()
+}
+
+#[cfg(unix)]
+type Saved = Option<rustix::termios::Termios>;
+#[cfg(not(unix))]
+type Saved = Option<()>;
+
+/// The terminal's settings from before the prompt. A signal can end the run while the prompt waits in raw mode.
+static SAVED: Mutex<Saved> = Mutex::new(None);
+
+#[cfg(unix)]
+fn save() {
+    *SAVED.lock().unwrap_or_else(PoisonError::into_inner) = rustix::termios::tcgetattr(std::io::stdin()).ok();
+}
+
+#[cfg(not(unix))]
+fn save() {}
+
+/// Puts the terminal back as it was before the prompt.
+#[cfg(unix)]
+pub(super) fn restore() {
+    if let Some(saved) = SAVED.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        // A terminal that has gone away needs no settings.
+        let _ = rustix::termios::tcsetattr(std::io::stdin(), rustix::termios::OptionalActions::Now, &saved);
+    }
+}
+
+#[cfg(not(unix))]
+pub(super) fn restore() {
+    let _ = SAVED.lock().unwrap_or_else(PoisonError::into_inner).take();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_aligned_and_the_recommended_row_is_marked() {
+        let row = |cells: [&str; 2], recommended| Row { cells: cells.map(str::to_owned).to_vec(), recommended };
+        let lines = lines(&[row(["etcd-cp10", "leader"], false), row(["etcd-cp2", "follower"], true)]);
+        assert_eq!(lines, ["etcd-cp10   leader", "etcd-cp2    follower   recommended"]);
+    }
+}

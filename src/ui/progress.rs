@@ -1,0 +1,72 @@
+//! The progress of the copy: a bar with rate and remaining time on a terminal, a plain line elsewhere.
+
+use std::io::{self, IsTerminal};
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::Ui;
+
+const LABEL: &str = "Copying data from etcd to the local system";
+
+/// The copy's progress. Dropped, it leaves the terminal in order.
+#[derive(Debug)]
+pub struct Progress(Option<ProgressBar>);
+
+impl Progress {
+    /// Starts it. `size` is an estimate: the database's size, as the member told it.
+    pub fn start(ui: &Ui, size: Option<u64>) -> Self {
+        if ui.is_quiet() {
+            return Progress(None);
+        }
+        if !io::stderr().is_terminal() {
+            ui.say(LABEL);
+            return Progress(None);
+        }
+        let bar = ProgressBar::with_draw_target(size, ProgressDrawTarget::stderr_with_hz(10));
+        let template = match size {
+            Some(_) => format!("{LABEL}  [{{bar:20}}] {{binary_bytes}}/{{binary_total_bytes}}  {{binary_bytes_per_sec}}  {{eta}}"),
+            None => format!("{LABEL}  {{binary_bytes}}  {{binary_bytes_per_sec}}"),
+        };
+        // A template that does not parse would be a mistake of ours: the default bar is shown then.
+        let style = ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar());
+        bar.set_style(style.progress_chars("#> "));
+        bar.enable_steady_tick(Duration::from_millis(500));
+        Progress(Some(bar))
+    }
+
+    /// `bytes` have arrived in all.
+    pub fn at(&self, bytes: u64) {
+        if let Some(bar) = &self.0 {
+            if bar.length().is_some_and(|length| bytes > length) {
+                bar.set_length(bytes);
+            }
+            bar.set_position(bytes);
+        }
+    }
+
+    /// Everything arrived: the estimate gives way to the truth.
+    pub fn finish(&self) {
+        if let Some(bar) = &self.0 {
+            bar.set_length(bar.position());
+            bar.finish();
+        }
+    }
+
+    /// It ended early; the bar stays where it was.
+    pub fn abandon(&self) {
+        if let Some(bar) = &self.0 {
+            bar.abandon();
+        }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.0
+            && !bar.is_finished()
+        {
+            bar.abandon();
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! Text from a cluster, made harmless for a terminal.
+//!
+//! Pod names are safe by Kubernetes' rules, but status messages, events and what a proxy answers are free text: escape
+//! sequences in them could move the cursor, change the title or hide a line.
+
+use std::borrow::Cow;
+
+/// `text` with control characters and those that change the direction of writing shown as escapes. Line breaks and
+/// tabs become spaces: each message is one line.
+pub(super) fn sanitize(text: &str) -> Cow<'_, str> {
+    if !text.chars().any(is_dangerous) {
+        return Cow::Borrowed(text);
+    }
+    let mut clean = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '\n' | '\r' | '\t' => clean.push(' '),
+            character if is_dangerous(character) => clean.extend(character.escape_unicode()),
+            character => clean.push(character),
+        }
+    }
+    Cow::Owned(clean)
+}
+
+fn is_dangerous(character: char) -> bool {
+    character.is_control() || matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn escape_sequences_are_shown_not_obeyed() {
+        assert_eq!(sanitize("a\u{1b}[2Jb"), "a\\u{1b}[2Jb");
+        assert_eq!(sanitize("a\nb"), "a b");
+        assert_eq!(sanitize("\u{202e}evil"), "\\u{202e}evil");
+        assert_eq!(sanitize("etcd-cp1 – ok"), "etcd-cp1 – ok");
+    }
+}

@@ -68,12 +68,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 impl Error {
     /// A failure of the given kind. `message` is a sentence without a full stop at its end.
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
-        Error {
-            kind,
-            message: message.into(),
-            hints: Vec::new(),
-            manifest: None,
-        }
+        Error { kind, message: message.into(), hints: Vec::new(), manifest: None }
     }
 
     /// Shorthand for [`Kind::Failed`].

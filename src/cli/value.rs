@@ -24,9 +24,9 @@ pub(super) fn output_format(word: &str) -> Result<OutputFormat, String> {
     match word {
         "json" => Ok(OutputFormat::Json),
         "yaml" => Ok(OutputFormat::Yaml),
-        file if file.contains(['.', '/', '\\']) || file == "-" => Err(format!(
-            "-o is the format, json or yaml; for the file use --out {file}"
-        )),
+        file if file.contains(['.', '/', '\\']) || file == "-" => {
+            Err(format!("-o is the format, json or yaml; for the file use --out {file}"))
+        }
         _ => Err("expected json or yaml".to_owned()),
     }
 }

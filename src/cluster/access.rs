@@ -26,26 +26,12 @@ pub struct Access {
 impl Access {
     /// A right on a resource of a namespace.
     pub fn namespaced(verb: &'static str, group: &'static str, resource: &'static str, namespace: &str) -> Self {
-        Access {
-            verb,
-            group,
-            resource,
-            subresource: None,
-            namespace: Some(namespace.to_owned()),
-            name: None,
-        }
+        Access { verb, group, resource, subresource: None, namespace: Some(namespace.to_owned()), name: None }
     }
 
     /// A right on one cluster-scoped object of the core group.
     pub fn cluster_scoped(verb: &'static str, resource: &'static str, name: &str) -> Self {
-        Access {
-            verb,
-            group: "",
-            resource,
-            subresource: None,
-            namespace: None,
-            name: Some(name.to_owned()),
-        }
+        Access { verb, group: "", resource, subresource: None, namespace: None, name: Some(name.to_owned()) }
     }
 
     /// The same right on a subresource.

@@ -5,7 +5,9 @@ use std::future::Future;
 use k8s_openapi::api::authorization::v1::{ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Event, LimitRange, Namespace, Node, Pod};
-use kube::api::{Api, DeleteParams, ListParams, LogParams, Patch, PatchParams, PostParams, Preconditions, PropagationPolicy};
+use kube::api::{
+    Api, DeleteParams, ListParams, LogParams, Patch, PatchParams, PostParams, Preconditions, PropagationPolicy,
+};
 
 use super::failure::{CallFailure, explain};
 use super::{Access, Cluster};
@@ -31,7 +33,11 @@ impl Cluster {
             return Ok(future.await);
         };
         tokio::time::timeout(limit, future).await.map_err(|_| {
-            let what = format!("no answer within {}s from the API server {} to '{access}'", limit.as_secs_f32(), self.server());
+            let what = format!(
+                "no answer within {}s from the API server {} to '{access}'",
+                limit.as_secs_f32(),
+                self.server()
+            );
             CallFailure::new(None, Error::failed(what).hint("--request-timeout sets the limit"))
         })
     }

@@ -70,7 +70,8 @@ impl Cluster {
             Ok(finished(stdout, stderr, &status))
         };
         tokio::time::timeout(limit, run).await.unwrap_or_else(|_| {
-            let what = format!("'{}' in pod {namespace}/{pod} gave no answer within {}s", command.join(" "), limit.as_secs());
+            let what =
+                format!("'{}' in pod {namespace}/{pod} gave no answer within {}s", command.join(" "), limit.as_secs());
             Err(CallFailure::new(None, Error::failed(what)))
         })
     }

@@ -123,7 +123,8 @@ fn credentials(error: &AuthError) -> Error {
     match error {
         AuthError::AuthExecRun { cmd, out } => {
             let program = cmd.split_whitespace().next().unwrap_or("?").trim_matches('"');
-            Error::failed(format!("the credential plugin '{program}' of the kubeconfig failed ({})", out.status)).hint(hint)
+            Error::failed(format!("the credential plugin '{program}' of the kubeconfig failed ({})", out.status))
+                .hint(hint)
         }
         AuthError::AuthExecStart(error) => {
             Error::failed(format!("the credential plugin of the kubeconfig cannot be started: {error}")).hint(hint)

@@ -68,7 +68,10 @@ fn read(explicit: Option<&Path>) -> Result<Kubeconfig> {
     let mut merged = Kubeconfig::default();
     for path in paths.iter().filter(|path| path.exists()) {
         merged = merged.merge(read_file(path)?).map_err(|error| {
-            Error::failed(format!("the kubeconfig {} does not go with the others in KUBECONFIG: {error}", path.display()))
+            Error::failed(format!(
+                "the kubeconfig {} does not go with the others in KUBECONFIG: {error}",
+                path.display()
+            ))
         })?;
     }
     Ok(merged)
@@ -201,7 +204,8 @@ fn single(
     user: AuthInfo,
     namespace: Option<String>,
 ) -> Kubeconfig {
-    let context = Context { cluster: cluster_name.clone(), user: Some(user_name.clone()), namespace, ..Context::default() };
+    let context =
+        Context { cluster: cluster_name.clone(), user: Some(user_name.clone()), namespace, ..Context::default() };
     Kubeconfig {
         clusters: vec![NamedCluster { name: cluster_name, cluster: Some(cluster), ..NamedCluster::default() }],
         auth_infos: vec![NamedAuthInfo { name: user_name, auth_info: Some(user), ..NamedAuthInfo::default() }],

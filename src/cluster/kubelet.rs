@@ -17,7 +17,8 @@ use super::{Access, Cluster};
 use crate::error::Error;
 
 /// Characters that would end or change a path segment.
-const SEGMENT: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'#').add(b'%').add(b'/').add(b'<').add(b'>').add(b'?').add(b'\\');
+const SEGMENT: &AsciiSet =
+    &CONTROLS.add(b' ').add(b'"').add(b'#').add(b'%').add(b'/').add(b'<').add(b'>').add(b'?').add(b'\\');
 
 /// The largest answer that is read whole: listings, configuration, statistics.
 const MOST_TEXT: usize = 8 << 20;
@@ -109,7 +110,11 @@ impl Cluster {
             kube::Result::Ok((status, String::from_utf8_lossy(&body.to_bytes()).into_owned()))
         };
         let (status, text) = self.call(&access, request).await?;
-        if status.is_success() { Ok(text) } else { Err(refused(status.as_u16(), &message_of(&text), Some(&access), self.server())) }
+        if status.is_success() {
+            Ok(text)
+        } else {
+            Err(refused(status.as_u16(), &message_of(&text), Some(&access), self.server()))
+        }
     }
 
     /// The kubelet's running configuration (`configz`).
@@ -245,7 +250,10 @@ mod tests {
 
     #[test]
     fn a_listing_gives_its_names() {
-        assert_eq!(listed_name("<a href=\"kube-system_etcd-cp1_1/\">kube-system_etcd-cp1_1/</a>"), Some("kube-system_etcd-cp1_1/"));
+        assert_eq!(
+            listed_name("<a href=\"kube-system_etcd-cp1_1/\">kube-system_etcd-cp1_1/</a>"),
+            Some("kube-system_etcd-cp1_1/")
+        );
         assert_eq!(listed_name("<pre>"), None);
     }
 

@@ -13,7 +13,9 @@ use crate::etcd::credentials::{self, Credentials};
 use crate::etcd::{Member, MemberStatus, discovery, named, recommended, status};
 use crate::sink::{self, Writer};
 use crate::snapshot::{Intake, OwnedJob, Request, Taken, node};
-use crate::ui::{ClusterPart, Document, MemberPart, Row, Ui, Verified, binary_bytes, decimal_bytes, pick, restore_terminal};
+use crate::ui::{
+    ClusterPart, Document, MemberPart, Row, Ui, Verified, binary_bytes, decimal_bytes, pick, restore_terminal,
+};
 
 const RESTORE: &str =
     "https://kubernetes.io/docs/tasks/administer-cluster/configure-upgrade-etcd/#restoring-an-etcd-cluster";
@@ -117,10 +119,12 @@ enum Early {
 fn early_checks(cli: &Cli) -> Result<Early> {
     match cli.backup.destination() {
         Destination::Stdout if cli.talk.output.is_some() => {
-            Err(Error::usage("--out - and -o both want standard output").hint("write the snapshot to a file to get the document as well"))
+            Err(Error::usage("--out - and -o both want standard output")
+                .hint("write the snapshot to a file to get the document as well"))
         }
         Destination::Stdout if std::io::IsTerminal::is_terminal(&std::io::stdout()) => {
-            Err(Error::usage("standard output is a terminal, and a snapshot is no text").hint("send it to a pipe or a file, or name a file with --out"))
+            Err(Error::usage("standard output is a terminal, and a snapshot is no text")
+                .hint("send it to a pipe or a file, or name a file with --out"))
         }
         Destination::Stdout => Ok(Early::Stdout),
         Destination::File(path) => {
@@ -139,7 +143,13 @@ fn clone(file: &std::fs::File) -> Result<std::fs::File> {
 /// dashes.
 fn default_name(cluster: &Cluster, member: &Member, time: Timestamp) -> PathBuf {
     let plain = |text: &str| -> String {
-        text.chars().map(|character| if character.is_ascii_alphanumeric() || "._-".contains(character) { character } else { '-' }).collect()
+        text.chars()
+            .map(
+                |character| {
+                    if character.is_ascii_alphanumeric() || "._-".contains(character) { character } else { '-' }
+                },
+            )
+            .collect()
     };
     let time = time.strftime("%Y%m%dT%H%M%SZ");
     PathBuf::from(format!("etcd-{}-{}-{time}.db", plain(cluster.name()), plain(&member.name)))
@@ -155,7 +165,9 @@ struct Field {
 
 impl Field {
     async fn survey(cli: &Cli, cluster: &Cluster, ui: &Ui) -> Result<Self> {
-        let members = discovery::members(cluster, cli.connection.namespace.as_deref(), cli.connection.selector.as_deref()).await?;
+        let members =
+            discovery::members(cluster, cli.connection.namespace.as_deref(), cli.connection.selector.as_deref())
+                .await?;
         let mut candidates = Vec::new();
         for member in &members {
             let api_servers = discovery::api_servers(cluster, &member.node).await;
@@ -187,16 +199,26 @@ impl Field {
             return Ok(chosen);
         }
         if self.members.len() > 1 && ui.is_interactive() {
-            let rows: Vec<Row> = (0..self.members.len()).map(|index| self.row(index, recommended == Some(index))).collect();
+            let rows: Vec<Row> =
+                (0..self.members.len()).map(|index| self.row(index, recommended == Some(index))).collect();
             return pick("Which etcd member should be backed up?", &rows, recommended.unwrap_or_default()).await;
         }
         let Some(chosen) = recommended else {
-            let troubles: Vec<String> = self.members.iter().zip(&self.statuses).map(|(member, status)| match status {
-                Some(status) => format!("{} {}", member.pod_name, trouble(status)),
-                None => format!("{} does not answer", member.pod_name),
-            }).collect();
-            return Err(Error::failed(format!("no member of cluster {} can be recommended: {}", cluster.name(), troubles.join(", ")))
-                .hint("name the one to take all the same with --member"));
+            let troubles: Vec<String> = self
+                .members
+                .iter()
+                .zip(&self.statuses)
+                .map(|(member, status)| match status {
+                    Some(status) => format!("{} {}", member.pod_name, trouble(status)),
+                    None => format!("{} does not answer", member.pod_name),
+                })
+                .collect();
+            return Err(Error::failed(format!(
+                "no member of cluster {} can be recommended: {}",
+                cluster.name(),
+                troubles.join(", ")
+            ))
+            .hint("name the one to take all the same with --member"));
         };
         if self.members.len() > 1 {
             ui.say(&format!("Taking the recommended member: {}", self.row(chosen, false).cells.join("  ")));
@@ -209,7 +231,16 @@ impl Field {
         let mut cells = vec![member.pod_name.clone(), member.node.clone()];
         match &self.statuses[index] {
             Some(status) => {
-                cells.push(if status.leader { "leader" } else if status.learner { "learner" } else { "follower" }.to_owned());
+                cells.push(
+                    if status.leader {
+                        "leader"
+                    } else if status.learner {
+                        "learner"
+                    } else {
+                        "follower"
+                    }
+                    .to_owned(),
+                );
                 cells.push(match status {
                     status if !status.alarms.is_empty() => status.alarms.join(","),
                     status if !status.has_leader => "no leader".to_owned(),
@@ -230,7 +261,8 @@ impl Field {
         credentials.sort_by_key(|candidate| !(candidate.in_member && Some(candidate.origin) == self.worked));
         Request {
             member: &self.members[chosen],
-            first_works: self.worked.is_some() && credentials.first().is_some_and(|first| Some(first.origin) == self.worked),
+            first_works: self.worked.is_some()
+                && credentials.first().is_some_and(|first| Some(first.origin) == self.worked),
             credentials,
             db_size: self.statuses[chosen].as_ref().map(|status| status.db_size),
             image: cli.backup.image.clone(),
@@ -287,7 +319,11 @@ async fn wait_until_ready(cluster: &Cluster, member: &Member, limit: Duration, u
 fn tell(ui: &Ui, file: &str, size: u64, duration: Duration) {
     let place = if file == "-" { "standard output" } else { file };
     ui.say("Verified  transport: sha-256 matches");
-    ui.say(&format!("Etcd successfully backed up to {place} ({}, {} s)", binary_bytes(size), duration.as_secs_f64().round()));
+    ui.say(&format!(
+        "Etcd successfully backed up to {place} ({}, {} s)",
+        binary_bytes(size),
+        duration.as_secs_f64().round()
+    ));
     ui.say("");
     ui.say("Keep it safe: it holds every object of the cluster, Secrets among them.");
     ui.say(&format!("Restore: {RESTORE}"));

@@ -17,7 +17,8 @@ use crate::ui::Ui;
 
 pub(super) async fn run(cli: &Cli, args: &CleanupArgs, ui: &Ui) -> Result<()> {
     let cluster = Cluster::connect(&cli.connection).await?;
-    let namespaces: Vec<&str> = cli.connection.namespace.as_deref().map_or_else(|| NAMESPACES.to_vec(), |namespace| vec![namespace]);
+    let namespaces: Vec<&str> =
+        cli.connection.namespace.as_deref().map_or_else(|| NAMESPACES.to_vec(), |namespace| vec![namespace]);
     let (mut removed, mut kept, mut refusals) = (0_usize, 0_usize, Vec::new());
     for namespace in &namespaces {
         let jobs = match cluster.jobs(namespace, LABEL).await {
@@ -33,7 +34,10 @@ pub(super) async fn run(cli: &Cli, args: &CleanupArgs, ui: &Ui) -> Result<()> {
             match time_left(&job, Timestamp::now()) {
                 Some(left) if !args.all => {
                     kept += 1;
-                    ui.say(&format!("job.batch/{name} in {namespace} is within its time for {}s more; --all removes it", left.as_secs()));
+                    ui.say(&format!(
+                        "job.batch/{name} in {namespace} is within its time for {}s more; --all removes it",
+                        left.as_secs()
+                    ));
                 }
                 _ => match cluster.delete_job(namespace, name, job.metadata.uid.as_deref()).await {
                     Ok(()) => {
@@ -62,12 +66,16 @@ pub(super) async fn run(cli: &Cli, args: &CleanupArgs, ui: &Ui) -> Result<()> {
 /// How long Kubernetes leaves the job alone; `None` when its time is over or it has no limits that say so.
 fn time_left(job: &Job, now: Timestamp) -> Option<Duration> {
     let (spec, status) = (job.spec.as_ref()?, job.status.as_ref()?);
-    let ended = status.conditions.iter().flatten().find(|condition| {
-        condition.status == "True" && matches!(condition.type_.as_str(), "Complete" | "Failed")
-    });
+    let ended = status
+        .conditions
+        .iter()
+        .flatten()
+        .find(|condition| condition.status == "True" && matches!(condition.type_.as_str(), "Complete" | "Failed"));
     let (from, seconds) = match ended {
         Some(condition) => (condition.last_transition_time.as_ref()?.0, i64::from(spec.ttl_seconds_after_finished?)),
-        None => (status.start_time.as_ref().or(job.metadata.creation_timestamp.as_ref())?.0, spec.active_deadline_seconds?),
+        None => {
+            (status.start_time.as_ref().or(job.metadata.creation_timestamp.as_ref())?.0, spec.active_deadline_seconds?)
+        }
     };
     let left = seconds.saturating_sub(now.as_second().saturating_sub(from.as_second()));
     u64::try_from(left).ok().filter(|left| *left > 0).map(Duration::from_secs)

@@ -20,7 +20,9 @@ impl Signals {
         #[cfg(unix)]
         {
             use tokio::signal::unix::{SignalKind, signal};
-            let stream = |kind: SignalKind| signal(kind).map_err(|error| Error::failed(format!("cannot listen for signals: {error}")));
+            let stream = |kind: SignalKind| {
+                signal(kind).map_err(|error| Error::failed(format!("cannot listen for signals: {error}")))
+            };
             Ok(Signals {
                 streams: [
                     (stream(SignalKind::interrupt())?, Signal::Interrupt),

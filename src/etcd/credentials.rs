@@ -55,7 +55,11 @@ pub fn candidates(member: &Member, api_servers: &[Pod], given: &BackupArgs) -> V
         };
         if let (Some(cert), Some(key)) = (variable("ETCDCTL_CERT"), variable("ETCDCTL_KEY")) {
             let here = Reader { pod: &member.pod, container, in_member: container.name == member.container.name };
-            found.push(here.credentials("ETCDCTL_* of the etcd pod", variable("ETCDCTL_CACERT").or_else(cacert), Some((cert, key))));
+            found.push(here.credentials(
+                "ETCDCTL_* of the etcd pod",
+                variable("ETCDCTL_CACERT").or_else(cacert),
+                Some((cert, key)),
+            ));
         }
     }
     if let (Some(cert), Some(key)) = (setting("cert-file"), setting("key-file")) {
@@ -105,7 +109,11 @@ fn by_layout(member: &Member, read: &Reader<'_>) -> Vec<Credentials> {
         if mounts().any(|path| covers(path, directory) && path != "/") {
             for (cacert, cert, key) in KNOWN_FILES {
                 let path = |name: &str| format!("{directory}/{name}");
-                found.push(read.credentials("the known files of this distribution", Some(path(cacert)), Some((path(cert), path(key)))));
+                found.push(read.credentials(
+                    "the known files of this distribution",
+                    Some(path(cacert)),
+                    Some((path(cert), path(key))),
+                ));
             }
         }
     }
@@ -118,7 +126,11 @@ fn of_api_server(pod: &Pod) -> Option<Credentials> {
     let settings = super::settings::Settings::of(container);
     let pair = (settings.get("etcd-certfile")?.to_owned(), settings.get("etcd-keyfile")?.to_owned());
     let read = Reader { pod, container, in_member: false };
-    Some(read.credentials("the API server's certificate for etcd", settings.get("etcd-cafile").map(str::to_owned), Some(pair)))
+    Some(read.credentials(
+        "the API server's certificate for etcd",
+        settings.get("etcd-cafile").map(str::to_owned),
+        Some(pair),
+    ))
 }
 
 /// The container in which paths are meant.
@@ -143,15 +155,24 @@ impl Reader<'_> {
     fn mounts_for(&self, paths: &[&str]) -> Option<Vec<Mount>> {
         let mut mounts: Vec<Mount> = Vec::new();
         for path in paths {
-            let covering = self.container.volume_mounts.iter().flatten().filter(|mount| covers(&mount.mount_path, path));
+            let covering =
+                self.container.volume_mounts.iter().flatten().filter(|mount| covers(&mount.mount_path, path));
             let mount = covering.max_by_key(|mount| mount.mount_path.len())?;
             let volume = self.pod.spec.as_ref()?.volumes.iter().flatten().find(|volume| volume.name == mount.name)?;
             let whole_node = volume.host_path.as_ref().is_some_and(|host| host.path.trim_end_matches('/').is_empty());
-            let shared = volume.host_path.is_some() || volume.secret.is_some() || volume.config_map.is_some() || volume.projected.is_some();
+            let shared = volume.host_path.is_some()
+                || volume.secret.is_some()
+                || volume.config_map.is_some()
+                || volume.projected.is_some();
             if whole_node || !shared || mount.sub_path_expr.is_some() {
                 return None;
             }
-            let mount = VolumeMount { read_only: Some(true), mount_propagation: None, recursive_read_only: None, ..mount.clone() };
+            let mount = VolumeMount {
+                read_only: Some(true),
+                mount_propagation: None,
+                recursive_read_only: None,
+                ..mount.clone()
+            };
             if !mounts.iter().any(|known| known.mount == mount) {
                 mounts.push(Mount { volume: volume.clone(), mount });
             }
@@ -213,7 +234,10 @@ mod tests {
         let member = Member::of(pod("etcd-cp1", KUBEADM, true)).expect("it runs etcd");
         let found = candidates(&member, &[api_server()], &given(&[]));
         let certs: Vec<_> = found.iter().filter_map(|found| found.pair.as_ref()).map(|pair| pair.0.as_str()).collect();
-        assert_eq!(certs, ["/etc/kubernetes/pki/etcd/server.crt", "/etc/kubernetes/pki/etcd/peer.crt", "/pki/client.crt"]);
+        assert_eq!(
+            certs,
+            ["/etc/kubernetes/pki/etcd/server.crt", "/etc/kubernetes/pki/etcd/peer.crt", "/pki/client.crt"]
+        );
         assert!(!found[2].in_member);
     }
 
@@ -228,7 +252,8 @@ mod tests {
 
     #[test]
     fn plain_http_needs_none() {
-        let member = Member::of(pod("etcd-cp1", &["etcd", "--listen-client-urls=http://127.0.0.1:2379"], true)).expect("it runs etcd");
+        let member = Member::of(pod("etcd-cp1", &["etcd", "--listen-client-urls=http://127.0.0.1:2379"], true))
+            .expect("it runs etcd");
         let found = candidates(&member, &[api_server()], &given(&[]));
         assert_eq!(found.len(), 1);
         assert_eq!((found[0].pair.as_ref(), found[0].mounts.as_deref()), (None, Some(&[][..])));
@@ -263,7 +288,8 @@ mod tests {
     #[test]
     fn given_paths_are_the_only_candidate() {
         let member = Member::of(pod("etcd-cp1", KUBEADM, true)).expect("it runs etcd");
-        let given = given(&["--pod-cert", "/etc/kubernetes/pki/etcd/x.crt", "--pod-key", "/etc/kubernetes/pki/etcd/x.key"]);
+        let given =
+            given(&["--pod-cert", "/etc/kubernetes/pki/etcd/x.crt", "--pod-key", "/etc/kubernetes/pki/etcd/x.key"]);
         assert_eq!(candidates(&member, &[api_server()], &given).len(), 1);
     }
 

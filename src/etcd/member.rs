@@ -84,8 +84,11 @@ impl Member {
     pub fn runs_as_other_user(&self) -> bool {
         let of_pod = self.pod.spec.as_ref().and_then(|spec| spec.security_context.as_ref());
         let of_container = self.container.security_context.as_ref();
-        let user = of_container.and_then(|context| context.run_as_user).or(of_pod.and_then(|context| context.run_as_user));
-        let non_root = of_container.and_then(|context| context.run_as_non_root).or(of_pod.and_then(|context| context.run_as_non_root));
+        let user =
+            of_container.and_then(|context| context.run_as_user).or(of_pod.and_then(|context| context.run_as_user));
+        let non_root = of_container
+            .and_then(|context| context.run_as_non_root)
+            .or(of_pod.and_then(|context| context.run_as_non_root));
         user.is_some_and(|user| user != 0) || non_root == Some(true)
     }
 
@@ -107,7 +110,10 @@ impl Member {
             return url.trim_end_matches('/').to_owned();
         }
         if let Some((url, wildcard)) = listens.iter().copied().filter(usable).find_map(|url| {
-            ["0.0.0.0", "[::]"].into_iter().find(|wildcard| url.contains(&format!("//{wildcard}"))).map(|wildcard| (url, wildcard))
+            ["0.0.0.0", "[::]"]
+                .into_iter()
+                .find(|wildcard| url.contains(&format!("//{wildcard}")))
+                .map(|wildcard| (url, wildcard))
         }) {
             return url.replacen(wildcard, "127.0.0.1", 1).trim_end_matches('/').to_owned();
         }
@@ -184,7 +190,11 @@ fn etcd_container(pod: &Pod) -> Option<&Container> {
         .or_else(|| by_name("etcd-manager"))
         .or_else(|| containers.iter().find(|container| program(container)))
         .or_else(|| containers.iter().find(|container| listens(container)))
-        .or_else(|| containers.iter().find(|container| container.image.as_deref().is_some_and(|image| image.contains("/etcd:") || image.starts_with("etcd:"))))
+        .or_else(|| {
+            containers.iter().find(|container| {
+                container.image.as_deref().is_some_and(|image| image.contains("/etcd:") || image.starts_with("etcd:"))
+            })
+        })
 }
 
 #[cfg(test)]

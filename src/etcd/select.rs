@@ -14,9 +14,12 @@ const CAUGHT_UP: u64 = 1000;
 pub fn named(members: &[Member], name: &str) -> Result<usize> {
     let found = members.iter().position(|member| member.pod_name == name || member.node == name || member.name == name);
     found.ok_or_else(|| {
-        let known: Vec<String> =
-            members.iter().map(|member| format!("{} (node {}, member {})", member.pod_name, member.node, member.name)).collect();
-        Error::usage(format!("no etcd member is called \"{name}\"")).hint(format!("the members are: {}", known.join(", ")))
+        let known: Vec<String> = members
+            .iter()
+            .map(|member| format!("{} (node {}, member {})", member.pod_name, member.node, member.name))
+            .collect();
+        Error::usage(format!("no etcd member is called \"{name}\""))
+            .hint(format!("the members are: {}", known.join(", ")))
     })
 }
 
@@ -27,9 +30,8 @@ pub fn recommended(members: &[Member], statuses: &[Option<MemberStatus>]) -> Opt
         return members.iter().position(Member::is_ready).or((!members.is_empty()).then_some(0));
     }
     let newest = statuses.iter().flatten().map(|status| status.applied).max().unwrap_or_default();
-    let usable = |index: &usize| {
-        statuses[*index].as_ref().is_some_and(|status| !status.learner && status.alarms.is_empty())
-    };
+    let usable =
+        |index: &usize| statuses[*index].as_ref().is_some_and(|status| !status.learner && status.alarms.is_empty());
     let rank = |index: &usize| {
         statuses[*index].as_ref().map(|status| {
             let behind = newest - status.applied > CAUGHT_UP;
@@ -77,7 +79,10 @@ mod tests {
     fn neither_a_learner_nor_an_alarm_is_ever_recommended() {
         let learner = MemberStatus { learner: true, ..status(false) };
         let alarmed = MemberStatus { alarms: vec!["NOSPACE".to_owned()], ..status(false) };
-        assert_eq!(recommended(&members(3), &[Some(status(true)), Some(learner.clone()), Some(alarmed.clone())]), Some(0));
+        assert_eq!(
+            recommended(&members(3), &[Some(status(true)), Some(learner.clone()), Some(alarmed.clone())]),
+            Some(0)
+        );
         assert_eq!(recommended(&members(2), &[Some(learner), Some(alarmed)]), None);
     }
 

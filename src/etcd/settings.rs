@@ -54,7 +54,9 @@ impl Settings {
 
     /// A comma-separated list of URLs.
     pub fn urls(&self, name: &str) -> Vec<&str> {
-        self.get(name).map(|list| list.split(',').map(str::trim).filter(|url| !url.is_empty()).collect()).unwrap_or_default()
+        self.get(name)
+            .map(|list| list.split(',').map(str::trim).filter(|url| !url.is_empty()).collect())
+            .unwrap_or_default()
     }
 }
 
@@ -115,7 +117,11 @@ mod tests {
             command: Some(command.iter().map(|word| (*word).to_owned()).collect()),
             env: Some(
                 env.iter()
-                    .map(|(name, value)| EnvVar { name: (*name).to_owned(), value: Some((*value).to_owned()), ..EnvVar::default() })
+                    .map(|(name, value)| EnvVar {
+                        name: (*name).to_owned(),
+                        value: Some((*value).to_owned()),
+                        ..EnvVar::default()
+                    })
                     .collect(),
             ),
             ..Container::default()
@@ -124,7 +130,10 @@ mod tests {
 
     #[test]
     fn flags_come_with_one_dash_or_two_and_with_equals_or_a_space() {
-        let settings = Settings::of(&container(&["etcd", "--cert-file=/a", "-key-file", "/b", "--client-cert-auth", "--name", "cp1"], &[]));
+        let settings = Settings::of(&container(
+            &["etcd", "--cert-file=/a", "-key-file", "/b", "--client-cert-auth", "--name", "cp1"],
+            &[],
+        ));
         assert_eq!(settings.get("cert-file"), Some("/a"));
         assert_eq!(settings.get("key-file"), Some("/b"));
         assert_eq!(settings.get("client-cert-auth"), Some("true"));
@@ -133,7 +142,8 @@ mod tests {
 
     #[test]
     fn a_flag_wins_over_its_variable() {
-        let settings = Settings::of(&container(&["etcd", "--name=flag"], &[("ETCD_NAME", "variable"), ("ETCD_CERT_FILE", "/c")]));
+        let settings =
+            Settings::of(&container(&["etcd", "--name=flag"], &[("ETCD_NAME", "variable"), ("ETCD_CERT_FILE", "/c")]));
         assert_eq!(settings.get("name"), Some("flag"));
         assert_eq!(settings.get("cert-file"), Some("/c"));
     }

@@ -56,7 +56,12 @@ pub struct Statuses {
 const LIMIT: Duration = Duration::from_secs(20);
 
 /// Asks the members. `candidates` gives each member's credentials. Never fails: what cannot be learned is a warning.
-pub async fn gather(cluster: &Cluster, members: &[Member], candidates: &[Vec<Credentials>], endpoint: Option<&str>) -> Statuses {
+pub async fn gather(
+    cluster: &Cluster,
+    members: &[Member],
+    candidates: &[Vec<Credentials>],
+    endpoint: Option<&str>,
+) -> Statuses {
     let mut found = Statuses { of: vec![None; members.len()], ..Statuses::default() };
     let mut order: Vec<usize> = (0..members.len()).collect();
     order.sort_by_key(|index| !members[*index].is_ready());
@@ -87,7 +92,8 @@ pub async fn gather(cluster: &Cluster, members: &[Member], candidates: &[Vec<Cre
         found.warnings.push(format!("roles and health of the members are unknown: {last}"));
     } else if members.len() > 1 {
         found.warnings.push(
-            "the members could not be listed: etcd may have lost its quorum; a member can still be backed up".to_owned(),
+            "the members could not be listed: etcd may have lost its quorum; a member can still be backed up"
+                .to_owned(),
         );
     }
     found
@@ -138,9 +144,10 @@ async fn ask(cluster: &Cluster, member: &Member, credentials: &Credentials, endp
 /// etcdctl refuses a flag whose variable is set as well (etcd `pkg/flags`, verifyEnv), so those are left out.
 fn command(member: &Member, credentials: &Credentials, endpoint: Option<&str>, all: bool) -> Vec<String> {
     let is_set = |name: &str| member.container.env.iter().flatten().any(|variable| variable.name == name);
-    let mut command: Vec<String> = ["etcdctl", "endpoint", "status", "-w", "json", "--dial-timeout=3s", "--command-timeout=5s"]
-        .map(str::to_owned)
-        .to_vec();
+    let mut command: Vec<String> =
+        ["etcdctl", "endpoint", "status", "-w", "json", "--dial-timeout=3s", "--command-timeout=5s"]
+            .map(str::to_owned)
+            .to_vec();
     let mut flag = |name: &str, value: &str| {
         if !is_set(&format!("ETCDCTL_{}", name.to_ascii_uppercase())) {
             command.push(format!("--{name}={value}"));

@@ -53,13 +53,16 @@ pub fn prepare(target: &Path, replace: bool) -> Result<(Pending, File)> {
     let shown = target.display();
     match std::fs::symlink_metadata(target) {
         Ok(found) if found.is_dir() => {
-            return Err(Error::failed(format!("{shown} is a directory")).hint(format!("name a file in it: --out {}", target.join("snap.db").display())));
+            return Err(Error::failed(format!("{shown} is a directory"))
+                .hint(format!("name a file in it: --out {}", target.join("snap.db").display())));
         }
         Ok(found) if !found.is_file() => {
-            return Err(Error::failed(format!("{shown} exists and is no plain file")).hint("for a stream on standard output use --out -"));
+            return Err(Error::failed(format!("{shown} exists and is no plain file"))
+                .hint("for a stream on standard output use --out -"));
         }
         Ok(_) if !replace => {
-            return Err(Error::failed(format!("{shown} exists already")).hint("choose another name, or replace it with --force"));
+            return Err(Error::failed(format!("{shown} exists already"))
+                .hint("choose another name, or replace it with --force"));
         }
         Ok(_) | Err(_) => {}
     }
@@ -72,9 +75,18 @@ pub fn prepare(target: &Path, replace: bool) -> Result<(Pending, File)> {
     };
     let prefix = format!(".{}.", name.to_string_lossy());
     let made = Builder::new().prefix(&prefix).suffix(".part").tempfile_in(directory).map_err(|error| {
-        let error = error.kind();
-        let failed = Error::failed(format!("cannot write to directory {}: {error}", directory.display()));
-        if error == io::ErrorKind::NotFound { failed.hint(format!("make it first: mkdir -p {}", directory.display())) } else { failed }
+        let kind = error.kind();
+        // The library's own text names the temporary file, which nobody asked for.
+        let why = match kind {
+            io::ErrorKind::NotFound => "it does not exist".to_owned(),
+            kind => kind.to_string(),
+        };
+        let failed = Error::failed(format!("cannot write to directory {}: {why}", directory.display()));
+        if kind == io::ErrorKind::NotFound {
+            failed.hint(format!("make it first: mkdir -p {}", directory.display()))
+        } else {
+            failed
+        }
     })?;
     let (file, temporary) = made.into_parts();
     Ok((Pending { target: target.to_owned(), temporary, replace }, file))
@@ -92,7 +104,8 @@ impl Pending {
         let persisted = if replace { temporary.persist(&target) } else { temporary.persist_noclobber(&target) };
         persisted.map_err(|error| {
             if error.error.kind() == io::ErrorKind::AlreadyExists {
-                Error::failed(format!("{} appeared while the snapshot was taken", target.display())).hint("choose another name, or replace it with --force")
+                Error::failed(format!("{} appeared while the snapshot was taken", target.display()))
+                    .hint("choose another name, or replace it with --force")
             } else {
                 failed(&error.error)
             }

@@ -164,7 +164,9 @@ impl<'c, W: Write + Send + 'static> Copy<'c, W> {
             skip -= known;
             bytes = bytes.split_off(known as usize);
             if expected.is_some_and(|expected| received + known + bytes.len() as u64 > expected) {
-                return Err(CopyFailure::Copy(Error::failed("more bytes arrived than were announced, so the copy cannot be trusted")));
+                return Err(CopyFailure::Copy(Error::failed(
+                    "more bytes arrived than were announced, so the copy cannot be trusted",
+                )));
             }
             received += known + bytes.len() as u64;
             self.keep(bytes).await?;
@@ -183,8 +185,13 @@ impl<'c, W: Write + Send + 'static> Copy<'c, W> {
         }
         let length = bytes.len() as u64;
         if self.state.offset + length > self.most {
-            let what = format!("the snapshot does not end: {} bytes arrived, far more than the database holds", self.state.offset);
-            return Err(CopyFailure::Copy(Error::failed(what).hint("something between this machine and the kubelet answers in its place")));
+            let what = format!(
+                "the snapshot does not end: {} bytes arrived, far more than the database holds",
+                self.state.offset
+            );
+            return Err(CopyFailure::Copy(
+                Error::failed(what).hint("something between this machine and the kubelet answers in its place"),
+            ));
         }
         // A slow disk, or a slow reader of standard output, is no stall of the cluster.
         self.intake.push(bytes).await?;
@@ -234,8 +241,13 @@ impl<'c, W: Write + Send + 'static> Copy<'c, W> {
         self.state.last_asked = None;
         self.ask_pod().await?;
         if ended_before {
-            let what = format!("the finished snapshot is no longer in {} on node {}", self.directory.path, self.directory.node);
-            return Err(CopyFailure::Copy(Error::failed(what).hint("somebody or something removed it: run the backup again")));
+            let what = format!(
+                "the finished snapshot is no longer in {} on node {}",
+                self.directory.path, self.directory.node
+            );
+            return Err(CopyFailure::Copy(
+                Error::failed(what).hint("somebody or something removed it: run the backup again"),
+            ));
         }
         self.state.part = self.state.phase != Phase::Succeeded;
         self.watchdog("etcdctl on the node writes no file")?;

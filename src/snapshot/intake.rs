@@ -76,7 +76,8 @@ impl<W: Write + Send + 'static> Intake<W> {
     /// What writing failed with; [`Kind::BadFile`] when the trailer does not match.
     pub async fn finish(self) -> Result<(W, Proof)> {
         drop(self.queue);
-        let ended = self.thread.await.map_err(|_| Error::failed("the thread that writes the file ended unexpectedly"))?;
+        let ended =
+            self.thread.await.map_err(|_| Error::failed("the thread that writes the file ended unexpectedly"))?;
         let (writer, check) = ended?;
         Ok((writer, check.prove()?))
     }
@@ -106,10 +107,11 @@ fn drain<W: Write>(mut queue: mpsc::Receiver<Message>, mut writer: W, name: &str
 
 fn write_error(name: &str, error: &std::io::Error) -> Error {
     match error.kind() {
-        ErrorKind::BrokenPipe => Error::new(Kind::StdoutClosed, "standard output was closed before the snapshot was complete"),
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
-            Error::failed(format!("cannot write {name}: {error}")).hint("choose another file system with --out, or make room")
+        ErrorKind::BrokenPipe => {
+            Error::new(Kind::StdoutClosed, "standard output was closed before the snapshot was complete")
         }
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Error::failed(format!("cannot write {name}: {error}"))
+            .hint("choose another file system with --out, or make room"),
         _ => Error::failed(format!("cannot write {name}: {error}")),
     }
 }

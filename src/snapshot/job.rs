@@ -229,7 +229,8 @@ mod tests {
 
     #[test]
     fn the_right_to_read_others_files_is_asked_for_only_when_needed() {
-        let capabilities = |job: Value| job["spec"]["template"]["spec"]["containers"][0]["securityContext"]["capabilities"].clone();
+        let capabilities =
+            |job: Value| job["spec"]["template"]["spec"]["containers"][0]["securityContext"]["capabilities"].clone();
         assert_eq!(capabilities(job(false, false))["add"], Value::Null);
         assert_eq!(capabilities(job(true, false))["add"], json!(["DAC_OVERRIDE"]));
     }

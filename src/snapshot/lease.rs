@@ -45,7 +45,8 @@ impl OwnedJob {
                 let _ = answer.send(cluster.create_job(&namespace, &job).await);
             })
         };
-        *self.slot() = Some(Owned { namespace: namespace.to_owned(), name: name.clone(), uid: None, creating: Some(creating) });
+        *self.slot() =
+            Some(Owned { namespace: namespace.to_owned(), name: name.clone(), uid: None, creating: Some(creating) });
         match answered.await {
             Ok(Ok(created)) => {
                 if let Some(owned) = self.slot().as_mut() {
@@ -61,7 +62,9 @@ impl OwnedJob {
                 }
                 Err(failure)
             }
-            Err(_) => Err(CallFailure::unanswered(Error::failed(format!("the request to create job {namespace}/{name} was lost")))),
+            Err(_) => Err(CallFailure::unanswered(Error::failed(format!(
+                "the request to create job {namespace}/{name} was lost"
+            )))),
         }
     }
 
@@ -94,7 +97,9 @@ async fn remove(cluster: &Cluster, namespace: &str, name: &str, uid: Option<&str
             Err(failure) if failure.is_not_found() || failure.is_conflict() => return Ok(()),
             Err(failure) if !failure.is_transient() => return Err(left(failure.error().message())),
             Err(failure) if start.elapsed() > PATIENCE => return Err(left(failure.error().message())),
-            Ok(()) if start.elapsed() > PATIENCE => return Err(left("the cluster accepted the request, and the job is still there")),
+            Ok(()) if start.elapsed() > PATIENCE => {
+                return Err(left("the cluster accepted the request, and the job is still there"));
+            }
             Ok(()) | Err(_) => {}
         }
         tokio::time::sleep(pause).await;
@@ -154,11 +159,15 @@ impl Lease<'_> {
 
 /// Somebody else removed the job, or its time ran out while the API server could not be reached.
 pub(super) fn removed(namespace: &str, job: &str) -> Error {
-    Error::failed(format!("job {namespace}/{job} was removed while the snapshot was taken, by somebody else or because its time ran out"))
-        .hint("run the backup again; on a slow or shaky line with a longer --lease")
+    Error::failed(format!(
+        "job {namespace}/{job} was removed while the snapshot was taken, by somebody else or because its time ran out"
+    ))
+    .hint("run the backup again; on a slow or shaky line with a longer --lease")
 }
 
 fn has_ended(job: &Job) -> bool {
     let conditions = job.status.iter().flat_map(|status| status.conditions.iter().flatten());
-    conditions.into_iter().any(|condition| condition.status == "True" && matches!(condition.type_.as_str(), "Complete" | "Failed"))
+    conditions
+        .into_iter()
+        .any(|condition| condition.status == "True" && matches!(condition.type_.as_str(), "Complete" | "Failed"))
 }

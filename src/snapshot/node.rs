@@ -101,7 +101,11 @@ pub async fn take<W: Write + Send + 'static>(
             pod_logs: &checked.pod_logs.path,
             override_owner,
             probe: usable[pair].pair.is_some() && !(request.first_works && pair == 0),
-            limits: Limits::new(request.db_size, if fixed { request.deadline } else { request.lease }, request.deadline),
+            limits: Limits::new(
+                request.db_size,
+                if fixed { request.deadline } else { request.lease },
+                request.deadline,
+            ),
         };
         let attempt = Attempt { cluster, request, plan: &plan, pod_logs: &checked.pod_logs, fixed, until };
         let next = match attempt.run(intake, owned, ui).await? {
@@ -131,7 +135,8 @@ fn images(request: &Request<'_>) -> Vec<String> {
     }
     let mut images: Vec<String> = request.member.container.image.iter().cloned().collect();
     let init = request.member.pod.spec.iter().flat_map(|spec| spec.init_containers.iter().flatten());
-    let mut others: Vec<String> = init.filter_map(|container| container.image.clone()).filter(|image| image.contains("/etcd:")).collect();
+    let mut others: Vec<String> =
+        init.filter_map(|container| container.image.clone()).filter(|image| image.contains("/etcd:")).collect();
     others.sort();
     images.extend(others.into_iter().rev().filter(|image| Some(image) != request.member.container.image.as_ref()));
     images
@@ -158,9 +163,19 @@ struct Attempt<'a> {
 }
 
 impl Attempt<'_> {
-    async fn run<W: Write + Send + 'static>(&self, intake: &Intake<W>, owned: &OwnedJob, ui: &Ui) -> Result<Result<LogFile, Next>> {
+    async fn run<W: Write + Send + 'static>(
+        &self,
+        intake: &Intake<W>,
+        owned: &OwnedJob,
+        ui: &Ui,
+    ) -> Result<Result<LogFile, Next>> {
         let namespace = self.request.member.namespace.as_str();
-        tracing::info!(job = self.plan.name, image = self.plan.image, certificates = self.plan.credentials.origin, "creating the job");
+        tracing::info!(
+            job = self.plan.name,
+            image = self.plan.image,
+            certificates = self.plan.credentials.origin,
+            "creating the job"
+        );
         let job = owned.create(self.cluster, namespace, self.plan.job()).await?;
         let job_pod = JobPod { cluster: self.cluster, namespace, job: &job };
         let pod = job_pod.created(self.request.start_limit).await?;
@@ -182,7 +197,8 @@ impl Attempt<'_> {
             until: self.until,
         };
         let most = self.request.db_size.map_or(u64::MAX, |size| size.saturating_mul(2).saturating_add(64 << 20));
-        let copy = Copy::new(self.cluster, &job_pod, &pod, directory.clone(), intake, &progress, self.request.stall, most);
+        let copy =
+            Copy::new(self.cluster, &job_pod, &pod, directory.clone(), intake, &progress, self.request.stall, most);
         let copied = tokio::select! {
             copied = copy.run() => copied,
             error = lease.keep() => Err(CopyFailure::Copy(error)),
@@ -225,7 +241,9 @@ impl Attempt<'_> {
         tracing::info!(?failure, "the job failed");
         Ok(Err(match failure {
             Failure::NoEtcdctl => Next::Image(failure.into_error(image)),
-            Failure::Etcdctl(ref sentence) | Failure::Probe(ref sentence) if cause(sentence) == Cause::PermissionDenied => {
+            Failure::Etcdctl(ref sentence) | Failure::Probe(ref sentence)
+                if cause(sentence) == Cause::PermissionDenied =>
+            {
                 let error = Error::failed(format!("the snapshot job may not read etcd's certificates: {sentence}"))
                     .hint("their owner is another user, and the cluster did not let the job override that");
                 Next::OverrideOwner(error)

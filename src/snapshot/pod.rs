@@ -131,8 +131,10 @@ impl JobPod<'_> {
             Ok(found) => match failed_condition(&found) {
                 Some(reason) if reason == "DeadlineExceeded" => {
                     let seconds = found.spec.and_then(|spec| spec.active_deadline_seconds).unwrap_or_default();
-                    Error::failed(format!("etcdctl did not finish within {seconds}s on the node, so the job was stopped"))
-                        .hint("the node's disk is slow or etcd does not answer; choose another member with --member")
+                    Error::failed(format!(
+                        "etcdctl did not finish within {seconds}s on the node, so the job was stopped"
+                    ))
+                    .hint("the node's disk is slow or etcd does not answer; choose another member with --member")
                 }
                 _ => Error::failed(format!("pod {}/{pod} was removed while the snapshot was taken", self.namespace))
                     .hint("somebody or something deleted it (eviction, a drain): run the backup again"),
@@ -188,7 +190,8 @@ fn waits_for(container: Option<&ContainerStatus>, status: &PodStatus) -> String 
         let reason = waiting.reason.as_deref().unwrap_or("waiting");
         return waiting.message.as_ref().map_or_else(|| reason.to_owned(), |message| format!("{reason}: {message}"));
     }
-    let unmet = status.conditions.iter().flatten().find(|condition| condition.status != "True" && condition.message.is_some());
+    let unmet =
+        status.conditions.iter().flatten().find(|condition| condition.status != "True" && condition.message.is_some());
     unmet.and_then(|condition| condition.message.clone()).unwrap_or_else(|| "the kubelet to start it".to_owned())
 }
 
@@ -198,7 +201,8 @@ fn ended_badly(container: &ContainerStatus) -> Option<Failure> {
         return None;
     }
     let message = ended.message.as_deref().unwrap_or_default();
-    let missing = message.contains("executable file not found") || message.contains("no such file or directory") && ended.exit_code >= 127;
+    let missing = message.contains("executable file not found")
+        || message.contains("no such file or directory") && ended.exit_code >= 127;
     if missing && (message.contains("etcdctl\"") || message.contains("exec")) {
         return Some(Failure::NoEtcdctl);
     }
@@ -254,7 +258,9 @@ fn stopped(status: &PodStatus) -> Error {
 /// counts files in a pod's log directory against it, and evicts.
 pub(super) fn storage_limit_below(pod: &Pod, needed: u64) -> Option<String> {
     let containers = &pod.spec.as_ref()?.containers;
-    let limits = containers.iter().filter_map(|container| container.resources.as_ref()?.limits.as_ref()?.get("ephemeral-storage"));
+    let limits = containers
+        .iter()
+        .filter_map(|container| container.resources.as_ref()?.limits.as_ref()?.get("ephemeral-storage"));
     limits.filter(|limit| quantity(&limit.0).is_some_and(|bytes| bytes < needed)).map(|limit| limit.0.clone()).next()
 }
 
@@ -341,7 +347,8 @@ mod tests {
 
     #[test]
     fn an_image_without_etcdctl_is_seen_in_both_forms() {
-        let message = "failed to create containerd task: exec: \"etcdctl\": executable file not found in $PATH: unknown";
+        let message =
+            "failed to create containerd task: exec: \"etcdctl\": executable file not found in $PATH: unknown";
         for state in [
             json!({"terminated": {"exitCode": 128, "reason": "StartError", "message": message}}),
             json!({"waiting": {"reason": "RunContainerError", "message": message}}),
@@ -353,7 +360,8 @@ mod tests {
 
     #[test]
     fn etcdctls_sentence_is_taken_from_the_status() {
-        let state = json!({"terminated": {"exitCode": 1, "message": "Error: open /pki/server.key: permission denied\n"}});
+        let state =
+            json!({"terminated": {"exitCode": 1, "message": "Error: open /pki/server.key: permission denied\n"}});
         let phase = phase_of(&pod(json!({"phase": "Failed", "containerStatuses": container(state)})));
         assert_eq!(phase, Phase::Failed(Failure::Etcdctl("open /pki/server.key: permission denied".to_owned())));
     }
@@ -368,7 +376,9 @@ mod tests {
 
     #[test]
     fn an_eviction_is_told_in_the_kubelets_words() {
-        let phase = phase_of(&pod(json!({"phase": "Failed", "reason": "Evicted", "message": "The node was low on resource: ephemeral-storage."})));
+        let phase = phase_of(&pod(
+            json!({"phase": "Failed", "reason": "Evicted", "message": "The node was low on resource: ephemeral-storage."}),
+        ));
         let Phase::Failed(Failure::Stopped(error)) = phase else { panic!("{phase:?}") };
         assert!(error.message().contains("low on resource"));
     }

@@ -53,7 +53,9 @@ pub(super) async fn check(cluster: &Cluster, member: &Member, db_size: Option<u6
                 .hint("nothing was created; make room on the node, or choose another member with --member"));
             }
         }
-        Ok(None) | Err(_) => warnings.push(format!("free space on node {node} is unknown: the kubelet's statistics do not tell")),
+        Ok(None) | Err(_) => {
+            warnings.push(format!("free space on node {node} is unknown: the kubelet's statistics do not tell"))
+        }
     }
     Ok(Checked { pod_logs, warnings })
 }
@@ -94,8 +96,11 @@ async fn pod_logs_directory(cluster: &Cluster, node: &str) -> Result<LogFile> {
 
 fn no_file_server(node: &str, directory: &LogFile, failure: crate::cluster::CallFailure) -> Error {
     if failure.is_disabled() {
-        return Error::failed(format!("the kubelet of node {node} does not serve its logs: {}", failure.error().message()))
-            .hint("enableSystemLogHandler and enableDebuggingHandlers of the kubelet's configuration must be on");
+        return Error::failed(format!(
+            "the kubelet of node {node} does not serve its logs: {}",
+            failure.error().message()
+        ))
+        .hint("enableSystemLogHandler and enableDebuggingHandlers of the kubelet's configuration must be on");
     }
     if failure.is_not_found() {
         return Error::failed(format!("the kubelet of node {node} does not serve {}", directory.path))
@@ -110,13 +115,17 @@ mod tests {
     use serde_json::json;
 
     fn node(conditions: serde_json::Value) -> Node {
-        serde_json::from_value(json!({"metadata": {"name": "cp1"}, "status": {"conditions": conditions}})).expect("a node")
+        serde_json::from_value(json!({"metadata": {"name": "cp1"}, "status": {"conditions": conditions}}))
+            .expect("a node")
     }
 
     #[test]
     fn a_node_in_trouble_is_refused_by_name() {
-        for (kind, status) in [("Ready", "False"), ("Ready", "Unknown"), ("DiskPressure", "True"), ("MemoryPressure", "True")] {
-            let error = conditions(&node(json!([{"type": kind, "status": status, "message": "because"}])), "cp1").expect_err(kind);
+        for (kind, status) in
+            [("Ready", "False"), ("Ready", "Unknown"), ("DiskPressure", "True"), ("MemoryPressure", "True")]
+        {
+            let error = conditions(&node(json!([{"type": kind, "status": status, "message": "because"}])), "cp1")
+                .expect_err(kind);
             assert!(error.message().starts_with("node cp1 ") && error.message().ends_with("because"));
         }
         let fine = node(json!([{"type": "Ready", "status": "True"}, {"type": "DiskPressure", "status": "False"}]));

@@ -71,7 +71,10 @@ mod tests {
 
     #[test]
     fn a_log_line_alone_is_read() {
-        assert_eq!(etcdctl_error("{\"level\":\"fatal\",\"msg\":\"x\",\"error\":\"no space left on device\"}"), "no space left on device");
+        assert_eq!(
+            etcdctl_error("{\"level\":\"fatal\",\"msg\":\"x\",\"error\":\"no space left on device\"}"),
+            "no space left on device"
+        );
         assert_eq!(etcdctl_error("{\"level\":\"info\",\"msg\":\"fetching snapshot\"}"), "");
     }
 }

@@ -102,7 +102,9 @@ impl Ui {
     pub fn document<T: Serialize>(&self, format: OutputFormat, document: &T) -> Result<()> {
         match format {
             // The documents are ours, with text keys and finite numbers: they always convert.
-            OutputFormat::Json => write_stdout(&format!("{}\n", serde_json::to_string_pretty(document).unwrap_or_default())),
+            OutputFormat::Json => {
+                write_stdout(&format!("{}\n", serde_json::to_string_pretty(document).unwrap_or_default()))
+            }
             OutputFormat::Yaml => write_stdout(&crate::yaml::to_string(document)),
         }
     }

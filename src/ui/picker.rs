@@ -40,7 +40,9 @@ pub async fn pick(question: &str, rows: &[Row], preselected: usize) -> Result<us
         Ok(Err(dialoguer::Error::IO(error))) if error.kind() == std::io::ErrorKind::Interrupted => {
             Err(Error::new(Kind::Interrupted(Signal::Interrupt), "nothing was done: interrupted"))
         }
-        Ok(Err(_)) | Err(_) => Err(Error::failed("the terminal cannot show a prompt").hint("name the member with --member")),
+        Ok(Err(_)) | Err(_) => {
+            Err(Error::failed("the terminal cannot show a prompt").hint("name the member with --member"))
+        }
     }
 }
 
@@ -48,7 +50,11 @@ pub async fn pick(question: &str, rows: &[Row], preselected: usize) -> Result<us
 fn lines(rows: &[Row]) -> Vec<String> {
     let columns = rows.iter().map(|row| row.cells.len()).max().unwrap_or_default();
     let width = |column: usize| {
-        rows.iter().filter_map(|row| row.cells.get(column)).map(|cell| sanitize(cell).chars().count()).max().unwrap_or_default()
+        rows.iter()
+            .filter_map(|row| row.cells.get(column))
+            .map(|cell| sanitize(cell).chars().count())
+            .max()
+            .unwrap_or_default()
     };
     let widths: Vec<usize> = (0..columns).map(width).collect();
     rows.iter()

@@ -25,7 +25,9 @@ impl Progress {
         }
         let bar = ProgressBar::with_draw_target(size, ProgressDrawTarget::stderr_with_hz(10));
         let template = match size {
-            Some(_) => format!("{LABEL}  [{{bar:20}}] {{binary_bytes}}/{{binary_total_bytes}}  {{binary_bytes_per_sec}}  {{eta}}"),
+            Some(_) => format!(
+                "{LABEL}  [{{bar:20}}] {{binary_bytes}}/{{binary_total_bytes}}  {{binary_bytes_per_sec}}  {{eta}}"
+            ),
             None => format!("{LABEL}  {{binary_bytes}}  {{binary_bytes_per_sec}}"),
         };
         // A template that does not parse would be a mistake of ours: the default bar is shown then.

@@ -8,7 +8,7 @@ use k8s_openapi::jiff::Timestamp;
 use super::guard::Signals;
 use crate::cli::{Cli, Destination};
 use crate::cluster::Cluster;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::etcd::credentials::{self, Credentials};
 use crate::etcd::{Member, MemberStatus, discovery, named, recommended, status};
 use crate::sink::{self, Writer};
@@ -26,6 +26,14 @@ pub(super) async fn run(cli: &Cli, ui: &Ui, signals: &mut Signals) -> Result<()>
     let cluster = signals.interrupt(Cluster::connect(&cli.connection)).await?;
     let outcome = signals.interrupt(back_up(cli, ui, &cluster, &owned)).await;
     restore_terminal();
+    let outcome = outcome.map_err(|error| match error.kind() {
+        Kind::Interrupted(_) if owned.was_used() => {
+            ui.say("Removing the job from the cluster; a second signal ends at once");
+            error
+        }
+        Kind::Interrupted(_) => error.during("nothing was done"),
+        _ => error,
+    });
     let removed = tokio::select! {
         removed = owned.remove(&cluster) => removed,
         signal = signals.next() => return outcome.and(Err(super::guard::interrupted(signal))),

@@ -4,6 +4,7 @@
 //! leaves nothing for long. A job that this run created is known here from before the request that creates it, so
 //! that no way out forgets it.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -15,7 +16,10 @@ use crate::error::{Error, Result};
 
 /// The job that exists because of this run, if there is one.
 #[derive(Debug, Clone, Default)]
-pub struct OwnedJob(Arc<Mutex<Option<Owned>>>);
+pub struct OwnedJob {
+    current: Arc<Mutex<Option<Owned>>>,
+    used: Arc<AtomicBool>,
+}
 
 #[derive(Debug)]
 struct Owned {
@@ -31,11 +35,12 @@ const PATIENCE: Duration = Duration::from_secs(15);
 
 impl OwnedJob {
     fn slot(&self) -> std::sync::MutexGuard<'_, Option<Owned>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Creates `job`, and remembers it from before the request is sent.
     pub(super) async fn create(&self, cluster: &Cluster, namespace: &str, job: Job) -> Result<Job, CallFailure> {
+        self.used.store(true, Ordering::Relaxed);
         let (answer, answered) = tokio::sync::oneshot::channel();
         let name = job.metadata.name.clone().unwrap_or_default();
         let creating = {
@@ -66,6 +71,11 @@ impl OwnedJob {
                 "the request to create job {namespace}/{name} was lost"
             )))),
         }
+    }
+
+    /// A job has been asked for, even if it is gone already.
+    pub fn was_used(&self) -> bool {
+        self.used.load(Ordering::Relaxed)
     }
 
     /// Deletes the job and waits until it and its pod are gone. Does nothing when there is none.

@@ -36,9 +36,9 @@ pub async fn pick(question: &str, rows: &[Row], preselected: usize) -> Result<us
     super::restore_terminal();
     match answer {
         Ok(Ok(Some(index))) => Ok(index),
-        Ok(Ok(None)) => Err(Error::new(Kind::Interrupted(Signal::Interrupt), "nothing was done: no member was picked")),
+        Ok(Ok(None)) => Err(Error::new(Kind::Interrupted(Signal::Interrupt), "no member was picked")),
         Ok(Err(dialoguer::Error::IO(error))) if error.kind() == std::io::ErrorKind::Interrupted => {
-            Err(Error::new(Kind::Interrupted(Signal::Interrupt), "nothing was done: interrupted"))
+            Err(Error::new(Kind::Interrupted(Signal::Interrupt), "interrupted"))
         }
         Ok(Err(_)) | Err(_) => {
             Err(Error::failed("the terminal cannot show a prompt").hint("name the member with --member"))

@@ -16,13 +16,26 @@ use clap::{ArgAction, CommandFactory, FromArgMatches, Parser, Subcommand, parser
 
 use value::output_format;
 
+/// What every user has to know, below the flags.
+const AFTER_HELP: &str = "\
+Needs nothing but a kubeconfig: a short-lived job on the member's node runs etcdctl from etcd's own image, the kubelet \
+serves the file, and both are removed as soon as the copy is proven.
+
+A snapshot holds every object of the cluster, Secrets among them: keep it in a secure place. It holds no application \
+data or volumes, and it is no rollback mechanism. Cluster services are unavailable while a restore runs.
+Restore: https://kubernetes.io/docs/tasks/administer-cluster/configure-upgrade-etcd/#restoring-an-etcd-cluster
+
+Exit codes:
+  0    proven
+  1    failed: API unreachable, copy broken, pod not ready, no room, --out exists
+  2    usage: bad flags, unknown context or member
+  3    not allowed: credentials, RBAC, admission, Pod Security
+  4    the complete file is bad
+  5    no etcd found
+  130, 143, 129  ended by Ctrl-C, SIGTERM or SIGHUP
+  141  standard output was closed";
+
 /// Takes an etcd snapshot of a Kubernetes cluster, brings it to this machine and proves that every byte arrived.
-///
-/// Needs nothing but a kubeconfig: a short-lived job on the member's node runs etcdctl from etcd's own image, the
-/// kubelet serves the file, and both are removed as soon as the copy is proven.
-///
-/// A snapshot holds every object of the cluster, Secrets among them: keep it in a secure place. It holds no
-/// application data or volumes, and it is no rollback mechanism.
 #[derive(Debug, Parser)]
 #[command(
     name = "kubectl-etcd_backup",
@@ -30,9 +43,7 @@ use value::output_format;
     version,
     max_term_width = 100,
     subcommand_precedence_over_arg = true,
-    after_help = "Exit codes: 0 proven, 1 failed, 2 usage, 3 not allowed, 4 the file is bad, 5 no etcd found, \
-                  130/143/129 ended by a signal, 141 standard output closed.\n\
-                  Restore: https://kubernetes.io/docs/tasks/administer-cluster/configure-upgrade-etcd/#restoring-an-etcd-cluster"
+    after_help = AFTER_HELP
 )]
 pub struct Cli {
     /// What to do instead of a backup.

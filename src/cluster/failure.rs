@@ -121,10 +121,9 @@ fn user_in(said: &str) -> Option<&str> {
 fn credentials(error: &AuthError) -> Error {
     let hint = "run 'kubectl get nodes' with the same context: it uses the same plugin";
     match error {
-        AuthError::AuthExecRun { cmd, out } => {
-            let program = cmd.split_whitespace().next().unwrap_or("?").trim_matches('"');
-            Error::failed(format!("the credential plugin '{program}' of the kubeconfig failed ({})", out.status))
-                .hint(hint)
+        // Its command line comes with the environment that was set for it, so that is not repeated either.
+        AuthError::AuthExecRun { out, .. } => {
+            Error::failed(format!("the credential plugin of the kubeconfig failed ({})", out.status)).hint(hint)
         }
         AuthError::AuthExecStart(error) => {
             Error::failed(format!("the credential plugin of the kubeconfig cannot be started: {error}")).hint(hint)

@@ -124,7 +124,9 @@ impl Member {
             // etcd-manager (kOps) writes its own name where the address goes.
             return url.replace("__name__", "127.0.0.1");
         }
-        let scheme = if self.settings.get("cert-file").is_some() { "https" } else { "http" };
+        // A configuration file that could not be read is no sign of an etcd without TLS.
+        let secured = self.settings.get("cert-file").is_some() || self.settings.get("config-file").is_some();
+        let scheme = if secured { "https" } else { "http" };
         format!("{scheme}://127.0.0.1:2379")
     }
 

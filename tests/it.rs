@@ -3,5 +3,13 @@
 
 #[path = "it/cli.rs"]
 mod cli;
+#[path = "it/cluster.rs"]
+mod cluster;
+#[path = "it/copy.rs"]
+mod copy;
+#[path = "it/ending.rs"]
+mod ending;
 #[path = "it/readme.rs"]
 mod readme;
+#[allow(dead_code)]
+mod support;

@@ -27,7 +27,7 @@ pub struct BackupArgs {
     #[arg(long, value_name = "IMAGE")]
     pub image: Option<String>,
 
-    /// Longest time that the job and its file may stay on the cluster, however slow the copy
+    /// Longest time for the whole backup, however slow the copy
     #[arg(long, value_name = "DURATION", default_value = "4h", value_parser = positive_duration)]
     pub deadline: Duration,
 

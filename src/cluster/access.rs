@@ -55,7 +55,9 @@ impl Access {
             Some(_) => ("Role", "RoleBinding"),
             None => ("ClusterRole", "ClusterRoleBinding"),
         };
-        let mut metadata = json!({"name": "etcd-backup"});
+        // One name for each right: applying the cure of the next refusal must not take this one away.
+        let role = format!("etcd-backup-{}-{}", self.verb, self.resource_in_rule().replace('/', "-"));
+        let mut metadata = json!({"name": role});
         if let Some(namespace) = &self.namespace {
             metadata["namespace"] = json!(namespace);
         }
@@ -74,7 +76,7 @@ impl Access {
             "kind": "User",
             "name": user.unwrap_or("NAME-OF-THE-USER"),
         });
-        let role = json!({
+        let grant = json!({
             "apiVersion": "rbac.authorization.k8s.io/v1",
             "kind": role_kind,
             "metadata": metadata,
@@ -84,10 +86,10 @@ impl Access {
             "apiVersion": "rbac.authorization.k8s.io/v1",
             "kind": binding_kind,
             "metadata": metadata,
-            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": role_kind, "name": "etcd-backup"},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": role_kind, "name": role},
             "subjects": [subject],
         });
-        format!("{}---\n{}", crate::yaml::to_string(&role), crate::yaml::to_string(&binding))
+        format!("{}---\n{}", crate::yaml::to_string(&grant), crate::yaml::to_string(&binding))
     }
 }
 

@@ -16,6 +16,11 @@ use crate::snapshot::LABEL;
 use crate::ui::Ui;
 
 pub(super) async fn run(cli: &Cli, args: &CleanupArgs, ui: &Ui) -> Result<()> {
+    if cli.talk.output.is_some() || cli.connection.selector.is_some() {
+        return Err(Error::usage(
+            "cleanup takes neither -o nor -l: it prints names, and finds its own jobs by their labels",
+        ));
+    }
     let cluster = Cluster::connect(&cli.connection).await?;
     let namespaces: Vec<&str> =
         cli.connection.namespace.as_deref().map_or_else(|| NAMESPACES.to_vec(), |namespace| vec![namespace]);

@@ -149,6 +149,7 @@ impl<'c, W: Write + Send + 'static> Copy<'c, W> {
             tracing::info!("something on the way ignores ranges: each request reads the file from its start");
         }
         let expected = piece.end.map(|end| end - piece.start);
+        let before = self.state.offset;
         let mut received: u64 = 0;
         loop {
             let frame = match tokio::time::timeout(self.stall, piece.body.frame()).await {
@@ -179,14 +180,24 @@ impl<'c, W: Write + Send + 'static> Copy<'c, W> {
             self.again("the connection ended early".to_owned()).await?;
             return Ok(false);
         }
+        if skip > 0 {
+            self.again("the answer ended before what was read already".to_owned()).await?;
+            return Ok(false);
+        }
         let at_end = piece.size.unwrap_or(received) == self.state.offset;
         if !self.state.part {
             return Ok(at_end);
         }
+        let gained = self.state.offset - before;
+        if gained == 0 {
+            // Only something that ignores ranges answers without news; it needs the same patience as a 416.
+            return self.caught_up(piece.size).await;
+        }
         if at_end && self.proven_early().await? {
             return Ok(true);
         }
-        if at_end && received < WORTHWHILE {
+        // Without ranges each answer costs the whole file, so there is always a pause.
+        if at_end && (gained < WORTHWHILE || piece.end.is_none()) {
             tokio::time::sleep(GROWING).await;
         }
         Ok(false)

@@ -77,7 +77,7 @@ pub async fn take<W: Write + Send + 'static>(
     let fixed = !may_renew(cluster, request).await;
     if fixed {
         warnings.push(format!(
-            "not allowed to patch jobs in namespace {}: if this run is killed, its job and file stay for up to {}",
+            "not allowed to patch jobs in namespace {}: if this run is killed, its job and file stay for {} after the snapshot is written",
             request.member.namespace,
             humantime::format_duration(request.deadline)
         ));

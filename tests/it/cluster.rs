@@ -1,0 +1,198 @@
+//! What a cluster refuses or lacks: each has its sentence and its exit code, and nothing is left behind.
+
+use crate::support::Rig;
+use crate::support::standin::faults::Faults;
+
+/// Runs a backup that must fail.
+fn fails(script: impl FnOnce(&mut Faults), code: i32, says: &[&str]) {
+    let rig = Rig::with(script);
+    let mut outcome = rig.run(&["--out", "x.db", "--pod-running-timeout", "6s", "--stall-timeout", "3s"]).code(code);
+    for text in says {
+        outcome = outcome.says(text);
+    }
+    outcome.leaves_only(&[]);
+}
+
+#[test]
+fn credentials_that_are_refused() {
+    fails(|faults| faults.unauthorized = true, 3, &["refused the credentials", "hint: log in again"]);
+}
+
+#[test]
+fn no_etcd_pods() {
+    fails(
+        |faults| faults.no_etcd_pods = true,
+        5,
+        &["no etcd pods in namespace kube-system or openshift-etcd", "talosctl etcd snapshot"],
+    );
+}
+
+#[test]
+fn a_member_that_is_not_there() {
+    let rig = Rig::new();
+    rig.run(&["--out", "x.db", "--member", "cp9"])
+        .code(2)
+        .says("no etcd member is called \"cp9\"")
+        .says("etcd-cp1 (node cp1, member cp1)")
+        .leaves_only(&[]);
+}
+
+#[test]
+fn an_etcd_pod_that_does_not_become_ready() {
+    fails(
+        |faults| faults.not_ready = true,
+        1,
+        &["pod kube-system/etcd-cp1 is not ready after 6s", "scripted: not ready"],
+    );
+}
+
+#[test]
+fn each_required_right_is_named_with_its_cure() {
+    for (verb, resource, group) in
+        [("list", "pods", "\"\""), ("get", "nodes/proxy", "\"\""), ("create", "jobs", "batch"), ("get", "pods", "\"\"")]
+    {
+        let rule = format!("    - {resource}\n");
+        let verbs = format!("    - {verb}\n");
+        fails(
+            move |faults| faults.forbid.push((verb, resource)),
+            3,
+            &[
+                &format!("not allowed to {verb} {resource}"),
+                "kubectl apply",
+                rule.trim(),
+                verbs.trim(),
+                "name: tester",
+                group.trim_matches('"'),
+            ],
+        );
+    }
+}
+
+#[test]
+fn optional_rights_degrade_and_say_so() {
+    for (verb, resource, says) in [
+        ("get", "pods/exec", "roles and health of the members are unknown"),
+        ("get", "nodes", "the condition of node cp1 is unknown"),
+        ("patch", "jobs", "not allowed to patch jobs"),
+    ] {
+        let rig = Rig::with(|faults| faults.forbid.push((verb, resource)));
+        rig.run(&["--out", "x.db"]).code(0).says(says).leaves_only(&["x.db"]);
+    }
+}
+
+#[test]
+fn admission_refuses_the_pod_and_the_jobs_event_says_why() {
+    let refusal = "pods \"x\" is forbidden: violates PodSecurity \"restricted:latest\": hostPath volumes";
+    fails(
+        |faults| faults.failed_create = Some(refusal),
+        3,
+        &["does not admit the snapshot job's pod", "violates PodSecurity", "pod-security.kubernetes.io/enforce"],
+    );
+    fails(
+        |faults| faults.failed_create = Some("exceeded quota: compute, requested: pods=1"),
+        3,
+        &["exceeded quota", "kubectl describe resourcequota"],
+    );
+}
+
+#[test]
+fn no_pod_and_no_event() {
+    fails(|faults| faults.no_pod = true, 1, &["got no pod within 6s", "kube-controller-manager"]);
+}
+
+#[test]
+fn an_image_that_cannot_be_pulled() {
+    fails(
+        |faults| faults.waiting = Some(("ErrImagePull", "no such host")),
+        1,
+        &["cannot be pulled on the node: no such host", "AlwaysPullImages", "--image"],
+    );
+}
+
+#[test]
+fn a_pod_that_waits_for_ever_says_for_what() {
+    fails(
+        |faults| faults.waiting = Some(("ContainerCreating", "volume not ready")),
+        1,
+        &["did not start within 6s", "volume not ready"],
+    );
+}
+
+#[test]
+fn an_image_without_etcdctl() {
+    fails(|faults| faults.no_etcdctl = true, 1, &["holds no etcdctl", "--image"]);
+}
+
+#[test]
+fn keys_that_root_may_not_read_are_read_with_one_capability_more() {
+    let rig = Rig::with(|faults| faults.etcdctl_fails = Some("Error: open /pki/server.key: permission denied\n"));
+    rig.run(&["--out", "x.db"]).code(0).leaves_only(&["x.db"]);
+    let jobs = rig.standin.requests("POST", "/jobs");
+    let capabilities = |index: usize| {
+        let job = jobs[index].json();
+        job["spec"]["template"]["spec"]["containers"][0]["securityContext"]["capabilities"]["add"].clone()
+    };
+    assert_eq!(jobs.len(), 2);
+    assert!(capabilities(0).is_null());
+    assert_eq!(capabilities(1), serde_json::json!(["DAC_OVERRIDE"]));
+}
+
+#[test]
+fn a_certificate_that_etcd_does_not_accept() {
+    fails(
+        |faults| faults.etcdctl_fails = Some("Error: remote error: tls: bad certificate\n"),
+        1,
+        &["etcdctl failed on the node", "tls: bad certificate"],
+    );
+}
+
+#[test]
+fn a_full_disk_on_the_node() {
+    fails(
+        |faults| faults.etcdctl_fails = Some("Error: write /snapshot/snapshot.db.part: no space left on device\n"),
+        1,
+        &["the node ran out of space"],
+    );
+}
+
+#[test]
+fn a_node_without_room_or_under_pressure_is_refused_before_anything_is_created() {
+    for (script, says) in [
+        (
+            Box::new(|faults: &mut Faults| faults.available = Some(1 << 30)) as Box<dyn FnOnce(&mut Faults)>,
+            "too little room on node cp1",
+        ),
+        (
+            Box::new(|faults: &mut Faults| faults.node_condition = Some(("DiskPressure", "True"))),
+            "node cp1 is under disk pressure",
+        ),
+    ] {
+        let rig = Rig::with(script);
+        rig.run(&["--out", "x.db"]).code(1).says(says).says("nothing was created").leaves_only(&[]);
+        assert!(rig.standin.requests("POST", "/jobs").is_empty());
+    }
+}
+
+#[test]
+fn a_kubelet_that_does_not_serve_its_logs() {
+    fails(|faults| faults.logs_status = Some(405), 1, &["does not serve its logs", "enableSystemLogHandler"]);
+    fails(
+        |faults| faults.pod_logs_dir = Some("/data/pods"),
+        1,
+        &["keeps pods' logs in /data/pods, outside of /var/log"],
+    );
+}
+
+#[test]
+fn a_storage_limit_that_would_evict_the_pod() {
+    fails(
+        |faults| faults.storage_limit = Some("1Mi"),
+        3,
+        &["LimitRange small", "limits the pod to 1Mi of ephemeral storage"],
+    );
+}
+
+#[test]
+fn an_eviction() {
+    fails(|faults| faults.evicted = true, 1, &["the node evicted the snapshot's pod", "low on resource"]);
+}

@@ -1,0 +1,99 @@
+//! Every way out: signals, a closed standard output, a killed workstation, a cluster that does not delete.
+
+use crate::support::Rig;
+use crate::support::standin::faults::Faults;
+
+fn slow(faults: &mut Faults) {
+    faults.throttle = Some(500_000);
+}
+
+#[test]
+fn signals_while_copying_remove_the_job_and_the_file() {
+    for (signal, code) in [("INT", 130), ("TERM", 143), ("HUP", 129)] {
+        let rig = Rig::with(slow);
+        rig.start(&["--out", "x.db"])
+            .copying()
+            .signal(signal)
+            .end()
+            .code(code)
+            .says("Removing the job")
+            .leaves_only(&[]);
+    }
+}
+
+#[test]
+fn a_signal_while_waiting_for_the_pod() {
+    let rig = Rig::with(|faults| faults.waiting = Some(("ContainerCreating", "wait")));
+    let started = rig.start(&["--out", "x.db"]).until(|rig| rig.standin.left().1 > 0);
+    started.signal("INT").end().code(130).leaves_only(&[]);
+}
+
+#[test]
+fn a_second_signal_ends_at_once() {
+    let rig = Rig::with(|faults| {
+        slow(faults);
+        faults.delete_status = Some(500);
+    });
+    let deleting = rig
+        .start(&["--out", "x.db"])
+        .copying()
+        .signal("INT")
+        .until(|rig| !rig.standin.requests("DELETE", "").is_empty());
+    let start = std::time::Instant::now();
+    deleting.signal("INT").end().code(130);
+    assert!(start.elapsed() < std::time::Duration::from_secs(5));
+}
+
+#[test]
+fn standard_output_that_is_closed() {
+    let rig = Rig::with(slow);
+    let mut running = rig.start(&["--out", "-"]).copying();
+    drop(running.child.stdout.take());
+    running.end().code(141).leaves_only(&[]);
+}
+
+#[test]
+fn a_killed_run_leaves_nothing_when_its_lease_is_over() {
+    let rig = Rig::with(slow);
+    let outcome = rig.start(&["--out", "x.db", "--lease", "1s"]).copying().signal("KILL").end();
+    assert_eq!(outcome.code, None);
+    let part: Vec<_> = std::fs::read_dir(rig.directory.path())
+        .unwrap()
+        .flatten()
+        .map(|entry| entry.file_name().into_string().unwrap())
+        .collect();
+    assert!(!part.contains(&"x.db".to_owned()));
+    let start = std::time::Instant::now();
+    while rig.standin.left() != (0, 0, 0) {
+        assert!(start.elapsed() < std::time::Duration::from_secs(10), "{:?}", rig.standin.left());
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn cleanup_finds_what_a_killed_run_left() {
+    let rig = Rig::with(slow);
+    rig.start(&["--out", "x.db"]).copying().signal("KILL").end();
+    std::fs::read_dir(rig.directory.path())
+        .unwrap()
+        .flatten()
+        .filter(|entry| entry.file_name() != "config")
+        .for_each(|entry| std::fs::remove_file(entry.path()).unwrap());
+    let outcome = rig.run(&["cleanup", "--all"]).code(0).leaves_only(&[]);
+    assert!(String::from_utf8_lossy(&outcome.stdout).contains("deleted from kube-system namespace"));
+    rig.run(&["cleanup"]).code(0).says("No jobs of earlier runs found");
+}
+
+#[test]
+fn a_job_that_cannot_be_deleted_is_named() {
+    let rig = Rig::with(|faults| faults.delete_status = Some(403));
+    let outcome = rig.run(&["--out", "x.db"]).code(0).says("could not be removed");
+    assert!(outcome.stderr.contains("kubectl etcd-backup cleanup"), "{}", outcome.stderr);
+}
+
+#[test]
+fn an_interrupted_picker_or_start_says_that_nothing_was_done() {
+    let rig = Rig::with(|faults| faults.not_ready = true);
+    let waiting = rig.start(&["--out", "x.db"]).until(|rig| !rig.standin.requests("GET", "/pods/etcd-cp1").is_empty());
+    waiting.signal("INT").end().code(130).says("nothing was done").leaves_only(&[]);
+}

@@ -1,0 +1,155 @@
+//! The harness: a stand-in cluster, the built binary in a directory of its own, and what is checked after each run.
+
+pub mod etcd;
+pub mod standin;
+
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use etcd::Etcd;
+use standin::faults::Faults;
+use standin::{Standin, TOKEN};
+
+pub const KEYS: usize = 2000;
+
+/// One etcd for all tests: they only read it.
+fn etcd() -> &'static Etcd {
+    static ETCD: OnceLock<Etcd> = OnceLock::new();
+    ETCD.get_or_init(|| {
+        let etcd = Etcd::start();
+        etcd.fill(KEYS, 3000);
+        etcd
+    })
+}
+
+/// A stand-in cluster and a directory to work in.
+pub struct Rig {
+    pub standin: Standin,
+    pub directory: tempfile::TempDir,
+}
+
+impl Rig {
+    pub fn new() -> Self {
+        Rig::with(|_| ())
+    }
+
+    /// With faults from the start.
+    pub fn with(script: impl FnOnce(&mut Faults)) -> Self {
+        let mut faults = Faults::default();
+        script(&mut faults);
+        let standin = Standin::start(&etcd().url, faults);
+        let directory = tempfile::tempdir().expect("a directory");
+        standin.write_kubeconfig(&directory.path().join("config"), TOKEN);
+        Rig { standin, directory }
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    fn command(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_kubectl-etcd_backup"));
+        command.args(words).current_dir(self.directory.path()).env_clear().stdin(Stdio::null());
+        command.env("HOME", self.directory.path()).env("KUBECONFIG", self.path("config"));
+        command
+    }
+
+    /// Runs the plugin to its end.
+    pub fn run(&self, words: &[&str]) -> Outcome<'_> {
+        self.start(words).end()
+    }
+
+    /// Starts the plugin.
+    pub fn start(&self, words: &[&str]) -> Running<'_> {
+        let mut command = self.command(words);
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts");
+        Running { rig: self, child, words: words.join(" ") }
+    }
+}
+
+/// A run that has not ended.
+pub struct Running<'r> {
+    rig: &'r Rig,
+    pub child: Child,
+    words: String,
+}
+
+impl<'r> Running<'r> {
+    /// Waits until the stand-in has served some bytes of the file.
+    pub fn copying(self) -> Self {
+        self.until(|rig| rig.standin.shared.state().served > 0)
+    }
+
+    /// Waits until something holds of the cluster.
+    pub fn until(self, holds: impl Fn(&Rig) -> bool) -> Self {
+        let start = Instant::now();
+        while !holds(self.rig) {
+            assert!(start.elapsed() < Duration::from_secs(20), "it does not come that far: {}", self.words);
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        self
+    }
+
+    /// Sends a signal by its name.
+    pub fn signal(self, name: &str) -> Self {
+        let sent =
+            Command::new("kill").args([format!("-{name}"), self.child.id().to_string()]).status().expect("kill starts");
+        assert!(sent.success());
+        self
+    }
+
+    pub fn end(self) -> Outcome<'r> {
+        let output = self.child.wait_with_output().expect("it ends");
+        Outcome {
+            rig: self.rig,
+            words: self.words,
+            code: output.status.code(),
+            stdout: output.stdout,
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+}
+
+/// How a run ended.
+pub struct Outcome<'r> {
+    rig: &'r Rig,
+    words: String,
+    pub code: Option<i32>,
+    pub stdout: Vec<u8>,
+    pub stderr: String,
+}
+
+impl Outcome<'_> {
+    pub fn code(self, code: i32) -> Self {
+        assert_eq!(self.code, Some(code), "{}\n{}", self.words, self.stderr);
+        self
+    }
+
+    pub fn says(self, text: &str) -> Self {
+        assert!(self.stderr.contains(text), "{text:?} is missing after '{}':\n{}", self.words, self.stderr);
+        self
+    }
+
+    /// Nothing is left: no job, no pod, no directory on the node, no file here but those named.
+    pub fn leaves_only(self, files: &[&str]) -> Self {
+        let start = Instant::now();
+        while self.rig.standin.left() != (0, 0, 0) {
+            assert!(
+                start.elapsed() < Duration::from_secs(5),
+                "left on the cluster: {:?}\n{}",
+                self.rig.standin.left(),
+                self.stderr
+            );
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        let entries = std::fs::read_dir(self.rig.directory.path()).expect("it can be read");
+        let mut found: Vec<String> =
+            entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+        found.retain(|name| name != "config");
+        found.sort();
+        assert_eq!(found, files, "files left after '{}'", self.words);
+        self
+    }
+}

@@ -1,0 +1,52 @@
+//! `pods/exec` over a WebSocket, as the kubelet of a node whose etcd image holds nothing but etcd's three programs.
+
+use std::net::TcpStream;
+use std::process::Command;
+
+use serde_json::json;
+use tungstenite::protocol::{Role, WebSocket};
+use tungstenite::{Message, handshake::derive_accept_key};
+
+use super::Shared;
+use super::http::{Request, head};
+use crate::support::etcd::tool;
+
+pub fn serve(_shared: &Shared, mut stream: TcpStream, request: &Request, _pod: &str) {
+    let key = request.header("sec-websocket-key").unwrap_or_default();
+    let upgraded = head(
+        &mut stream,
+        101,
+        &[
+            ("Upgrade", "websocket".to_owned()),
+            ("Connection", "Upgrade".to_owned()),
+            ("Sec-WebSocket-Accept", derive_accept_key(key.as_bytes())),
+            ("Sec-WebSocket-Protocol", "v5.channel.k8s.io".to_owned()),
+        ],
+    );
+    if upgraded.is_err() {
+        return;
+    }
+    let mut socket = WebSocket::from_raw_socket(stream, Role::Server, None);
+    let command = request.query("command");
+    let (stdout, stderr, status) = if command.first().is_some_and(|program| program == "etcdctl") {
+        let output = Command::new(tool("etcdctl")).args(&command[1..]).output().expect("etcdctl starts");
+        let status = if output.status.success() {
+            json!({"status": "Success"})
+        } else {
+            json!({"status": "Failure", "message": "command terminated with non-zero exit code"})
+        };
+        (output.stdout, output.stderr, status)
+    } else {
+        let message =
+            format!("exec: \"{}\": executable file not found in $PATH", command.first().map_or("", String::as_str));
+        (Vec::new(), Vec::new(), json!({"status": "Failure", "message": message}))
+    };
+    for (channel, bytes) in [(1_u8, stdout), (2, stderr), (3, status.to_string().into_bytes())] {
+        let frame: Vec<u8> = std::iter::once(channel).chain(bytes).collect();
+        if socket.send(Message::Binary(frame.into())).is_err() {
+            return;
+        }
+    }
+    let _ = socket.close(None);
+    while socket.read().is_ok() {}
+}

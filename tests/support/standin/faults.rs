@@ -1,0 +1,65 @@
+//! What can be made to go wrong. Everything is off by default, and each field is one fault of the real world.
+
+use std::time::Duration;
+
+#[derive(Debug, Clone, Default)]
+pub struct Faults {
+    /// (verb, resource or resource/subresource) that RBAC refuses.
+    pub forbid: Vec<(&'static str, &'static str)>,
+    /// Every request gets 401.
+    pub unauthorized: bool,
+    /// No pod is etcd.
+    pub no_etcd_pods: bool,
+    /// The etcd pod never becomes ready.
+    pub not_ready: bool,
+    /// A condition of the node, beside Ready.
+    pub node_condition: Option<(&'static str, &'static str)>,
+    /// The kubelet's log endpoint answers with this instead of files.
+    pub logs_status: Option<u16>,
+    /// Free bytes on the node.
+    pub available: Option<u64>,
+    /// `podLogsDir` of the kubelet.
+    pub pod_logs_dir: Option<&'static str>,
+    /// The job gets no pod, but an event with this message.
+    pub failed_create: Option<&'static str>,
+    /// The job gets no pod and no event.
+    pub no_pod: bool,
+    /// The pod waits for ever, with this reason and message.
+    pub waiting: Option<(&'static str, &'static str)>,
+    /// The image holds no etcdctl.
+    pub no_etcdctl: bool,
+    /// etcdctl ends with this output; with "permission denied" only until the job asks for DAC_OVERRIDE.
+    pub etcdctl_fails: Option<&'static str>,
+    /// A LimitRange put this ephemeral-storage limit on the pod.
+    pub storage_limit: Option<&'static str>,
+    /// The kubelet evicts the pod.
+    pub evicted: bool,
+    /// Bytes a second of the file server.
+    pub throttle: Option<u64>,
+    /// Bytes a second at which etcdctl writes.
+    pub save_rate: Option<u64>,
+    /// A proxy that ignores Range.
+    pub ignore_range: bool,
+    /// A proxy that compresses.
+    pub gzip: bool,
+    /// A proxy that serves everything below this path.
+    pub base_path: &'static str,
+    /// The connection breaks when these offsets are reached, once each.
+    pub cuts: Vec<u64>,
+    /// 503 for this long from the first read.
+    pub unavailable: Option<Duration>,
+    /// No byte comes from this offset on.
+    pub stall_at: Option<u64>,
+    /// This byte is wrong, counted from the end when negative.
+    pub flip_at: Option<i64>,
+    /// The file is shorter by this.
+    pub short_by: u64,
+    /// The body never ends.
+    pub endless: bool,
+    /// Somebody deletes the job when this many bytes were served.
+    pub delete_job_at: Option<u64>,
+    /// The pod is replaced by another when this many bytes were served.
+    pub replace_pod_at: Option<u64>,
+    /// DELETE answers with this status.
+    pub delete_status: Option<u16>,
+}

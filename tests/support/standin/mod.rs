@@ -1,0 +1,200 @@
+//! A stand-in for the API server and a node's kubelet, in front of a real etcd and a real `etcdctl snapshot save`.
+//!
+//! A real control plane is where the tool is developed; here it meets the faults that a real one shows once a year.
+//! It speaks only the endpoints that the tool uses, and keeps the traps of the real one: a deleted Job orphans its pod
+//! unless told otherwise, and a log URL with a query string is refused.
+
+mod exec;
+pub mod faults;
+pub mod http;
+mod job;
+mod logs;
+mod objects;
+
+use std::collections::BTreeMap;
+use std::io::BufReader;
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Instant;
+
+use serde_json::{Value, json};
+
+use faults::Faults;
+use http::{Request, answer};
+
+pub const TOKEN: &str = "token-of-the-tester";
+
+#[derive(Default)]
+pub struct State {
+    pub faults: Faults,
+    pub jobs: BTreeMap<String, Value>,
+    pub pods: BTreeMap<String, Value>,
+    pub events: Vec<Value>,
+    pub requests: Vec<Request>,
+    pub served: u64,
+    pub first_read: Option<Instant>,
+    pub count: u64,
+}
+
+/// What the threads share.
+pub struct Shared {
+    pub etcd: String,
+    /// The node's root directory.
+    pub root: PathBuf,
+    pub stopped: AtomicBool,
+    state: Mutex<State>,
+}
+
+impl Shared {
+    pub fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("no thread of the stand-in panics")
+    }
+
+    pub fn pod_logs(&self) -> PathBuf {
+        self.root.join("var/log/pods")
+    }
+}
+
+pub struct Standin {
+    pub shared: Arc<Shared>,
+    pub port: u16,
+    _root: tempfile::TempDir,
+}
+
+impl Standin {
+    pub fn start(etcd: &str, faults: Faults) -> Self {
+        let root = tempfile::tempdir().expect("a directory");
+        let shared = Arc::new(Shared {
+            etcd: etcd.to_owned(),
+            root: root.path().to_owned(),
+            stopped: AtomicBool::new(false),
+            state: Mutex::new(State { faults, ..State::default() }),
+        });
+        std::fs::create_dir_all(shared.pod_logs()).expect("the node's directory");
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let port = listener.local_addr().expect("its address").port();
+        let accepting = Arc::clone(&shared);
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                if accepting.stopped.load(Ordering::Relaxed) {
+                    break;
+                }
+                let shared = Arc::clone(&accepting);
+                std::thread::spawn(move || serve(&shared, stream));
+            }
+        });
+        Standin { shared, port, _root: root }
+    }
+
+    pub fn write_kubeconfig(&self, path: &Path, token: &str) {
+        let base = self.shared.state().faults.base_path;
+        let config = json!({
+            "apiVersion": "v1", "kind": "Config", "current-context": "test",
+            "contexts": [{"name": "test", "context": {"cluster": "test", "user": "tester"}}],
+            "clusters": [{"name": "test", "cluster": {"server": format!("http://127.0.0.1:{}{base}", self.port)}}],
+            "users": [{"name": "tester", "user": {"token": token}}],
+        });
+        std::fs::write(path, config.to_string()).expect("the kubeconfig can be written");
+    }
+
+    /// Jobs, pods of jobs and directories on the node that are left.
+    pub fn left(&self) -> (usize, usize, usize) {
+        let state = self.shared.state();
+        let directories = std::fs::read_dir(self.shared.pod_logs()).expect("it is there").count();
+        (state.jobs.len(), state.pods.len(), directories)
+    }
+
+    /// All requests so far with this method whose target contains `part`.
+    pub fn requests(&self, method: &str, part: &str) -> Vec<Request> {
+        let state = self.shared.state();
+        state
+            .requests
+            .iter()
+            .filter(|request| request.method == method && request.target.contains(part))
+            .cloned()
+            .collect()
+    }
+}
+
+impl Drop for Standin {
+    fn drop(&mut self) {
+        self.shared.stopped.store(true, Ordering::Relaxed);
+        // Wakes the thread that accepts.
+        let _ = TcpStream::connect(("127.0.0.1", self.port));
+    }
+}
+
+fn serve(shared: &Arc<Shared>, stream: TcpStream) {
+    let _ = stream.set_nodelay(true);
+    let mut reader = BufReader::new(stream.try_clone().expect("a second handle"));
+    let mut stream = stream;
+    while let Some(mut request) = Request::read(&mut reader) {
+        let faults = {
+            let mut state = shared.state();
+            state.requests.push(request.clone());
+            state.faults.clone()
+        };
+        let Some(target) = request.target.strip_prefix(faults.base_path).map(str::to_owned) else {
+            let _ = answer(&mut stream, 404, "text/plain", b"404 page not found");
+            continue;
+        };
+        request.target = target;
+        if faults.unauthorized || request.header("authorization") != Some(&format!("Bearer {TOKEN}")) {
+            let status = objects::status(401, "Unauthorized", "Unauthorized");
+            let _ = answer(&mut stream, 401, "application/json", status.to_string().as_bytes());
+            continue;
+        }
+        let parts: Vec<&str> = request.path().trim_matches('/').split('/').collect();
+        if let Some(access) = access(&request.method, &parts)
+            && faults.forbid.iter().any(|(verb, resource)| *verb == access.0 && *resource == access.1)
+        {
+            let status = objects::forbidden(&access.0, &access.1);
+            let _ = answer(&mut stream, 403, "application/json", status.to_string().as_bytes());
+            continue;
+        }
+        let done = match parts.as_slice() {
+            ["api", "v1", "nodes", _, "proxy", "logs", rest @ ..] => {
+                logs::serve(shared, &mut stream, &request, rest, &faults)
+            }
+            ["api", "v1", "namespaces", _, "pods", pod, "exec"] => {
+                exec::serve(shared, stream, &request, pod);
+                return;
+            }
+            parts => {
+                let (status, body) = objects::route(shared, &request, parts, &faults);
+                match body {
+                    Value::String(text) => answer(&mut stream, status, "text/plain", text.as_bytes()),
+                    body => answer(&mut stream, status, "application/json", body.to_string().as_bytes()),
+                }
+            }
+        };
+        if done.is_err() {
+            return;
+        }
+    }
+}
+
+/// The verb and resource of a request, as RBAC sees them.
+fn access(method: &str, parts: &[&str]) -> Option<(String, String)> {
+    let (resource, name, subresource) = match parts {
+        ["api", "v1", "nodes", name, "proxy", ..] => ("nodes", Some(name), Some("proxy")),
+        ["api", "v1", "namespaces", _, resource, rest @ ..]
+        | ["apis", "batch", "v1", "namespaces", _, resource, rest @ ..] => {
+            (*resource, rest.first(), rest.get(1).copied())
+        }
+        ["api", "v1", resource, rest @ ..] => (*resource, rest.first(), rest.get(1).copied()),
+        _ => return None,
+    };
+    let verb = match (method, name) {
+        ("GET", Some(_)) => "get",
+        ("GET", None) => "list",
+        ("POST", _) => "create",
+        ("PATCH", _) => "patch",
+        ("DELETE", _) => "delete",
+        _ => return None,
+    };
+    let resource = subresource.map_or_else(|| resource.to_owned(), |subresource| format!("{resource}/{subresource}"));
+    Some((verb.to_owned(), resource))
+}

@@ -113,7 +113,8 @@ fn body(
             state.served
         };
         if faults.delete_job_at.is_some_and(|limit| served > limit) {
-            for name in shared.state().jobs.keys().cloned().collect::<Vec<_>>() {
+            let names: Vec<String> = shared.state().jobs.keys().cloned().collect();
+            for name in names {
                 job::remove(shared, &name, true);
             }
         }

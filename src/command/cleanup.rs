@@ -12,7 +12,7 @@ use crate::cli::{CleanupArgs, Cli};
 use crate::cluster::Cluster;
 use crate::error::{Error, Result};
 use crate::etcd::discovery::NAMESPACES;
-use crate::snapshot::LABEL;
+use crate::snapshot::{LABEL, ended};
 use crate::ui::Ui;
 
 pub(super) async fn run(cli: &Cli, args: &CleanupArgs, ui: &Ui) -> Result<()> {
@@ -71,12 +71,7 @@ pub(super) async fn run(cli: &Cli, args: &CleanupArgs, ui: &Ui) -> Result<()> {
 /// How long Kubernetes leaves the job alone; `None` when its time is over or it has no limits that say so.
 fn time_left(job: &Job, now: Timestamp) -> Option<Duration> {
     let (spec, status) = (job.spec.as_ref()?, job.status.as_ref()?);
-    let ended = status
-        .conditions
-        .iter()
-        .flatten()
-        .find(|condition| condition.status == "True" && matches!(condition.type_.as_str(), "Complete" | "Failed"));
-    let (from, seconds) = match ended {
+    let (from, seconds) = match ended(job) {
         Some(condition) => (condition.last_transition_time.as_ref()?.0, i64::from(spec.ttl_seconds_after_finished?)),
         None => {
             (status.start_time.as_ref().or(job.metadata.creation_timestamp.as_ref())?.0, spec.active_deadline_seconds?)

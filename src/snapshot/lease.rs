@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::batch::v1::{Job, JobCondition};
 use tokio::task::JoinHandle;
 
 use crate::cluster::{CallFailure, Cluster};
@@ -154,7 +154,7 @@ impl Lease<'_> {
                 // The copy notices by itself when the API server stays away.
                 Err(_) => continue,
             };
-            if finished.is_none() && has_ended(&job) {
+            if finished.is_none() && ended(&job).is_some() {
                 finished = Some(Instant::now());
             }
             if let Some(finished) = finished {
@@ -175,9 +175,10 @@ pub(super) fn removed(namespace: &str, job: &str) -> Error {
     .hint("run the backup again; on a slow or shaky line with a longer --lease")
 }
 
-fn has_ended(job: &Job) -> bool {
+/// The condition with which a job ended, well or badly; `None` while it runs.
+pub fn ended(job: &Job) -> Option<&JobCondition> {
     let conditions = job.status.iter().flat_map(|status| status.conditions.iter().flatten());
     conditions
         .into_iter()
-        .any(|condition| condition.status == "True" && matches!(condition.type_.as_str(), "Complete" | "Failed"))
+        .find(|condition| condition.status == "True" && matches!(condition.type_.as_str(), "Complete" | "Failed"))
 }

@@ -15,6 +15,6 @@ mod words;
 
 pub use intake::Intake;
 pub use job::{LABEL, Limits};
-pub use lease::OwnedJob;
+pub use lease::{OwnedJob, ended};
 pub use node::{Request, Taken};
 pub use words::etcdctl_error;

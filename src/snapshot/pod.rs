@@ -294,7 +294,7 @@ impl Failure {
                     .hint("/var/log of the node is full, or a partition of its own that is too small; what was written is removed")
             }
             Failure::Etcdctl(sentence) => Error::failed(format!("etcdctl failed on the node: {sentence}")),
-            Failure::Probe(sentence) => Error::failed(format!("etcd does not accept the client certificate: {sentence}"))
+            Failure::Probe(sentence) => Error::failed(format!("etcd did not answer the snapshot job with this certificate: {sentence}"))
                 .hint("name a client certificate with --pod-cert, --pod-key and --pod-cacert (paths in the etcd container)"),
             Failure::Stopped(error) => error,
         }

@@ -5,20 +5,16 @@ use std::time::{Duration, Instant};
 
 use k8s_openapi::jiff::Timestamp;
 
+use super::field::Field;
 use super::guard::Signals;
+use super::report::{document, tell};
 use crate::cli::{Cli, Destination};
 use crate::cluster::Cluster;
 use crate::error::{Error, Kind, Result};
-use crate::etcd::credentials::{self, Credentials};
-use crate::etcd::{Member, MemberStatus, discovery, named, recommended, status};
+use crate::etcd::Member;
 use crate::sink::{self, Writer};
-use crate::snapshot::{Intake, OwnedJob, Request, Taken, node};
-use crate::ui::{
-    ClusterPart, Document, MemberPart, Row, Ui, Verified, binary_bytes, decimal_bytes, pick, restore_terminal,
-};
-
-const RESTORE: &str =
-    "https://kubernetes.io/docs/tasks/administer-cluster/configure-upgrade-etcd/#restoring-an-etcd-cluster";
+use crate::snapshot::{Intake, OwnedJob, node};
+use crate::ui::{ClusterPart, Document, Ui, restore_terminal};
 
 /// Runs a backup. Whatever ends it, the job is removed before this returns; a second signal ends the wait for that.
 pub(super) async fn run(cli: &Cli, ui: &Ui, signals: &mut Signals) -> Result<()> {
@@ -163,136 +159,6 @@ fn default_name(cluster: &Cluster, member: &Member, time: Timestamp) -> PathBuf 
     PathBuf::from(format!("etcd-{}-{}-{time}.db", plain(cluster.name()), plain(&member.name)))
 }
 
-/// The members, how they fare, and the certificates that open them.
-struct Field {
-    members: Vec<Member>,
-    statuses: Vec<Option<MemberStatus>>,
-    candidates: Vec<Vec<Credentials>>,
-    worked: Option<&'static str>,
-}
-
-impl Field {
-    async fn survey(cli: &Cli, cluster: &Cluster, ui: &Ui) -> Result<Self> {
-        let members =
-            discovery::members(cluster, cli.connection.namespace.as_deref(), cli.connection.selector.as_deref())
-                .await?;
-        let mut candidates = Vec::new();
-        for member in &members {
-            let api_servers = discovery::api_servers(cluster, &member.node).await;
-            candidates.push(credentials::candidates(member, &api_servers, &cli.backup));
-        }
-        let plural = if members.len() == 1 { "" } else { "s" };
-        ui.say(&format!(
-            "Cluster {} ({}), {} etcd member{plural} in {}",
-            cluster.name(),
-            cluster.server(),
-            members.len(),
-            members[0].namespace
-        ));
-        let found = status::gather(cluster, &members, &candidates, cli.backup.pod_endpoint.as_deref()).await;
-        found.warnings.iter().for_each(|warning| ui.warn(warning));
-        Ok(Field { members, statuses: found.of, candidates, worked: found.worked })
-    }
-
-    /// The member that is named, picked or recommended.
-    async fn choose(&self, cli: &Cli, cluster: &Cluster, ui: &Ui) -> Result<usize> {
-        let recommended = recommended(&self.members, &self.statuses);
-        if let Some(name) = &cli.backup.member {
-            let chosen = named(&self.members, name)?;
-            if let Some(status) = &self.statuses[chosen]
-                && (status.learner || !status.alarms.is_empty())
-            {
-                ui.warn(&format!("member {} {}", self.members[chosen].name, trouble(status)));
-            }
-            return Ok(chosen);
-        }
-        if self.members.len() > 1 && ui.is_interactive() {
-            let rows: Vec<Row> =
-                (0..self.members.len()).map(|index| self.row(index, recommended == Some(index))).collect();
-            return pick("Which etcd member should be backed up?", &rows, recommended.unwrap_or_default()).await;
-        }
-        let Some(chosen) = recommended else {
-            let troubles: Vec<String> = self
-                .members
-                .iter()
-                .zip(&self.statuses)
-                .map(|(member, status)| match status {
-                    Some(status) => format!("{} {}", member.pod_name, trouble(status)),
-                    None => format!("{} does not answer", member.pod_name),
-                })
-                .collect();
-            return Err(Error::failed(format!(
-                "no member of cluster {} can be recommended: {}",
-                cluster.name(),
-                troubles.join(", ")
-            ))
-            .hint("name the one to take all the same with --member"));
-        };
-        if self.members.len() > 1 {
-            ui.say(&format!("Taking the recommended member: {}", self.row(chosen, false).cells.join("  ")));
-        }
-        Ok(chosen)
-    }
-
-    fn row(&self, index: usize, recommended: bool) -> Row {
-        let member = &self.members[index];
-        let mut cells = vec![member.pod_name.clone(), member.node.clone()];
-        match &self.statuses[index] {
-            Some(status) => {
-                cells.push(
-                    if status.leader {
-                        "leader"
-                    } else if status.learner {
-                        "learner"
-                    } else {
-                        "follower"
-                    }
-                    .to_owned(),
-                );
-                cells.push(match status {
-                    status if !status.alarms.is_empty() => status.alarms.join(","),
-                    status if !status.has_leader => "no leader".to_owned(),
-                    _ => "healthy".to_owned(),
-                });
-                cells.push(status.version.clone());
-                cells.push(decimal_bytes(status.db_size));
-                cells.push(format!("revision {}", status.revision));
-            }
-            None => cells.push(if member.is_ready() { "status unknown" } else { "not ready" }.to_owned()),
-        }
-        Row { cells, recommended }
-    }
-
-    fn request(&self, cli: &Cli, chosen: usize) -> Request<'_> {
-        let mut credentials = self.candidates[chosen].clone();
-        // What opened etcd for the status goes first; the sort is stable, so the others keep their order.
-        credentials.sort_by_key(|candidate| !(candidate.in_member && Some(candidate.origin) == self.worked));
-        Request {
-            member: &self.members[chosen],
-            first_works: self.worked.is_some()
-                && credentials.first().is_some_and(|first| Some(first.origin) == self.worked),
-            credentials,
-            db_size: self.statuses[chosen].as_ref().map(|status| status.db_size),
-            image: cli.backup.image.clone(),
-            endpoint: cli.backup.pod_endpoint.clone(),
-            deadline: cli.backup.deadline,
-            lease: cli.backup.lease,
-            stall: cli.backup.stall_timeout,
-            start_limit: cli.backup.pod_running_timeout,
-        }
-    }
-}
-
-fn trouble(status: &MemberStatus) -> String {
-    if status.learner {
-        "is a learner, which may lag behind".to_owned()
-    } else if status.alarms.is_empty() {
-        "has no leader".to_owned()
-    } else {
-        format!("has the alarm {}", status.alarms.join(" and "))
-    }
-}
-
 /// The etcd pod must be ready: a member that starts or fails cannot be asked for its data.
 async fn wait_until_ready(cluster: &Cluster, member: &Member, limit: Duration, ui: &Ui) -> Result<()> {
     ui.say_start(&format!("Waiting for pod {} to be ready: ", member.pod_path()));
@@ -321,50 +187,4 @@ async fn wait_until_ready(cluster: &Cluster, member: &Member, limit: Duration, u
     }
     ui.say("ok");
     Ok(())
-}
-
-/// The last lines of the talk.
-fn tell(ui: &Ui, file: &str, size: u64, duration: Duration) {
-    let place = if file == "-" { "standard output" } else { file };
-    ui.say("Verified  transport: sha-256 matches");
-    ui.say(&format!(
-        "Etcd successfully backed up to {place} ({}, {} s)",
-        binary_bytes(size),
-        duration.as_secs_f64().round()
-    ));
-    ui.say("");
-    ui.say("Keep it safe: it holds every object of the cluster, Secrets among them.");
-    ui.say(&format!("Restore: {RESTORE}"));
-    ui.say("Cluster services are unavailable while a restore runs. A backup holds no application data or volumes and is no rollback mechanism.");
-}
-
-fn document(
-    member: &Member,
-    status: Option<&MemberStatus>,
-    taken: &Taken,
-    started_at: Timestamp,
-    duration: Duration,
-    warnings: Vec<String>,
-) -> Document {
-    Document {
-        file: String::new(),
-        size_bytes: 0,
-        sha256: String::new(),
-        cluster: ClusterPart { server: String::new(), context: None, uid: None },
-        member: MemberPart {
-            name: member.name.clone(),
-            id: status.map(|status| format!("{:x}", status.id)),
-            pod: member.pod_path(),
-            node: member.node.clone(),
-        },
-        etcd_version: status.map(|status| status.version.clone()),
-        kubernetes_version: None,
-        revision: status.map(|status| status.revision),
-        transport: "node",
-        verified: Verified { transport: "proven", structure: "not checked", content: "not checked" },
-        node_directory: taken.directory.path.clone(),
-        started_at: started_at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
-        duration_seconds: (duration.as_secs_f64() * 10.0).round() / 10.0,
-        warnings,
-    }
 }

@@ -2,8 +2,10 @@
 
 mod backup;
 mod cleanup;
+mod field;
 mod guard;
 mod logging;
+mod report;
 
 use crate::cli::{Cli, Command};
 use crate::error::Result;

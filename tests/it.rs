@@ -7,9 +7,13 @@ mod cli;
 mod cluster;
 #[path = "it/copy.rs"]
 mod copy;
+#[path = "it/disk.rs"]
+mod disk;
 #[path = "it/ending.rs"]
 mod ending;
 #[path = "it/readme.rs"]
 mod readme;
 #[allow(dead_code)]
 mod support;
+#[path = "it/trust.rs"]
+mod trust;

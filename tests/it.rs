@@ -9,6 +9,8 @@ mod cluster;
 mod copy;
 #[path = "it/ending.rs"]
 mod ending;
+#[path = "it/members.rs"]
+mod members;
 #[path = "it/readme.rs"]
 mod readme;
 #[allow(dead_code)]

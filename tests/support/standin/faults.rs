@@ -1,5 +1,6 @@
 //! What can be made to go wrong. Everything is off by default, and each field is one fault of the real world.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 #[derive(Debug, Clone, Default)]
@@ -62,4 +63,26 @@ pub struct Faults {
     pub replace_pod_at: Option<u64>,
     /// DELETE answers with this status.
     pub delete_status: Option<u16>,
+    /// What is wrong with single members, by their name (`cp2`).
+    pub members: BTreeMap<&'static str, MemberFaults>,
+}
+
+impl Faults {
+    /// The faults of one member.
+    pub fn member(&mut self, name: &'static str) -> &mut MemberFaults {
+        self.members.entry(name).or_default()
+    }
+}
+
+/// What is wrong with one member.
+#[derive(Debug, Clone, Default)]
+pub struct MemberFaults {
+    /// Its pod is not ready.
+    pub not_ready: bool,
+    /// Exec into its pod answers with this status and message before any stream.
+    pub exec_refused: Option<(u16, &'static str)>,
+    /// etcdctl's answers carry this alarm against it, whoever is asked.
+    pub alarm: Option<&'static str>,
+    /// The node that it runs on has this condition, beside Ready.
+    pub node_condition: Option<(&'static str, &'static str)>,
 }

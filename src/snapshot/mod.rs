@@ -17,4 +17,4 @@ pub use intake::Intake;
 pub use job::{LABEL, Limits};
 pub use lease::{OwnedJob, ended};
 pub use node::{Request, Taken};
-pub use words::etcdctl_error;
+pub use words::{etcdctl_error, is_tls};

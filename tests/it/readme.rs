@@ -50,6 +50,11 @@ fn the_readme_shows_the_help_of_a_backup() {
 }
 
 #[test]
+fn the_readme_shows_the_help_of_members() {
+    check("help members", &["members", "--help"]);
+}
+
+#[test]
 fn the_readme_shows_the_help_of_cleanup() {
     check("help cleanup", &["cleanup", "--help"]);
 }

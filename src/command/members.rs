@@ -19,7 +19,10 @@ pub(super) async fn run(cli: &Cli, args: &MembersArgs, ui: &Ui) -> Result<()> {
     printer.first(&rows)?;
     printer.warn(&warnings);
     let mut known = rows;
-    while args.watch {
+    if !args.watch {
+        return Ok(());
+    }
+    loop {
         tokio::time::sleep(args.interval).await;
         match look(cli, &cluster).await {
             Ok((rows, warnings)) => {
@@ -32,7 +35,6 @@ pub(super) async fn run(cli: &Cli, args: &MembersArgs, ui: &Ui) -> Result<()> {
             Err(error) => printer.warn(&[error.message().to_owned()]),
         }
     }
-    Ok(())
 }
 
 async fn look(cli: &Cli, cluster: &Cluster) -> Result<(Vec<MemberRow>, Vec<String>)> {

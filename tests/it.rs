@@ -11,6 +11,8 @@ mod copy;
 mod ending;
 #[path = "it/members.rs"]
 mod members;
+#[path = "it/rbac.rs"]
+mod rbac;
 #[path = "it/readme.rs"]
 mod readme;
 #[allow(dead_code)]

@@ -7,12 +7,14 @@ mod backup;
 mod cleanup;
 pub mod connection;
 mod members;
+mod rbac;
 mod value;
 
 pub use backup::{BackupArgs, Destination};
 pub use cleanup::CleanupArgs;
 pub use connection::ConnectionArgs;
 pub use members::MembersArgs;
+pub use rbac::{RbacArgs, RbacTransport};
 
 use clap::{ArgAction, CommandFactory, FromArgMatches, Parser, Subcommand, parser::ValueSource};
 
@@ -70,6 +72,8 @@ pub struct Cli {
 pub enum Command {
     /// Show the etcd members: role, version, size, revision, lag, alarms, health
     Members(MembersArgs),
+    /// Print the least roles and bindings that a backup needs
+    Rbac(RbacArgs),
     /// Remove what earlier runs left on the cluster
     Cleanup(CleanupArgs),
 }

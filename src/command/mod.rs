@@ -6,6 +6,7 @@ mod field;
 mod guard;
 mod logging;
 mod members;
+mod rbac;
 mod report;
 mod row;
 
@@ -24,6 +25,7 @@ pub async fn run(cli: &Cli, ui: &Ui) -> Result<()> {
     match &cli.command {
         None => backup::run(cli, ui, &mut signals).await,
         Some(Command::Members(args)) => signals.interrupt(members::run(cli, args, ui)).await,
+        Some(Command::Rbac(args)) => signals.interrupt(rbac::run(cli, args, ui)).await,
         Some(Command::Cleanup(args)) => signals.interrupt(cleanup::run(cli, args, ui)).await,
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, CommandFactory, Parser};
 
+use super::PlanArgs;
 use super::value::positive_duration;
 
 /// What to back up, where to, and how long to wait for it.
@@ -58,6 +59,10 @@ pub struct BackupArgs {
     /// URL at which the etcd container reaches its own member [default: from the pod]
     #[arg(long, value_name = "URL")]
     pub pod_endpoint: Option<String>,
+
+    /// How to go about it.
+    #[command(flatten)]
+    pub plan: PlanArgs,
 }
 
 /// Where the bytes go.

@@ -7,6 +7,7 @@ mod backup;
 mod cleanup;
 pub mod connection;
 mod members;
+mod plan;
 mod rbac;
 mod value;
 
@@ -14,6 +15,7 @@ pub use backup::{BackupArgs, Destination};
 pub use cleanup::CleanupArgs;
 pub use connection::ConnectionArgs;
 pub use members::MembersArgs;
+pub use plan::PlanArgs;
 pub use rbac::{RbacArgs, RbacTransport};
 
 use clap::{ArgAction, CommandFactory, FromArgMatches, Parser, Subcommand, parser::ValueSource};

@@ -6,11 +6,13 @@
 mod backup;
 mod cleanup;
 pub mod connection;
+mod etcd;
 mod value;
 
-pub use backup::{BackupArgs, Destination};
+pub use backup::{BackupArgs, Destination, TransportChoice};
 pub use cleanup::CleanupArgs;
 pub use connection::ConnectionArgs;
+pub use etcd::EtcdArgs;
 
 use clap::{ArgAction, CommandFactory, FromArgMatches, Parser, Subcommand, parser::ValueSource};
 

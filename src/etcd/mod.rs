@@ -5,7 +5,9 @@
 
 pub mod credentials;
 pub mod discovery;
+pub mod keys;
 pub mod member;
+pub mod rpc;
 mod select;
 mod settings;
 pub mod status;

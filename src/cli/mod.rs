@@ -6,14 +6,16 @@
 mod backup;
 mod cleanup;
 pub mod connection;
+mod etcd;
 mod members;
 mod plan;
 mod rbac;
 mod value;
 
-pub use backup::{BackupArgs, Destination};
+pub use backup::{BackupArgs, Destination, TransportChoice};
 pub use cleanup::CleanupArgs;
 pub use connection::ConnectionArgs;
+pub use etcd::EtcdArgs;
 pub use members::MembersArgs;
 pub use plan::PlanArgs;
 pub use rbac::{RbacArgs, RbacTransport};

@@ -6,7 +6,9 @@
 mod answer;
 pub mod credentials;
 pub mod discovery;
+pub mod keys;
 pub mod member;
+pub mod rpc;
 mod select;
 mod settings;
 pub mod status;

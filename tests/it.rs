@@ -9,8 +9,14 @@ mod cluster;
 mod copy;
 #[path = "it/disk.rs"]
 mod disk;
+#[path = "it/dry_run.rs"]
+mod dry_run;
 #[path = "it/ending.rs"]
 mod ending;
+#[path = "it/members.rs"]
+mod members;
+#[path = "it/rbac.rs"]
+mod rbac;
 #[path = "it/readme.rs"]
 mod readme;
 #[allow(dead_code)]

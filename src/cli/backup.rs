@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, CommandFactory, Parser};
+use clap::{Args, CommandFactory, Parser, ValueEnum};
 
 use super::value::positive_duration;
+use super::{EtcdArgs, PlanArgs};
 
 /// What to back up, where to, and how long to wait for it.
 #[derive(Debug, Clone, Args)]
@@ -19,9 +20,14 @@ pub struct BackupArgs {
     #[arg(long)]
     pub force: bool,
 
-    /// Member to back up, by pod, node or member name [default: asks, or takes the recommended one]
+    /// Member to back up, by pod, node or member name, or leader or follower [default: asks, or takes the recommended one]
     #[arg(long, value_name = "NAME")]
     pub member: Option<String>,
+
+    /// How the snapshot comes here: a job on the member's node and the kubelet (node), a connection to etcd (direct), or
+    /// a command in the etcd container (exec)
+    #[arg(long, value_name = "HOW", value_enum, default_value_t = TransportChoice::Auto)]
+    pub transport: TransportChoice,
 
     /// Image with etcdctl for the snapshot job [default: the etcd pod's own]
     #[arg(long, value_name = "IMAGE")]
@@ -58,6 +64,28 @@ pub struct BackupArgs {
     /// URL at which the etcd container reaches its own member [default: from the pod]
     #[arg(long, value_name = "URL")]
     pub pod_endpoint: Option<String>,
+
+    /// How to go about it.
+    #[command(flatten)]
+    pub plan: PlanArgs,
+
+    /// What opens etcd itself.
+    #[command(flatten)]
+    pub etcd: EtcdArgs,
+}
+
+/// What `--transport` may be.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum TransportChoice {
+    /// The first that is allowed and possible.
+    #[default]
+    Auto,
+    /// A job on the member's node; the kubelet serves the file.
+    Node,
+    /// A connection to etcd through the API server.
+    Direct,
+    /// etcdctl in the etcd container.
+    Exec,
 }
 
 /// Where the bytes go.

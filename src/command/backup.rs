@@ -114,13 +114,13 @@ async fn back_up(cli: &Cli, ui: &Ui, cluster: &Cluster, owned: &OwnedJob) -> Res
 }
 
 /// What the file is called, checked before anything is asked of the cluster.
-enum Early {
+pub(super) enum Early {
     Stdout,
     Prepared(sink::Pending, std::fs::File, PathBuf),
     Named,
 }
 
-fn early_checks(cli: &Cli) -> Result<Early> {
+pub(super) fn early_checks(cli: &Cli) -> Result<Early> {
     match cli.backup.destination() {
         Destination::Stdout if cli.talk.output.is_some() => {
             Err(Error::usage("--out - and -o both want standard output")

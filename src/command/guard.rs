@@ -108,12 +108,12 @@ mod tests {
             let _held = Held(&released);
             tokio::task::yield_now().await;
             let nothing: Option<()> = None;
-            nothing.expect("a mistake");
+            nothing.expect("inner words");
             Ok(())
         };
         let error = signals.interrupt(work).await.expect_err("it panicked");
         assert_eq!(error.kind(), Kind::Failed);
-        assert!(error.message().contains("nothing was proven") && !error.message().contains("a mistake"));
+        assert!(error.message().contains("nothing was proven") && !error.message().contains("inner words"));
         assert!(released.get());
     }
 }

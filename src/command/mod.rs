@@ -2,12 +2,17 @@
 
 mod backup;
 mod cleanup;
+mod dry_run;
 mod field;
 mod guard;
 mod logging;
+mod members;
+mod rbac;
 mod report;
+mod row;
 
 use crate::cli::{Cli, Command};
+use crate::cluster::Cluster;
 use crate::error::Result;
 use crate::ui::Ui;
 
@@ -20,7 +25,13 @@ pub async fn run(cli: &Cli, ui: &Ui) -> Result<()> {
     guard::quiet_panics();
     let mut signals = guard::Signals::listen()?;
     match &cli.command {
+        None if cli.backup.plan.is_dry() => {
+            let dry_run = async { dry_run::run(cli, ui, &Cluster::connect(&cli.connection).await?).await };
+            signals.interrupt(dry_run).await
+        }
         None => backup::run(cli, ui, &mut signals).await,
+        Some(Command::Members(args)) => signals.interrupt(members::run(cli, args, ui)).await,
+        Some(Command::Rbac(args)) => signals.interrupt(rbac::run(cli, args, ui)).await,
         Some(Command::Cleanup(args)) => signals.interrupt(cleanup::run(cli, args, ui)).await,
     }
 }

@@ -149,9 +149,15 @@ impl Member {
         }
     }
 
-    /// Whether `url` is one at which this member is reached.
+    /// Whether this member advertises `url`.
+    pub fn advertises(&self, url: &str) -> bool {
+        self.advertised().iter().any(|own| own.trim_end_matches('/') == url.trim_end_matches('/'))
+    }
+
+    /// Whether `url` is one at which this member is reached, as far as its addresses tell: another member on the same
+    /// host has the same.
     pub fn answers_at(&self, url: &str) -> bool {
-        if self.advertised().iter().any(|own| own.trim_end_matches('/') == url.trim_end_matches('/')) {
+        if self.advertises(url) {
             return true;
         }
         let status = self.pod.status.as_ref();
@@ -162,8 +168,16 @@ impl Member {
     }
 }
 
+/// The port of a URL; etcd's own where it says none.
+pub(super) fn port_of(url: &str) -> u16 {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let authority = rest.split('/').next().unwrap_or_default();
+    let behind = authority.rsplit_once(']').map_or(authority, |(_, behind)| behind);
+    behind.rsplit_once(':').and_then(|(_, port)| port.parse().ok()).unwrap_or(2379)
+}
+
 /// The host of a URL, without brackets.
-fn host_of(url: &str) -> &str {
+pub(super) fn host_of(url: &str) -> &str {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     let authority = rest.split('/').next().unwrap_or_default();
     if let Some(v6) = authority.strip_prefix('[') {

@@ -7,10 +7,14 @@ mod document;
 mod picker;
 mod progress;
 mod sanitize;
+mod secret;
+mod table;
 
 pub use document::{ClusterPart, Document, MemberPart, Verified};
 pub use picker::{Row, pick};
 pub use progress::Progress;
+pub use secret::ask_secret;
+pub use table::Table;
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -76,6 +80,9 @@ impl Ui {
     /// The last words of a run that failed.
     pub fn error(&self, error: &Error) {
         let mut text = format!("{} {}\n", style().red().bold().apply_to("error:"), sanitize(error.message()));
+        for line in error.details() {
+            text.push_str(&format!("  {}\n", sanitize(line)));
+        }
         for hint in error.hints() {
             text.push_str(&format!("{} {}\n", style().cyan().apply_to("hint:"), sanitize(hint)));
         }
@@ -92,7 +99,7 @@ impl Ui {
     /// # Errors
     /// [`Kind::StdoutClosed`] when nobody reads it any more.
     pub fn data(&self, line: &str) -> Result<()> {
-        write_stdout(&format!("{line}\n"))
+        write_stdout(&format!("{}\n", sanitize(line)))
     }
 
     /// Writes a document to standard output.
@@ -102,7 +109,8 @@ impl Ui {
     pub fn document<T: Serialize>(&self, format: OutputFormat, document: &T) -> Result<()> {
         match format {
             // The documents are ours, with text keys and finite numbers: they always convert.
-            OutputFormat::Json => {
+            // The command line lets the forms of a table through only where there is one.
+            OutputFormat::Json | OutputFormat::Wide | OutputFormat::Name => {
                 write_stdout(&format!("{}\n", serde_json::to_string_pretty(document).unwrap_or_default()))
             }
             OutputFormat::Yaml => write_stdout(&crate::yaml::to_string(document)),

@@ -16,7 +16,7 @@ pub fn tool(name: &str) -> PathBuf {
 /// One member on loopback, gone with this process, however that ends.
 pub struct Etcd {
     pub url: String,
-    _watch: Child,
+    watch: Child,
     _data: tempfile::TempDir,
 }
 
@@ -24,7 +24,13 @@ impl Etcd {
     /// Starts an empty member.
     pub fn start() -> Self {
         let data = tempfile::tempdir().expect("a directory");
-        Etcd::on(data)
+        Etcd::on(data, &[])
+    }
+
+    /// Starts an empty member with more flags.
+    pub fn with(flags: &[&str]) -> Self {
+        let data = tempfile::tempdir().expect("a directory");
+        Etcd::on(data, flags)
     }
 
     /// Starts a member on the data that `etcdutl snapshot restore` made of `snapshot`.
@@ -39,12 +45,19 @@ impl Etcd {
             .output();
         let output = output.expect("etcdutl starts");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        Etcd::on(data)
+        Etcd::on(data, &[])
     }
 
-    fn on(data: tempfile::TempDir) -> Self {
-        let (client, peer) = (free_port(), free_port());
-        let url = format!("http://127.0.0.1:{client}");
+    fn on(data: tempfile::TempDir, flags: &[&str]) -> Self {
+        let peer = format!("http://127.0.0.1:{}", free_port());
+        let etcd = Etcd::launch(data, &peer, flags);
+        etcd.wait();
+        etcd
+    }
+
+    /// Starts a process and does not wait for it: a member of a cluster listens only when the others are there.
+    fn launch(data: tempfile::TempDir, peer: &str, flags: &[&str]) -> Self {
+        let url = format!("http://127.0.0.1:{}", free_port());
         // The shell waits for the end of its standard input, which is the end of this process.
         let script = "\"$@\" >/dev/null 2>&1 & pid=$!; read -r _; kill -9 $pid";
         let watch = Command::new("sh")
@@ -53,17 +66,28 @@ impl Etcd {
             .arg("--data-dir")
             .arg(data.path().join("member-data"))
             .args(["--listen-client-urls", &url, "--advertise-client-urls", &url])
-            .args(["--listen-peer-urls", &format!("http://127.0.0.1:{peer}")])
+            .args(["--listen-peer-urls", peer])
             .args(["--max-txn-ops", "1000"])
+            .args(flags)
             .stdin(Stdio::piped())
             .spawn()
             .expect("etcd starts");
+        Etcd { url, watch, _data: data }
+    }
+
+    fn wait(&self) {
         let start = Instant::now();
-        while TcpStream::connect(("127.0.0.1", client)).is_err() {
+        let address = self.url.trim_start_matches("http://");
+        while TcpStream::connect(address).is_err() {
             assert!(start.elapsed() < Duration::from_secs(30), "etcd does not listen");
             std::thread::sleep(Duration::from_millis(50));
         }
-        Etcd { url, _watch: watch, _data: data }
+    }
+
+    /// Kills the process; its data stays until this is dropped.
+    pub fn stop(&mut self) {
+        drop(self.watch.stdin.take());
+        self.watch.wait().expect("it ends");
     }
 
     /// Puts `keys` values of `bytes` bytes below /registry/fill/.
@@ -82,6 +106,19 @@ impl Etcd {
         }
     }
 
+    /// Writes until the quota is reached and the alarm NOSPACE is raised.
+    pub fn exhaust(&self) {
+        let value = "x".repeat(100_000);
+        for key in 0..200 {
+            let output =
+                self.etcdctl().args(["put", &format!("/fill/{key}"), &value]).output().expect("etcdctl starts");
+            if String::from_utf8_lossy(&output.stderr).contains("database space exceeded") {
+                return;
+            }
+        }
+        panic!("the quota is never reached");
+    }
+
     /// How many keys lie below /registry/fill/.
     pub fn count(&self) -> usize {
         let output = self
@@ -90,6 +127,13 @@ impl Etcd {
             .output()
             .expect("etcdctl starts");
         String::from_utf8_lossy(&output.stdout).lines().filter(|line| line.starts_with("/registry/fill/")).count()
+    }
+
+    /// Runs etcdctl against this member; what it printed.
+    pub fn ctl(&self, words: &[&str]) -> String {
+        let output = self.etcdctl().args(words).output().expect("etcdctl starts");
+        assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
     fn etcdctl(&self) -> Command {
@@ -102,4 +146,79 @@ impl Etcd {
 fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     listener.local_addr().expect("its address").port()
+}
+
+/// A cluster of real members on loopback, `cp1` and so on.
+pub struct EtcdCluster {
+    pub members: Vec<Etcd>,
+}
+
+impl EtcdCluster {
+    /// Starts `count` members and waits until they have a leader.
+    pub fn start(count: usize) -> Self {
+        EtcdCluster::with(count, &[])
+    }
+
+    /// The same, with more flags for each member.
+    pub fn with(count: usize, flags: &[&str]) -> Self {
+        let peers: Vec<String> = (0..count).map(|_| format!("http://127.0.0.1:{}", free_port())).collect();
+        let named = peers.iter().enumerate().map(|(index, peer)| format!("{}={peer}", EtcdCluster::name(index)));
+        let list = named.collect::<Vec<_>>().join(",");
+        let members: Vec<Etcd> = peers
+            .iter()
+            .enumerate()
+            .map(|(index, peer)| {
+                let name = EtcdCluster::name(index);
+                let mut all = vec!["--name", &name, "--initial-cluster", &list, "--initial-advertise-peer-urls", peer];
+                all.extend(flags);
+                Etcd::launch(tempfile::tempdir().expect("a directory"), peer, &all)
+            })
+            .collect();
+        let cluster = EtcdCluster { members };
+        cluster.members.iter().for_each(Etcd::wait);
+        // Answered only with a leader.
+        cluster.members[0].ctl(&["get", "--prefix", "--limit=1", "/"]);
+        cluster
+    }
+
+    /// Adds a learner that runs and stays one.
+    pub fn add_learner(&mut self) {
+        let (name, peer) = (EtcdCluster::name(self.members.len()), format!("http://127.0.0.1:{}", free_port()));
+        let peer_flag = format!("--peer-urls={peer}");
+        let start = Instant::now();
+        // A cluster that has just started does not take members yet ("unhealthy cluster").
+        let printed = loop {
+            let mut command = self.members[0].etcdctl();
+            let output =
+                command.args(["member", "add", &name, "--learner", &peer_flag]).output().expect("etcdctl starts");
+            if output.status.success() {
+                break String::from_utf8_lossy(&output.stdout).into_owned();
+            }
+            assert!(start.elapsed() < Duration::from_secs(30), "{}", String::from_utf8_lossy(&output.stderr));
+            std::thread::sleep(Duration::from_millis(200));
+        };
+        let list = printed
+            .lines()
+            .find_map(|line| line.strip_prefix("ETCD_INITIAL_CLUSTER="))
+            .expect("etcdctl prints the list")
+            .trim_matches('"')
+            .to_owned();
+        let flags = [
+            "--name",
+            &name,
+            "--initial-cluster",
+            &list,
+            "--initial-advertise-peer-urls",
+            &peer,
+            "--initial-cluster-state",
+            "existing",
+        ];
+        let learner = Etcd::launch(tempfile::tempdir().expect("a directory"), &peer, &flags);
+        learner.wait();
+        self.members.push(learner);
+    }
+
+    pub fn name(index: usize) -> String {
+        format!("cp{}", index + 1)
+    }
 }

@@ -9,8 +9,9 @@ use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use etcd::Etcd;
+use etcd::{Etcd, EtcdCluster};
 use standin::faults::Faults;
+use standin::members::StandinMember;
 use standin::{Standin, TOKEN};
 
 pub const KEYS: usize = 2000;
@@ -22,6 +23,16 @@ fn etcd() -> &'static Etcd {
         let etcd = Etcd::start();
         etcd.fill(KEYS, 3000);
         etcd
+    })
+}
+
+/// Three members for all tests that only read them; started by the first that asks.
+pub fn three() -> &'static EtcdCluster {
+    static THREE: OnceLock<EtcdCluster> = OnceLock::new();
+    THREE.get_or_init(|| {
+        let cluster = EtcdCluster::start(3);
+        cluster.members[0].fill(200, 3000);
+        cluster
     })
 }
 
@@ -38,9 +49,21 @@ impl Rig {
 
     /// With faults from the start.
     pub fn with(script: impl FnOnce(&mut Faults)) -> Self {
+        Rig::of(vec![StandinMember::new("cp1", &etcd().url)], script)
+    }
+
+    /// In front of a cluster of several members.
+    pub fn members(cluster: &EtcdCluster, script: impl FnOnce(&mut Faults)) -> Self {
+        let named = cluster.members.iter().enumerate();
+        let members = named.map(|(index, etcd)| StandinMember::new(&EtcdCluster::name(index), &etcd.url));
+        Rig::of(members.collect(), script)
+    }
+
+    /// In front of these members.
+    pub fn of(members: Vec<StandinMember>, script: impl FnOnce(&mut Faults)) -> Self {
         let mut faults = Faults::default();
         script(&mut faults);
-        let standin = Standin::start(&etcd().url, faults);
+        let standin = Standin::of(members, faults);
         let directory = tempfile::tempdir().expect("a directory");
         standin.write_kubeconfig(&directory.path().join("config"), TOKEN);
         Rig { standin, directory }
@@ -139,6 +162,16 @@ impl Outcome<'_> {
     pub fn code(self, code: i32) -> Self {
         assert_eq!(self.code, Some(code), "{}\n{}", self.words, self.stderr);
         self
+    }
+
+    /// Standard output, which is text here.
+    pub fn printed(&self) -> String {
+        String::from_utf8(self.stdout.clone()).expect("it prints text")
+    }
+
+    /// Standard output, which is one JSON document here.
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.stdout).unwrap_or_else(|error| panic!("{error} in {:?}", self.printed()))
     }
 
     pub fn says(self, text: &str) -> Self {

@@ -11,7 +11,7 @@ use super::Shared;
 use super::http::{Request, head};
 use crate::support::etcd::tool;
 
-pub fn serve(_shared: &Shared, mut stream: TcpStream, request: &Request, _pod: &str) {
+pub fn serve(shared: &Shared, mut stream: TcpStream, request: &Request, _pod: &str) {
     let key = request.header("sec-websocket-key").unwrap_or_default();
     let upgraded = head(
         &mut stream,
@@ -35,7 +35,7 @@ pub fn serve(_shared: &Shared, mut stream: TcpStream, request: &Request, _pod: &
         } else {
             json!({"status": "Failure", "message": "command terminated with non-zero exit code"})
         };
-        (output.stdout, output.stderr, status)
+        (super::members::scripted(shared, output.stdout), output.stderr, status)
     } else {
         let message =
             format!("exec: \"{}\": executable file not found in $PATH", command.first().map_or("", String::as_str));

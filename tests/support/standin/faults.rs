@@ -1,17 +1,22 @@
 //! What can be made to go wrong. Everything is off by default, and each field is one fault of the real world.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 #[derive(Debug, Clone, Default)]
 pub struct Faults {
     /// (verb, resource or resource/subresource) that RBAC refuses.
     pub forbid: Vec<(&'static str, &'static str)>,
+    /// RBAC rules, as in a Role: what none of them allows is refused. Without any, all is allowed.
+    pub only: Option<Vec<serde_json::Value>>,
     /// Every request gets 401.
     pub unauthorized: bool,
     /// No pod is etcd.
     pub no_etcd_pods: bool,
     /// The etcd pod never becomes ready.
     pub not_ready: bool,
+    /// The nodes have this image, and not etcd's.
+    pub other_image: Option<&'static str>,
     /// A condition of the node, beside Ready.
     pub node_condition: Option<(&'static str, &'static str)>,
     /// The kubelet's log endpoint answers with this instead of files.
@@ -64,4 +69,39 @@ pub struct Faults {
     pub replace_pod_at: Option<u64>,
     /// DELETE answers with this status.
     pub delete_status: Option<u16>,
+    /// What is wrong with single members, by their name (`cp2`).
+    pub members: BTreeMap<&'static str, MemberFaults>,
+}
+
+impl Faults {
+    /// Whether RBAC refuses this.
+    pub fn refuses(&self, verb: &str, resource: &str, name: Option<&str>) -> bool {
+        let has =
+            |list: &serde_json::Value, word: &str| list.as_array().is_some_and(|list| list.contains(&word.into()));
+        let allows = |rule: &serde_json::Value| {
+            let named = rule.get("resourceNames").is_none_or(|names| name.is_some_and(|name| has(names, name)));
+            has(&rule["verbs"], verb) && has(&rule["resources"], resource) && named
+        };
+        self.forbid.contains(&(verb, resource)) || self.only.as_ref().is_some_and(|rules| !rules.iter().any(allows))
+    }
+
+    /// The faults of one member.
+    pub fn member(&mut self, name: &'static str) -> &mut MemberFaults {
+        self.members.entry(name).or_default()
+    }
+}
+
+/// What is wrong with one member.
+#[derive(Debug, Clone, Default)]
+pub struct MemberFaults {
+    /// Its pod is not ready.
+    pub not_ready: bool,
+    /// Exec into its pod answers with this status and message before any stream.
+    pub exec_refused: Option<(u16, &'static str)>,
+    /// etcdctl's answers carry this alarm against it, whoever is asked.
+    pub alarm: Option<&'static str>,
+    /// etcdctl tells this size of its database.
+    pub db_size: Option<u64>,
+    /// The node that it runs on has this condition, beside Ready.
+    pub node_condition: Option<(&'static str, &'static str)>,
 }

@@ -32,7 +32,8 @@ pub fn remove(shared: &Shared, name: &str, with_pod: bool) {
     state.jobs.remove(name);
     if with_pod {
         state.pods.retain(|_, pod| pod["metadata"]["labels"]["app.kubernetes.io/instance"] != name);
-        for entry in std::fs::read_dir(shared.pod_logs()).into_iter().flatten().flatten() {
+        let nodes = shared.members.iter().map(|member| shared.pod_logs(&member.name));
+        for entry in nodes.flat_map(|logs| std::fs::read_dir(logs).into_iter().flatten().flatten()) {
             if entry.file_name().to_string_lossy().contains(name) {
                 let _ = std::fs::remove_dir_all(entry.path());
             }
@@ -138,7 +139,8 @@ fn run(shared: &Shared, name: &str, pod: &str, container: &Value, faults: &Fault
     }
     let uid = shared.state().pods.get(pod).map(|pod| pod["metadata"]["uid"].as_str().unwrap_or_default().to_owned());
     let Some(uid) = uid else { return false };
-    let directory = shared.pod_logs().join(format!("kube-system_{pod}_{uid}"));
+    let node = job["spec"]["template"]["spec"]["nodeName"].as_str().unwrap_or_default();
+    let directory = shared.pod_logs(node).join(format!("kube-system_{pod}_{uid}"));
     std::fs::create_dir_all(&directory).expect("the node's directory");
     set(shared, pod, "Running", json!({"running": {}}));
     let deadline = Duration::from_secs(job["spec"]["activeDeadlineSeconds"].as_u64().unwrap_or(u64::MAX / 2));

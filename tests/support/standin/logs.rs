@@ -13,6 +13,7 @@ pub fn serve(
     shared: &Shared,
     stream: &mut TcpStream,
     request: &Request,
+    node: &str,
     rest: &[&str],
     faults: &Faults,
 ) -> std::io::Result<()> {
@@ -23,7 +24,7 @@ pub fn serve(
     if let Some(status) = faults.logs_status {
         return text(stream, status, "logs endpoint is disabled.");
     }
-    let path = shared.root.join("var/log").join(rest.join("/"));
+    let path = shared.node_root(node).join("var/log").join(rest.join("/"));
     if path.is_dir() {
         let names = std::fs::read_dir(&path)?.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
         let lines: String = names.map(|name| format!("<a href=\"{name}/\">{name}/</a>\n")).collect();

@@ -9,6 +9,7 @@ pub mod faults;
 pub mod http;
 mod job;
 mod logs;
+pub mod members;
 mod objects;
 
 use std::collections::BTreeMap;
@@ -23,6 +24,7 @@ use serde_json::{Value, json};
 
 use faults::Faults;
 use http::{Request, answer};
+use members::StandinMember;
 
 pub const TOKEN: &str = "token-of-the-tester";
 
@@ -40,8 +42,9 @@ pub struct State {
 
 /// What the threads share.
 pub struct Shared {
-    pub etcd: String,
-    /// The node's root directory.
+    /// The etcd members; pod `etcd-cp1` runs on node `cp1`, and so on.
+    pub members: Vec<StandinMember>,
+    /// The root directories of the nodes lie in here.
     pub root: PathBuf,
     pub stopped: AtomicBool,
     state: Mutex<State>,
@@ -52,8 +55,18 @@ impl Shared {
         self.state.lock().expect("no thread of the stand-in panics")
     }
 
-    pub fn pod_logs(&self) -> PathBuf {
-        self.root.join("var/log/pods")
+    /// The root directory of a node.
+    pub fn node_root(&self, node: &str) -> PathBuf {
+        self.root.join(node)
+    }
+
+    pub fn pod_logs(&self, node: &str) -> PathBuf {
+        self.node_root(node).join("var/log/pods")
+    }
+
+    /// The member whose pod has this name.
+    pub fn member(&self, pod: &str) -> Option<&StandinMember> {
+        self.members.iter().find(|member| member.pod() == pod)
     }
 }
 
@@ -64,15 +77,23 @@ pub struct Standin {
 }
 
 impl Standin {
+    /// A cluster with one member, `cp1`.
     pub fn start(etcd: &str, faults: Faults) -> Self {
+        Standin::of(vec![StandinMember::new("cp1", etcd)], faults)
+    }
+
+    /// A cluster with these members, each on a node of its own.
+    pub fn of(members: Vec<StandinMember>, faults: Faults) -> Self {
         let root = tempfile::tempdir().expect("a directory");
         let shared = Arc::new(Shared {
-            etcd: etcd.to_owned(),
+            members,
             root: root.path().to_owned(),
             stopped: AtomicBool::new(false),
             state: Mutex::new(State { faults, ..State::default() }),
         });
-        std::fs::create_dir_all(shared.pod_logs()).expect("the node's directory");
+        for member in &shared.members {
+            std::fs::create_dir_all(shared.pod_logs(&member.name)).expect("the node's directory");
+        }
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let port = listener.local_addr().expect("its address").port();
         let accepting = Arc::clone(&shared);
@@ -102,7 +123,8 @@ impl Standin {
     /// Jobs, pods of jobs and directories on the node that are left.
     pub fn left(&self) -> (usize, usize, usize) {
         let state = self.shared.state();
-        let directories = std::fs::read_dir(self.shared.pod_logs()).expect("it is there").count();
+        let nodes = self.shared.members.iter().map(|member| self.shared.pod_logs(&member.name));
+        let directories = nodes.map(|logs| std::fs::read_dir(logs).expect("it is there").count()).sum();
         (state.jobs.len(), state.pods.len(), directories)
     }
 
@@ -148,20 +170,23 @@ fn serve(shared: &Arc<Shared>, stream: TcpStream) {
         }
         let parts: Vec<&str> = request.path().trim_matches('/').split('/').collect();
         if let Some(access) = access(&request.method, &parts)
-            && faults.forbid.iter().any(|(verb, resource)| *verb == access.0 && *resource == access.1)
+            && faults.refuses(&access.verb, &access.resource, access.name.as_deref())
         {
-            let status = objects::forbidden(&access.0, &access.1);
+            let status = objects::forbidden(&access.verb, &access.resource);
             let _ = answer(&mut stream, 403, "application/json", status.to_string().as_bytes());
             continue;
         }
         let done = match parts.as_slice() {
-            ["api", "v1", "nodes", _, "proxy", "logs", rest @ ..] => {
-                logs::serve(shared, &mut stream, &request, rest, &faults)
+            ["api", "v1", "nodes", node, "proxy", "logs", rest @ ..] => {
+                logs::serve(shared, &mut stream, &request, node, rest, &faults)
             }
-            ["api", "v1", "namespaces", _, "pods", pod, "exec"] => {
-                exec::serve(shared, stream, &request, pod);
-                return;
-            }
+            ["api", "v1", "namespaces", _, "pods", pod, "exec"] => match members::exec_refused(shared, pod, &faults) {
+                Some((status, body)) => answer(&mut stream, status, "application/json", body.to_string().as_bytes()),
+                None => {
+                    exec::serve(shared, stream, &request, pod);
+                    return;
+                }
+            },
             parts => {
                 let (status, body) = objects::route(shared, &request, parts, &faults);
                 match body {
@@ -176,8 +201,14 @@ fn serve(shared: &Arc<Shared>, stream: TcpStream) {
     }
 }
 
-/// The verb and resource of a request, as RBAC sees them.
-fn access(method: &str, parts: &[&str]) -> Option<(String, String)> {
+/// A request as RBAC sees it.
+struct Access {
+    verb: String,
+    resource: String,
+    name: Option<String>,
+}
+
+fn access(method: &str, parts: &[&str]) -> Option<Access> {
     let (resource, name, subresource) = match parts {
         ["api", "v1", "nodes", name, "proxy", ..] => ("nodes", Some(name), Some("proxy")),
         ["api", "v1", "namespaces", _, resource, rest @ ..]
@@ -196,5 +227,5 @@ fn access(method: &str, parts: &[&str]) -> Option<(String, String)> {
         _ => return None,
     };
     let resource = subresource.map_or_else(|| resource.to_owned(), |subresource| format!("{resource}/{subresource}"));
-    Some((verb.to_owned(), resource))
+    Some(Access { verb: verb.to_owned(), resource, name: name.map(|name| (*name).to_owned()) })
 }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::faults::Faults;
 use super::http::Request;
-use super::{Shared, job};
+use super::{Shared, job, members};
 
 pub fn status(code: u16, reason: &str, message: &str) -> Value {
     json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "code": code, "reason": reason, "message": message})
@@ -50,7 +50,7 @@ pub fn route(shared: &Arc<Shared>, request: &Request, parts: &[&str], faults: &F
         }
         ("GET", ["api", "v1", "namespaces", _, "pods", name]) => {
             let known = shared.state().pods.get(*name).cloned();
-            match known.or_else(|| (*name == "etcd-cp1").then(|| etcd_pod(shared, faults))) {
+            match known.or_else(|| shared.member(name).map(|member| members::pod(member, faults))) {
                 Some(pod) => (200, pod),
                 None => not_found("pods", name),
             }
@@ -73,8 +73,12 @@ pub fn route(shared: &Arc<Shared>, request: &Request, parts: &[&str], faults: &F
         ("POST", ["apis", "authorization.k8s.io", "v1", "selfsubjectaccessreviews"]) => {
             let mut review = request.json();
             let wanted = &review["spec"]["resourceAttributes"];
-            let refused =
-                faults.forbid.iter().any(|(verb, resource)| wanted["verb"] == *verb && wanted["resource"] == *resource);
+            let resource = match (wanted["resource"].as_str(), wanted["subresource"].as_str()) {
+                (Some(resource), Some(subresource)) => format!("{resource}/{subresource}"),
+                (resource, _) => resource.unwrap_or_default().to_owned(),
+            };
+            let verb = wanted["verb"].as_str().unwrap_or_default();
+            let refused = faults.refuses(verb, &resource, wanted["name"].as_str());
             review["status"] = json!({"allowed": !refused});
             (201, review)
         }
@@ -120,7 +124,7 @@ fn jobs(shared: &Arc<Shared>, request: &Request, rest: &[&str], faults: &Faults)
 fn pods(shared: &Shared, request: &Request, namespace: &str, faults: &Faults) -> Vec<Value> {
     let selector = request.query("labelSelector").concat();
     if selector == "component=etcd" && namespace == "kube-system" && !faults.no_etcd_pods {
-        return vec![etcd_pod(shared, faults)];
+        return shared.members.iter().map(|member| members::pod(member, faults)).collect();
     }
     let matches = |pod: &Value| {
         selector
@@ -132,25 +136,10 @@ fn pods(shared: &Shared, request: &Request, namespace: &str, faults: &Faults) ->
 
 fn node(name: &str, faults: &Faults) -> Value {
     let mut conditions = vec![json!({"type": "Ready", "status": "True"})];
-    if let Some((kind, status)) = faults.node_condition {
+    let of_member = faults.members.get(name).and_then(|faults| faults.node_condition);
+    if let Some((kind, status)) = of_member.or(faults.node_condition) {
         conditions.push(json!({"type": kind, "status": status, "message": "scripted"}));
     }
-    json!({"kind": "Node", "apiVersion": "v1", "metadata": {"name": name}, "status": {"conditions": conditions}})
-}
-
-fn etcd_pod(shared: &Shared, faults: &Faults) -> Value {
-    let url = &shared.etcd;
-    let ready = if faults.not_ready { "False" } else { "True" };
-    json!({
-        "kind": "Pod", "apiVersion": "v1",
-        "metadata": {"name": "etcd-cp1", "namespace": "kube-system", "uid": "uid-etcd-cp1", "labels": {"component": "etcd", "tier": "control-plane"}},
-        "spec": {
-            "nodeName": "cp1", "hostNetwork": true,
-            "containers": [{
-                "name": "etcd", "image": "registry.example/etcd:3.6.8-0",
-                "command": ["etcd", "--name=cp1", format!("--listen-client-urls={url}"), format!("--advertise-client-urls={url}")],
-            }],
-        },
-        "status": {"phase": "Running", "podIP": "127.0.0.1", "hostIP": "127.0.0.1", "conditions": [{"type": "Ready", "status": ready, "message": "scripted: not ready"}]},
-    })
+    let images = json!([{"names": [faults.other_image.unwrap_or(members::IMAGE)]}]);
+    json!({"kind": "Node", "apiVersion": "v1", "metadata": {"name": name}, "status": {"conditions": conditions, "images": images}})
 }

@@ -1,0 +1,76 @@
+//! The etcd members of the stand-in's cluster: their pods, and what is wrong with single ones.
+
+use serde_json::{Value, json};
+
+use super::Shared;
+use super::faults::Faults;
+use super::objects::status;
+
+/// The image of the etcd pods.
+pub const IMAGE: &str = "registry.example/etcd:3.6.8-0";
+
+/// One etcd member: a pod `etcd-NAME` on a node NAME, in front of an etcd that really listens.
+#[derive(Debug, Clone)]
+pub struct StandinMember {
+    pub name: String,
+    /// Where its etcd serves clients.
+    pub url: String,
+}
+
+impl StandinMember {
+    pub fn new(name: &str, url: &str) -> Self {
+        StandinMember { name: name.to_owned(), url: url.to_owned() }
+    }
+
+    pub fn pod(&self) -> String {
+        format!("etcd-{}", self.name)
+    }
+}
+
+/// The static pod, as kubeadm makes it.
+pub fn pod(member: &StandinMember, faults: &Faults) -> Value {
+    let (name, url) = (&member.name, &member.url);
+    let not_ready = faults.not_ready || faults.members.get(name.as_str()).is_some_and(|faults| faults.not_ready);
+    let ready = if not_ready { "False" } else { "True" };
+    json!({
+        "kind": "Pod", "apiVersion": "v1",
+        "metadata": {"name": member.pod(), "namespace": "kube-system", "uid": format!("uid-etcd-{name}"), "labels": {"component": "etcd", "tier": "control-plane"}},
+        "spec": {
+            "nodeName": name, "hostNetwork": true,
+            "containers": [{
+                "name": "etcd", "image": IMAGE,
+                "command": ["etcd", format!("--name={name}"), format!("--listen-client-urls={url}"), format!("--advertise-client-urls={url}")],
+            }],
+        },
+        "status": {"phase": "Running", "podIP": "127.0.0.1", "hostIP": "127.0.0.1", "conditions": [{"type": "Ready", "status": ready, "message": "scripted: not ready"}]},
+    })
+}
+
+/// The answer to an exec that never becomes a stream.
+pub fn exec_refused(shared: &Shared, pod: &str, faults: &Faults) -> Option<(u16, Value)> {
+    let member = shared.member(pod)?;
+    let (code, message) = faults.members.get(member.name.as_str())?.exec_refused?;
+    let reason = if code == 403 { "Forbidden" } else { "InternalError" };
+    Some((code, status(code, reason, message)))
+}
+
+/// Puts the scripted alarms and sizes into what `etcdctl endpoint status -w json` printed.
+pub fn scripted(shared: &Shared, stdout: Vec<u8>) -> Vec<u8> {
+    let faults = shared.state().faults.clone();
+    let Ok(mut answer) = serde_json::from_slice::<Vec<Value>>(&stdout) else { return stdout };
+    let mut errors = Vec::new();
+    for entry in &mut answer {
+        let member = shared.members.iter().find(|member| entry["Endpoint"] == member.url.as_str());
+        let Some(faults) = member.and_then(|member| faults.members.get(member.name.as_str())) else { continue };
+        if let Some(size) = faults.db_size {
+            entry["Status"]["dbSize"] = json!(size);
+        }
+        if let Some(alarm) = faults.alarm {
+            errors.push(json!(format!("memberID:{} alarm:{alarm} ", entry["Status"]["header"]["member_id"])));
+        }
+    }
+    for entry in answer.iter_mut().filter(|_| !errors.is_empty()) {
+        entry["Status"]["errors"] = json!(errors);
+    }
+    json!(answer).to_string().into_bytes()
+}

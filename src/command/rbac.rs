@@ -6,7 +6,7 @@ use crate::cli::{Cli, OutputFormat, RbacArgs, RbacTransport};
 use crate::cluster::Cluster;
 use crate::error::{Error, Result};
 use crate::etcd::{Member, discovery};
-use crate::snapshot::{Right, Scope, Way, caution, rights};
+use crate::snapshot::{Right, Scope, Transport, caution, rights};
 use crate::ui::Ui;
 
 const API: &str = "rbac.authorization.k8s.io";
@@ -18,12 +18,12 @@ pub(super) async fn run(cli: &Cli, args: &RbacArgs, ui: &Ui) -> Result<()> {
     let (namespace, selector) = (cli.connection.namespace.as_deref(), cli.connection.selector.as_deref());
     let members = discovery::members(&cluster, namespace, selector).await?;
     let way = match args.transport {
-        RbacTransport::Auto | RbacTransport::Node => Way::Node,
-        RbacTransport::Direct => Way::Direct,
-        RbacTransport::Exec => Way::Exec,
+        RbacTransport::Auto | RbacTransport::Node => Transport::Node,
+        RbacTransport::Direct => Transport::Direct,
+        RbacTransport::Exec => Transport::Exec,
     };
     let sheet = Sheet { members: &members, subjects: subjects(args) };
-    if way == Way::Node && sheet.names(Scope::Nodes).is_empty() {
+    if way == Transport::Node && sheet.names(Scope::Nodes).is_empty() {
         return Err(Error::failed("no etcd pod is on a node yet, so there is no node to name in the rules"));
     }
     ui.warn(caution(way));
@@ -66,7 +66,7 @@ struct Sheet<'m> {
 
 impl Sheet<'_> {
     /// The roles for the required rules, or for the others.
-    fn grants(&self, way: Way, required: bool) -> Vec<Grant> {
+    fn grants(&self, way: Transport, required: bool) -> Vec<Grant> {
         let name = if required { NAME.to_owned() } else { format!("{NAME}-optional") };
         let of = |in_namespace: bool| -> Vec<Right> {
             let wanted = rights(way).iter().filter(|right| right.is_required() == required);
@@ -135,7 +135,7 @@ impl Sheet<'_> {
 
     /// All of it for `kubectl apply -f -`, with what each rule is for. The optional rules are roles of their own, in
     /// comments unless they are wanted.
-    fn text(&self, way: Way, optional: bool) -> String {
+    fn text(&self, way: Transport, optional: bool) -> String {
         let required: Vec<String> = self.grants(way, true).iter().map(|grant| self.grant_text(grant)).collect();
         let others: Vec<String> = self.grants(way, false).iter().map(|grant| self.grant_text(grant)).collect();
         let mut text = comment(caution(way));
@@ -233,7 +233,7 @@ mod tests {
             ["etcd-cp1", "etcd-cp2"].iter().filter_map(|name| Member::of(pod(name, &["etcd"], true))).collect();
         let subject = json!({"apiGroup": API, "kind": "User", "name": "on: \"x\"\n"});
         let sheet = Sheet { members: &members, subjects: vec![subject] };
-        for way in [Way::Node, Way::Direct, Way::Exec] {
+        for way in [Transport::Node, Transport::Direct, Transport::Exec] {
             let text = sheet.text(way, true);
             let read: Vec<Value> = text.split("---\n").filter_map(crate::yaml::from_str).collect();
             let mut values = sheet.values(&sheet.grants(way, true));

@@ -6,6 +6,7 @@
 mod answer;
 pub mod credentials;
 pub mod discovery;
+pub(crate) mod etcdctl;
 pub mod keys;
 pub mod member;
 pub mod rpc;

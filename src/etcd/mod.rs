@@ -5,6 +5,8 @@
 
 pub mod credentials;
 pub mod discovery;
+mod etcdctl;
+pub mod hashkv;
 pub mod member;
 mod select;
 mod settings;

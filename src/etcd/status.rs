@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer};
 
-use super::Member;
 use super::credentials::Credentials;
+use super::{Member, etcdctl};
 use crate::cluster::{Cluster, ExecOutput};
 
 /// What one member said of itself.
@@ -54,6 +54,9 @@ pub struct Statuses {
 }
 
 const LIMIT: Duration = Duration::from_secs(20);
+
+/// The longest time that etcdctl waits for one answer.
+const COMMAND_LIMIT: Duration = Duration::from_secs(5);
 
 /// Asks the members. `candidates` gives each member's credentials. Never fails: what cannot be learned is a warning.
 pub async fn gather(
@@ -130,7 +133,8 @@ enum Ask {
 }
 
 async fn ask(cluster: &Cluster, member: &Member, credentials: &Credentials, endpoint: Option<&str>, all: bool) -> Ask {
-    let command = command(member, credentials, endpoint, all);
+    let words: &[&str] = if all { &["status", "--cluster"] } else { &["status"] };
+    let command = etcdctl::endpoint(words, COMMAND_LIMIT, member, credentials, endpoint);
     match cluster.exec(&member.namespace, &member.pod_name, &member.container.name, &command, LIMIT).await {
         Ok(output) => match serde_json::from_str::<Option<Vec<Entry>>>(output.stdout.trim()) {
             Ok(Some(entries)) if !entries.is_empty() => Ask::Answered(entries),
@@ -139,32 +143,6 @@ async fn ask(cluster: &Cluster, member: &Member, credentials: &Credentials, endp
         Err(failure) if failure.is_forbidden() => Ask::Refused(failure.error().message().to_owned()),
         Err(failure) => Ask::Failed(failure.error().message().to_owned()),
     }
-}
-
-/// etcdctl refuses a flag whose variable is set as well (etcd `pkg/flags`, verifyEnv), so those are left out.
-fn command(member: &Member, credentials: &Credentials, endpoint: Option<&str>, all: bool) -> Vec<String> {
-    let is_set = |name: &str| member.container.env.iter().flatten().any(|variable| variable.name == name);
-    let mut command: Vec<String> =
-        ["etcdctl", "endpoint", "status", "-w", "json", "--dial-timeout=3s", "--command-timeout=5s"]
-            .map(str::to_owned)
-            .to_vec();
-    let mut flag = |name: &str, value: &str| {
-        if !is_set(&format!("ETCDCTL_{}", name.to_ascii_uppercase())) {
-            command.push(format!("--{name}={value}"));
-        }
-    };
-    flag("endpoints", endpoint.unwrap_or(&member.local_endpoint()));
-    if let Some(cacert) = &credentials.cacert {
-        flag("cacert", cacert);
-    }
-    if let Some((cert, key)) = &credentials.pair {
-        flag("cert", cert);
-        flag("key", key);
-    }
-    if all {
-        command.push("--cluster".to_owned());
-    }
-    command
 }
 
 fn reason(output: &ExecOutput) -> String {
@@ -252,7 +230,7 @@ fn alarms_of(id: u64, errors: &[String]) -> Vec<String> {
 }
 
 /// IDs are numbers in etcdctl's JSON; protobuf's own JSON writes 64-bit numbers as text.
-fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+pub(super) fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]
     enum Either {
@@ -267,7 +245,6 @@ fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::member::tests::pod;
     use super::*;
 
     // Printed by etcdctl 3.6.8 on a kubeadm control plane; the errors were added.
@@ -288,23 +265,5 @@ mod tests {
         let text = ANSWER.replace("593920", "\"593920\"");
         let entries: Vec<Entry> = serde_json::from_str(&text).expect("both forms are read");
         assert_eq!(entries[0].status.db_size, 593_920);
-    }
-
-    #[test]
-    fn a_variable_of_etcdctl_replaces_its_flag() {
-        let mut pod = pod("etcd-cp1", &["etcd", "--listen-client-urls=https://127.0.0.1:2379"], true);
-        pod.spec.as_mut().expect("it has one").containers[0].env =
-            serde_json::from_value(serde_json::json!([{"name": "ETCDCTL_CERT", "value": "/c"}])).expect("variables");
-        let member = Member::of(pod).expect("it runs etcd");
-        let credentials = Credentials {
-            origin: "test",
-            cacert: None,
-            pair: Some(("/c".into(), "/k".into())),
-            in_member: true,
-            mounts: None,
-        };
-        let command = command(&member, &credentials, None, true);
-        assert!(!command.iter().any(|word| word.starts_with("--cert=")));
-        assert!(command.contains(&"--key=/k".to_owned()));
     }
 }

@@ -8,6 +8,7 @@ pub mod cluster;
 pub mod command;
 pub mod error;
 pub mod etcd;
+mod quantity;
 pub mod sink;
 pub mod snapshot;
 pub mod ui;

@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, CommandFactory, Parser};
+use clap::{Args, CommandFactory, Parser, ValueEnum};
 
+use super::content::ContentArgs;
 use super::value::positive_duration;
 
 /// What to back up, where to, and how long to wait for it.
@@ -18,6 +19,10 @@ pub struct BackupArgs {
     /// Replace FILE if it exists, once the new snapshot is proven
     #[arg(long)]
     pub force: bool,
+
+    /// How far to prove the snapshot: transport, structure or content [default: as far as is possible]
+    #[arg(long, value_name = "LEVEL", value_enum, hide_possible_values = true)]
+    pub verify: Option<Level>,
 
     /// Member to back up, by pod, node or member name [default: asks, or takes the recommended one]
     #[arg(long, value_name = "NAME")]
@@ -58,6 +63,21 @@ pub struct BackupArgs {
     /// URL at which the etcd container reaches its own member [default: from the pod]
     #[arg(long, value_name = "URL")]
     pub pod_endpoint: Option<String>,
+
+    /// What the comparison with the members may cost.
+    #[command(flatten)]
+    pub content: ContentArgs,
+}
+
+/// The levels of proof; each one holds those before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+pub enum Level {
+    /// Every byte that etcd sent arrived.
+    Transport,
+    /// The file is a sound database.
+    Structure,
+    /// The file holds what most of the members hold.
+    Content,
 }
 
 /// Where the bytes go.

@@ -6,11 +6,13 @@
 mod backup;
 mod cleanup;
 pub mod connection;
+mod content;
 mod value;
 
-pub use backup::{BackupArgs, Destination};
+pub use backup::{BackupArgs, Destination, Level};
 pub use cleanup::CleanupArgs;
 pub use connection::ConnectionArgs;
+pub use content::ContentArgs;
 
 use clap::{ArgAction, CommandFactory, FromArgMatches, Parser, Subcommand, parser::ValueSource};
 

@@ -2,6 +2,7 @@
 
 mod backup;
 mod cleanup;
+mod content;
 mod field;
 mod guard;
 mod logging;

@@ -8,7 +8,7 @@ use std::io::{ErrorKind, Write};
 
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use crate::error::{Error, Kind, Result};
@@ -44,6 +44,7 @@ enum Message {
 #[derive(Debug)]
 pub struct Intake<W> {
     queue: mpsc::Sender<Message>,
+    begun: watch::Sender<bool>,
     thread: JoinHandle<Result<(W, Check)>>,
 }
 
@@ -52,7 +53,7 @@ impl<W: Write + Send + 'static> Intake<W> {
     pub fn start(writer: W, name: String) -> Self {
         let (queue, receiver) = mpsc::channel(QUEUE);
         let thread = tokio::task::spawn_blocking(move || drain(receiver, writer, &name));
-        Intake { queue, thread }
+        Intake { queue, begun: watch::Sender::new(false), thread }
     }
 
     /// Hands over the next bytes; waits while the queue is full.
@@ -60,7 +61,15 @@ impl<W: Write + Send + 'static> Intake<W> {
     /// # Errors
     /// [`Stopped`]: the thread has ended, because writing failed; [`Intake::finish`] tells why.
     pub(super) async fn push(&self, bytes: Bytes) -> Result<(), Stopped> {
+        self.begun.send_if_modified(|begun| !std::mem::replace(begun, true));
         self.queue.send(Message::Bytes(bytes)).await.map_err(|_| Stopped)
+    }
+
+    /// Waits for the first bytes: from then on etcd reads from one state of its database, whatever it compacts
+    /// meanwhile.
+    pub async fn begun(&self) {
+        // The sender is ours, so the wait cannot fail.
+        let _ = self.begun.subscribe().wait_for(|begun| *begun).await;
     }
 
     /// Whether the bytes so far are a whole snapshot.

@@ -11,6 +11,8 @@ mod copy;
 mod ending;
 #[path = "it/members.rs"]
 mod members;
+#[path = "it/proof.rs"]
+mod proof;
 #[path = "it/readme.rs"]
 mod readme;
 #[allow(dead_code)]

@@ -11,7 +11,7 @@ use super::Shared;
 use super::http::{Request, head};
 use crate::support::etcd::tool;
 
-pub fn serve(shared: &Shared, mut stream: TcpStream, request: &Request, _pod: &str) {
+pub fn serve(shared: &Shared, mut stream: TcpStream, request: &Request, pod: &str) {
     let key = request.header("sec-websocket-key").unwrap_or_default();
     let upgraded = head(
         &mut stream,
@@ -28,6 +28,9 @@ pub fn serve(shared: &Shared, mut stream: TcpStream, request: &Request, _pod: &s
     }
     let mut socket = WebSocket::from_raw_socket(stream, Role::Server, None);
     let command = request.query("command");
+    if command.iter().any(|word| word == "hashkv") {
+        std::thread::sleep(super::members::slow_hash(shared, pod));
+    }
     let (stdout, stderr, status) = if command.first().is_some_and(|program| program == "etcdctl") {
         let output = Command::new(tool("etcdctl")).args(&command[1..]).output().expect("etcdctl starts");
         let status = if output.status.success() {

@@ -113,6 +113,10 @@ fn body(
             state.served += piece.len() as u64;
             state.served
         };
+        let hook = shared.state().faults.when_served.take_if(|(limit, _)| served > *limit);
+        if let Some((_, hook)) = hook {
+            hook.happen();
+        }
         if faults.delete_job_at.is_some_and(|limit| served > limit) {
             let names: Vec<String> = shared.state().jobs.keys().cloned().collect();
             for name in names {

@@ -13,6 +13,8 @@ mod ending;
 mod members;
 #[path = "it/proof.rs"]
 mod proof;
+#[path = "it/rbac.rs"]
+mod rbac;
 #[path = "it/readme.rs"]
 mod readme;
 #[allow(dead_code)]

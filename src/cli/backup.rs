@@ -24,7 +24,7 @@ pub struct BackupArgs {
     #[arg(long, value_name = "LEVEL", value_enum, hide_possible_values = true)]
     pub verify: Option<Level>,
 
-    /// Member to back up, by pod, node or member name [default: asks, or takes the recommended one]
+    /// Member to back up, by pod, node or member name, or leader or follower [default: asks, or takes the recommended one]
     #[arg(long, value_name = "NAME")]
     pub member: Option<String>,
 

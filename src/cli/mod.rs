@@ -7,12 +7,16 @@ mod backup;
 mod cleanup;
 pub mod connection;
 mod content;
+mod members;
+mod rbac;
 mod value;
 
 pub use backup::{BackupArgs, Destination, Level};
 pub use cleanup::CleanupArgs;
 pub use connection::ConnectionArgs;
 pub use content::ContentArgs;
+pub use members::MembersArgs;
+pub use rbac::{RbacArgs, RbacTransport};
 
 use clap::{ArgAction, CommandFactory, FromArgMatches, Parser, Subcommand, parser::ValueSource};
 
@@ -68,6 +72,10 @@ pub struct Cli {
 /// Everything but the default action.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Show the etcd members: role, version, size, revision, lag, alarms, health
+    Members(MembersArgs),
+    /// Print the least roles and bindings that a backup needs
+    Rbac(RbacArgs),
     /// Remove what earlier runs left on the cluster
     Cleanup(CleanupArgs),
 }
@@ -76,7 +84,7 @@ pub enum Command {
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Output")]
 pub struct TalkArgs {
-    /// Print a document on standard output: json or yaml (the file goes to --out)
+    /// Print a document on standard output: json or yaml (the file goes to --out); for members, too: wide or name
     #[arg(short = 'o', long, global = true, value_name = "FORMAT", value_parser = output_format)]
     pub output: Option<OutputFormat>,
 
@@ -96,6 +104,10 @@ pub enum OutputFormat {
     Json,
     /// One YAML document.
     Yaml,
+    /// A table with more columns.
+    Wide,
+    /// Names only.
+    Name,
 }
 
 impl Cli {
@@ -123,7 +135,13 @@ impl Cli {
                 ));
             }
         }
-        Cli::from_arg_matches(&matches)
+        let cli = Cli::from_arg_matches(&matches)?;
+        let table = matches!(cli.talk.output, Some(OutputFormat::Wide | OutputFormat::Name));
+        if table && !matches!(cli.command, Some(Command::Members(_))) {
+            let what = "-o wide and -o name are for 'members'; here it is json or yaml";
+            return Err(command.error(clap::error::ErrorKind::InvalidValue, what));
+        }
+        Ok(cli)
     }
 }
 
@@ -159,6 +177,13 @@ mod tests {
     fn flags_of_a_backup_are_refused_beside_a_subcommand() {
         let error = parse("--out x cleanup").expect_err("--out means nothing to cleanup");
         assert!(error.contains("--out belongs to a backup"), "{error}");
+    }
+
+    #[test]
+    fn tables_are_for_members() {
+        assert_eq!(parse("members -o wide").expect("a table").talk.output, Some(OutputFormat::Wide));
+        let error = parse("-o name").expect_err("a backup prints a document");
+        assert!(error.contains("are for 'members'"), "{error}");
     }
 
     #[test]

@@ -30,10 +30,12 @@ pub(super) fn output_format(word: &str) -> Result<OutputFormat, String> {
     match word {
         "json" => Ok(OutputFormat::Json),
         "yaml" => Ok(OutputFormat::Yaml),
+        "wide" => Ok(OutputFormat::Wide),
+        "name" => Ok(OutputFormat::Name),
         file if file.contains(['.', '/', '\\']) || file == "-" => {
             Err(format!("-o is the format, json or yaml; for the file use --out {file}"))
         }
-        _ => Err("expected json or yaml".to_owned()),
+        _ => Err("expected json or yaml; for members, too: wide or name".to_owned()),
     }
 }
 

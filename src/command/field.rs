@@ -1,23 +1,47 @@
 //! The members of the cluster as a run sees them, and the choice of the one to back up.
 
+use super::row::MemberRow;
 use crate::cli::Cli;
 use crate::cluster::Cluster;
 use crate::error::{Error, Result};
 use crate::etcd::credentials::{self, Credentials};
-use crate::etcd::{Member, MemberStatus, discovery, named, recommended, status};
+use crate::etcd::{Choice, Member, MemberStatus, Silence, chosen, discovery, ranked, status};
 use crate::snapshot::Request;
-use crate::ui::{Row, Ui, decimal_bytes, pick};
+use crate::ui::{Row, Ui, pick};
 
 /// The members, how they fare, and the certificates that open them.
 pub(super) struct Field {
     pub(super) members: Vec<Member>,
     pub(super) statuses: Vec<Option<MemberStatus>>,
+    silent: Vec<Option<Silence>>,
+    warnings: Vec<String>,
     candidates: Vec<Vec<Credentials>>,
     worked: Option<&'static str>,
 }
 
 impl Field {
+    /// Finds the members, says how many there are, and asks them how they fare.
     pub(super) async fn survey(cli: &Cli, cluster: &Cluster, ui: &Ui) -> Result<Self> {
+        let field = Field::find(cli, cluster).await?;
+        let plural = if field.members.len() == 1 { "" } else { "s" };
+        ui.say(&format!(
+            "Cluster {} ({}), {} etcd member{plural} in {}",
+            cluster.name(),
+            cluster.server(),
+            field.members.len(),
+            field.members[0].namespace
+        ));
+        let field = field.ask(cli, cluster).await;
+        field.warnings.iter().for_each(|warning| ui.warn(warning));
+        Ok(field)
+    }
+
+    /// The same without a word.
+    pub(super) async fn discover(cli: &Cli, cluster: &Cluster) -> Result<Self> {
+        Ok(Field::find(cli, cluster).await?.ask(cli, cluster).await)
+    }
+
+    async fn find(cli: &Cli, cluster: &Cluster) -> Result<Self> {
         let members =
             discovery::members(cluster, cli.connection.namespace.as_deref(), cli.connection.selector.as_deref())
                 .await?;
@@ -26,86 +50,89 @@ impl Field {
             let api_servers = discovery::api_servers(cluster, &member.node).await;
             candidates.push(credentials::candidates(member, &api_servers, &cli.backup));
         }
-        let plural = if members.len() == 1 { "" } else { "s" };
-        ui.say(&format!(
-            "Cluster {} ({}), {} etcd member{plural} in {}",
-            cluster.name(),
-            cluster.server(),
-            members.len(),
-            members[0].namespace
-        ));
-        let found = status::gather(cluster, &members, &candidates, cli.backup.pod_endpoint.as_deref()).await;
-        found.warnings.iter().for_each(|warning| ui.warn(warning));
-        Ok(Field { members, statuses: found.of, candidates, worked: found.worked })
+        let nothing = || vec![None; members.len()];
+        Ok(Field {
+            statuses: nothing(),
+            silent: vec![None; members.len()],
+            warnings: Vec::new(),
+            candidates,
+            worked: None,
+            members,
+        })
+    }
+
+    async fn ask(mut self, cli: &Cli, cluster: &Cluster) -> Self {
+        let endpoint = cli.backup.pod_endpoint.as_deref();
+        let found = status::gather(cluster, &self.members, &self.candidates, endpoint).await;
+        self.statuses = found.of;
+        self.silent = found.silent;
+        self.warnings = found.warnings;
+        self.worked = found.worked;
+        self
     }
 
     /// The member that is named, picked or recommended.
     pub(super) async fn choose(&self, cli: &Cli, cluster: &Cluster, ui: &Ui) -> Result<usize> {
-        let recommended = recommended(&self.members, &self.statuses);
-        if let Some(name) = &cli.backup.member {
-            let chosen = named(&self.members, name)?;
-            if let Some(status) = &self.statuses[chosen]
-                && (status.learner || !status.alarms.is_empty())
-            {
-                ui.warn(&format!("member {} {}", self.members[chosen].name, trouble(status)));
+        let ranked = ranked(&self.members, &self.statuses);
+        if let Some(word) = &cli.backup.member {
+            let index = chosen(&self.members, &self.statuses, Choice::of(word, &self.members))?;
+            if let Some(trouble) = self.statuses[index].as_ref().and_then(MemberStatus::trouble) {
+                ui.warn(&format!("member {} {trouble}", self.members[index].name));
             }
-            return Ok(chosen);
+            return Ok(index);
         }
+        let rows = self.rows();
+        let recommended = ranked.first().copied();
         if self.members.len() > 1 && ui.is_interactive() {
             let rows: Vec<Row> =
-                (0..self.members.len()).map(|index| self.row(index, recommended == Some(index))).collect();
+                rows.iter().enumerate().map(|(index, row)| row.to_pick(recommended == Some(index))).collect();
             return pick("Which etcd member should be backed up?", &rows, recommended.unwrap_or_default()).await;
         }
-        let Some(chosen) = recommended else {
-            let troubles: Vec<String> = self
-                .members
-                .iter()
-                .zip(&self.statuses)
-                .map(|(member, status)| match status {
-                    Some(status) => format!("{} {}", member.pod_name, trouble(status)),
-                    None => format!("{} does not answer", member.pod_name),
-                })
-                .collect();
+        let Some(index) = recommended else {
             return Err(Error::failed(format!(
                 "no member of cluster {} can be recommended: {}",
                 cluster.name(),
-                troubles.join(", ")
+                self.troubles().join(", ")
             ))
             .hint("name the one to take all the same with --member"));
         };
         if self.members.len() > 1 {
-            ui.say(&format!("Taking the recommended member: {}", self.row(chosen, false).cells.join("  ")));
+            ui.say(&format!("Taking the recommended member: {}", rows[index].to_pick(false).cells.join("  ")));
         }
-        Ok(chosen)
+        Ok(index)
     }
 
-    fn row(&self, index: usize, recommended: bool) -> Row {
-        let member = &self.members[index];
-        let mut cells = vec![member.pod_name.clone(), member.node.clone()];
-        match &self.statuses[index] {
-            Some(status) => {
-                cells.push(
-                    if status.leader {
-                        "leader"
-                    } else if status.learner {
-                        "learner"
-                    } else {
-                        "follower"
-                    }
-                    .to_owned(),
-                );
-                cells.push(match status {
-                    status if !status.alarms.is_empty() => status.alarms.join(","),
-                    status if !status.has_leader => "no leader".to_owned(),
-                    _ => "healthy".to_owned(),
-                });
-                cells.push(status.version.clone());
-                cells.push(decimal_bytes(status.db_size));
-                cells.push(format!("revision {}", status.revision));
+    /// The members for people and scripts.
+    pub(super) fn rows(&self) -> Vec<MemberRow> {
+        let newest = self.statuses.iter().flatten().map(|status| status.raft_index).max().unwrap_or_default();
+        let row = |(index, member): (usize, &Member)| {
+            MemberRow::new(member, self.statuses[index].as_ref(), self.silent[index].as_ref(), newest, None)
+        };
+        self.members.iter().enumerate().map(row).collect()
+    }
+
+    /// What could not be learned of the members, and why.
+    pub(super) fn gaps(&self) -> Vec<String> {
+        let mut gaps = self.warnings.clone();
+        for (member, silence) in self.members.iter().zip(&self.silent) {
+            match silence {
+                Some(silence) if !gaps.iter().any(|known| known.ends_with(silence.reason())) => {
+                    gaps.push(format!("nothing is known of member {}: {}", member.name, silence.reason()));
+                }
+                _ => {}
             }
-            None => cells.push(if member.is_ready() { "status unknown" } else { "not ready" }.to_owned()),
         }
-        Row { cells, recommended }
+        gaps
+    }
+
+    fn troubles(&self) -> Vec<String> {
+        let members = self.members.iter().zip(&self.statuses);
+        members
+            .map(|(member, status)| match status {
+                Some(status) => format!("{} {}", member.pod_name, status.trouble().unwrap_or_default()),
+                None => format!("{} does not answer", member.pod_name),
+            })
+            .collect()
     }
 
     pub(super) fn request(&self, cli: &Cli, chosen: usize) -> Request<'_> {
@@ -125,15 +152,5 @@ impl Field {
             stall: cli.backup.stall_timeout,
             start_limit: cli.backup.pod_running_timeout,
         }
-    }
-}
-
-fn trouble(status: &MemberStatus) -> String {
-    if status.learner {
-        "is a learner, which may lag behind".to_owned()
-    } else if status.alarms.is_empty() {
-        "has no leader".to_owned()
-    } else {
-        format!("has the alarm {}", status.alarms.join(" and "))
     }
 }

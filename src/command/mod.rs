@@ -6,7 +6,10 @@ mod content;
 mod field;
 mod guard;
 mod logging;
+mod members;
+mod rbac;
 mod report;
+mod row;
 
 use crate::cli::{Cli, Command};
 use crate::error::Result;
@@ -22,6 +25,8 @@ pub async fn run(cli: &Cli, ui: &Ui) -> Result<()> {
     let mut signals = guard::Signals::listen()?;
     match &cli.command {
         None => backup::run(cli, ui, &mut signals).await,
+        Some(Command::Members(args)) => signals.interrupt(members::run(cli, args, ui)).await,
+        Some(Command::Rbac(args)) => signals.interrupt(rbac::run(cli, args, ui)).await,
         Some(Command::Cleanup(args)) => signals.interrupt(cleanup::run(cli, args, ui)).await,
     }
 }

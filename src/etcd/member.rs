@@ -149,9 +149,15 @@ impl Member {
         }
     }
 
-    /// Whether `url` is one at which this member is reached.
+    /// Whether this member advertises `url`.
+    pub fn advertises(&self, url: &str) -> bool {
+        self.advertised().iter().any(|own| own.trim_end_matches('/') == url.trim_end_matches('/'))
+    }
+
+    /// Whether `url` is one at which this member is reached, as far as its addresses tell: another member on the same
+    /// host has the same.
     pub fn answers_at(&self, url: &str) -> bool {
-        if self.advertised().iter().any(|own| own.trim_end_matches('/') == url.trim_end_matches('/')) {
+        if self.advertises(url) {
             return true;
         }
         let status = self.pod.status.as_ref();

@@ -3,6 +3,7 @@
 //! Nothing is assumed of a distribution's paths: what an etcd member listens on and which certificates it has is read
 //! from its pod, and known layouts are only tried where the pod does not say.
 
+mod answer;
 pub mod credentials;
 pub mod discovery;
 mod etcdctl;
@@ -12,6 +13,7 @@ mod select;
 mod settings;
 pub mod status;
 
+pub use answer::MemberStatus;
 pub use member::Member;
-pub use select::{named, recommended};
-pub use status::MemberStatus;
+pub use select::{Choice, chosen, ranked};
+pub use status::Silence;

@@ -1,62 +1,65 @@
 //! How the members fare, as `etcdctl endpoint status` tells.
 //!
 //! etcdctl runs in the etcd container itself: it is there even in images that hold no shell. One call asks all
-//! members; when that fails (their list needs a quorum, and a cluster without one is when a backup matters most) each
-//! pod is asked for its own member alone.
+//! members; where that gives no answer (the members' list needs a quorum, and a cluster without one is when a backup
+//! matters most) each pod is asked for its own member alone, all at the same time.
 
 use std::time::Duration;
 
-use serde::{Deserialize, Deserializer};
+use futures::future::join_all;
 
+use super::answer::{self, Entry, MemberStatus};
 use super::credentials::Credentials;
 use super::{Member, etcdctl};
-use crate::cluster::{Cluster, ExecOutput};
-
-/// What one member said of itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MemberStatus {
-    /// Member ID.
-    pub id: u64,
-    /// It leads.
-    pub leader: bool,
-    /// It is a learner, without a vote.
-    pub learner: bool,
-    /// etcd's version.
-    pub version: String,
-    /// Size of the database file in bytes.
-    pub db_size: u64,
-    /// Revision of the store.
-    pub revision: u64,
-    /// Index of the last applied raft entry.
-    pub applied: u64,
-    /// Alarms of this member, such as NOSPACE.
-    pub alarms: Vec<String>,
-    /// It knows a leader.
-    pub has_leader: bool,
-}
-
-impl MemberStatus {
-    /// Without an alarm and with a leader.
-    pub fn is_healthy(&self) -> bool {
-        self.alarms.is_empty() && self.has_leader
-    }
-}
+use crate::cluster::Cluster;
+use crate::snapshot::{etcdctl_error, is_tls};
 
 /// The answers, one for each member that was asked, in the same order.
 #[derive(Debug, Default)]
 pub struct Statuses {
     /// `None` for a member that did not answer, or whose answer cannot be told apart.
     pub of: Vec<Option<MemberStatus>>,
+    /// Why there is no status, for each member that has none.
+    pub silent: Vec<Option<Silence>>,
     /// The credentials that worked in the first pod that answered, by their origin.
     pub worked: Option<&'static str>,
     /// What could not be learned, and why.
     pub warnings: Vec<String>,
 }
 
+/// Why a member said nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Silence {
+    /// It was asked and does not serve; or its pod says that it does not.
+    Down(String),
+    /// It could not be asked, so nothing is known of it.
+    Unknown(String),
+}
+
+impl Silence {
+    /// The reason.
+    pub fn reason(&self) -> &str {
+        match self {
+            Silence::Down(reason) | Silence::Unknown(reason) => reason,
+        }
+    }
+}
+
+/// The longest time that one exec may take.
 const LIMIT: Duration = Duration::from_secs(20);
 
 /// The longest time that etcdctl waits for one answer.
 const COMMAND_LIMIT: Duration = Duration::from_secs(5);
+
+/// What is asked of the members, and with what.
+pub(super) struct Question<'q> {
+    pub cluster: &'q Cluster,
+    pub members: &'q [Member],
+    /// Each member's certificates.
+    pub candidates: &'q [Vec<Credentials>],
+    /// `--pod-endpoint`.
+    pub endpoint: Option<&'q str>,
+}
 
 /// Asks the members. `candidates` gives each member's credentials. Never fails: what cannot be learned is a warning.
 pub async fn gather(
@@ -65,205 +68,177 @@ pub async fn gather(
     candidates: &[Vec<Credentials>],
     endpoint: Option<&str>,
 ) -> Statuses {
-    let mut found = Statuses { of: vec![None; members.len()], ..Statuses::default() };
-    let mut order: Vec<usize> = (0..members.len()).collect();
-    order.sort_by_key(|index| !members[*index].is_ready());
+    let question = Question { cluster, members, candidates, endpoint };
+    let mut found =
+        Statuses { of: vec![None; members.len()], silent: vec![None; members.len()], ..Statuses::default() };
+    let listed = question.all(&mut found).await;
+    question.each_alone(&mut found).await;
 
-    let mut last = String::new();
-    for &index in &order {
-        for credentials in candidates[index].iter().filter(|candidate| candidate.in_member) {
-            match ask(cluster, &members[index], credentials, endpoint, true).await {
-                Ask::Answered(entries) => {
-                    found.worked = Some(credentials.origin);
-                    place(&mut found.of, members, entries, None);
-                    fill_gaps(cluster, members, candidates, endpoint, &mut found).await;
-                    return found;
-                }
-                Ask::Refused(reason) => {
-                    found.warnings.push(format!("roles and health of the members are unknown: {reason}"));
-                    return found;
-                }
-                Ask::Failed(reason) => last = reason,
-            }
-        }
-        if members[index].is_ready() {
-            break;
-        }
-    }
-    fill_gaps(cluster, members, candidates, endpoint, &mut found).await;
-    if found.of.iter().all(Option::is_none) {
-        found.warnings.push(format!("roles and health of the members are unknown: {last}"));
-    } else if members.len() > 1 {
-        found.warnings.push(
-            "the members could not be listed: etcd may have lost its quorum; a member can still be backed up"
-                .to_owned(),
-        );
+    let unknown: Vec<&str> = found.silent.iter().flatten().map(Silence::reason).collect();
+    if let (true, Some(reason)) = (found.of.iter().all(Option::is_none), unknown.first()) {
+        found.warnings.push(format!("roles and health of the members are unknown: {reason}"));
+    } else if let Err(reason) = listed
+        && members.len() > 1
+    {
+        found.warnings.push(if found.has_quorum() == Some(false) {
+            "etcd has lost its quorum: no member knows a leader; a member can still be backed up".to_owned()
+        } else {
+            format!("the members could not be listed: {reason}")
+        });
     }
     found
 }
 
-/// Asks each pod whose member is still unknown for its own status.
-async fn fill_gaps(
-    cluster: &Cluster,
-    members: &[Member],
-    candidates: &[Vec<Credentials>],
-    endpoint: Option<&str>,
-    found: &mut Statuses,
-) {
-    for (index, member) in members.iter().enumerate() {
-        if found.of[index].is_some() || !(member.is_ready() || found.worked.is_none()) {
-            continue;
+impl Statuses {
+    /// Whether etcd has a quorum, as far as the members that answered know; `None` when none answered.
+    pub fn has_quorum(&self) -> Option<bool> {
+        has_quorum(&self.of)
+    }
+}
+
+/// Whether etcd has a quorum: a member knows a leader only while there is one (etcd checks it once an election
+/// timeout). `None` when no member answered.
+pub fn has_quorum(statuses: &[Option<MemberStatus>]) -> Option<bool> {
+    let mut answered = statuses.iter().flatten().peekable();
+    answered.peek()?;
+    Some(answered.any(|status| status.has_leader))
+}
+
+enum Ask {
+    Answered(Vec<Entry>),
+    /// etcdctl ran and failed.
+    Failed(String),
+    /// etcdctl did not run.
+    NotAsked(String),
+    /// We may not run commands in this pod.
+    Refused(String),
+}
+
+impl Question<'_> {
+    /// Asks one pod after the other for all members until one answers.
+    async fn all(&self, found: &mut Statuses) -> Result<(), String> {
+        let mut order: Vec<usize> = (0..self.members.len()).collect();
+        order.sort_by_key(|index| !self.members[*index].is_ready());
+        let mut last = "no pod could be asked".to_owned();
+        for index in order {
+            for credentials in self.usable(index, None) {
+                match self.ask(index, credentials, true).await {
+                    Ask::Answered(entries) => {
+                        found.worked = Some(credentials.origin);
+                        self.place(found, entries, None);
+                        return Ok(());
+                    }
+                    Ask::Failed(reason) if wants_another_pair(&reason) => last = reason,
+                    // A learner lists no members; another pod does.
+                    Ask::Failed(reason) if reason.contains("learner") => {
+                        last = reason;
+                        break;
+                    }
+                    // Every other pod would say the same, after the same wait.
+                    Ask::Failed(reason) if self.members[index].is_ready() => return Err(reason),
+                    Ask::Failed(reason) | Ask::NotAsked(reason) | Ask::Refused(reason) => {
+                        last = reason;
+                        break;
+                    }
+                }
+            }
         }
-        let usable = candidates[index].iter().filter(|candidate| candidate.in_member);
-        for credentials in usable.filter(|candidate| found.worked.is_none_or(|worked| worked == candidate.origin)) {
-            if let Ask::Answered(entries) = ask(cluster, member, credentials, endpoint, false).await {
-                found.worked = Some(credentials.origin);
-                place(&mut found.of, members, entries, Some(index));
-                break;
+        Err(last)
+    }
+
+    /// Asks each pod whose member is still unknown for its own status.
+    async fn each_alone(&self, found: &mut Statuses) {
+        let missing: Vec<usize> = (0..self.members.len()).filter(|index| found.of[*index].is_none()).collect();
+        let worked = found.worked;
+        let answers = join_all(missing.iter().map(|index| self.alone(*index, worked))).await;
+        for (index, answer) in missing.into_iter().zip(answers) {
+            match answer {
+                Ok((entries, origin)) => {
+                    found.worked.get_or_insert(origin);
+                    self.place(found, entries, Some(index));
+                }
+                Err(silence) => found.silent[index] = Some(silence),
+            }
+        }
+    }
+
+    async fn alone(&self, index: usize, worked: Option<&'static str>) -> Result<(Vec<Entry>, &'static str), Silence> {
+        let member = &self.members[index];
+        // Others answered: a pod that says itself that it does not run need not be waited for.
+        if worked.is_some() && !member.is_ready() {
+            return Err(Silence::Down(format!("pod {} is not ready: {}", member.pod_name, member.why_not_ready())));
+        }
+        let mut silence = Silence::Unknown(format!("no certificate of pod {} can be used there", member.pod_name));
+        for credentials in self.usable(index, worked) {
+            silence = match self.ask(index, credentials, false).await {
+                Ask::Answered(entries) => return Ok((entries, credentials.origin)),
+                Ask::Failed(reason) if wants_another_pair(&reason) => Silence::Unknown(reason),
+                Ask::Failed(reason) => Silence::Down(reason),
+                Ask::NotAsked(reason) if !member.is_ready() => Silence::Down(reason),
+                Ask::NotAsked(reason) | Ask::Refused(reason) => return Err(Silence::Unknown(reason)),
+            };
+        }
+        Err(silence)
+    }
+
+    fn usable(&self, index: usize, worked: Option<&'static str>) -> impl Iterator<Item = &Credentials> {
+        let usable = self.candidates[index].iter().filter(|candidate| candidate.in_member);
+        usable.filter(move |candidate| worked.is_none_or(|worked| worked == candidate.origin))
+    }
+
+    async fn ask(&self, index: usize, credentials: &Credentials, all: bool) -> Ask {
+        let member = &self.members[index];
+        let words: &[&str] = if all { &["status", "--cluster"] } else { &["status"] };
+        let command = etcdctl::endpoint(words, COMMAND_LIMIT, member, credentials, self.endpoint);
+        let container = &member.container.name;
+        match self.cluster.exec(&member.namespace, &member.pod_name, container, &command, LIMIT).await {
+            Ok(output) => match answer::read(&output.stdout) {
+                Some(entries) => Ask::Answered(entries),
+                None => match etcdctl_error(&output.stderr) {
+                    said if said.is_empty() => Ask::NotAsked(output.reason),
+                    said => Ask::Failed(said),
+                },
+            },
+            Err(failure) if failure.is_forbidden() => Ask::Refused(failure.error().message().to_owned()),
+            Err(failure) => Ask::NotAsked(failure.error().message().to_owned()),
+        }
+    }
+
+    /// Puts each answer where its member stands; `only` when a single member was asked for itself.
+    fn place(&self, found: &mut Statuses, entries: Vec<Entry>, only: Option<usize>) {
+        for entry in entries {
+            let is_at = |matches: fn(&Member, &str) -> bool| {
+                self.members.iter().position(|member| matches(member, &entry.endpoint))
+            };
+            let index = only.or_else(|| is_at(Member::advertises)).or_else(|| is_at(Member::answers_at));
+            match index {
+                Some(index) => {
+                    found.of[index] = Some(entry.into_status());
+                    found.silent[index] = None;
+                }
+                None => found.warnings.push(format!(
+                    "etcd has a member at {} for which there is no pod; it is not shown",
+                    entry.endpoint
+                )),
             }
         }
     }
 }
 
-enum Ask {
-    Answered(Vec<Entry>),
-    /// The cluster does not let us run commands: no use in asking another pod.
-    Refused(String),
-    Failed(String),
-}
-
-async fn ask(cluster: &Cluster, member: &Member, credentials: &Credentials, endpoint: Option<&str>, all: bool) -> Ask {
-    let words: &[&str] = if all { &["status", "--cluster"] } else { &["status"] };
-    let command = etcdctl::endpoint(words, COMMAND_LIMIT, member, credentials, endpoint);
-    match cluster.exec(&member.namespace, &member.pod_name, &member.container.name, &command, LIMIT).await {
-        Ok(output) => match serde_json::from_str::<Option<Vec<Entry>>>(output.stdout.trim()) {
-            Ok(Some(entries)) if !entries.is_empty() => Ask::Answered(entries),
-            _ => Ask::Failed(reason(&output)),
-        },
-        Err(failure) if failure.is_forbidden() => Ask::Refused(failure.error().message().to_owned()),
-        Err(failure) => Ask::Failed(failure.error().message().to_owned()),
-    }
-}
-
-fn reason(output: &ExecOutput) -> String {
-    let said = crate::snapshot::etcdctl_error(&output.stderr);
-    if said.is_empty() { output.reason.clone() } else { said }
-}
-
-/// Puts each answer where its member stands; `only` when a single member was asked for itself.
-fn place(of: &mut [Option<MemberStatus>], members: &[Member], entries: Vec<Entry>, only: Option<usize>) {
-    for entry in entries {
-        let index = only.or_else(|| members.iter().position(|member| member.answers_at(&entry.endpoint)));
-        if let Some(index) = index {
-            of[index] = Some(entry.into_status());
-        }
-    }
-}
-
-#[derive(Debug, Deserialize)]
-struct Entry {
-    #[serde(rename = "Endpoint")]
-    endpoint: String,
-    #[serde(rename = "Status")]
-    status: Status,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Status {
-    header: Header,
-    #[serde(default)]
-    version: String,
-    #[serde(default, deserialize_with = "number")]
-    db_size: u64,
-    #[serde(default, deserialize_with = "number")]
-    leader: u64,
-    #[serde(default, deserialize_with = "number")]
-    raft_index: u64,
-    #[serde(default, deserialize_with = "number")]
-    raft_applied_index: u64,
-    #[serde(default)]
-    errors: Option<Vec<String>>,
-    #[serde(default)]
-    is_learner: bool,
-}
-
-#[derive(Debug, Deserialize)]
-struct Header {
-    #[serde(default, deserialize_with = "number")]
-    member_id: u64,
-    #[serde(default, deserialize_with = "number")]
-    revision: u64,
-}
-
-impl Entry {
-    fn into_status(self) -> MemberStatus {
-        let status = self.status;
-        let id = status.header.member_id;
-        MemberStatus {
-            id,
-            leader: status.leader != 0 && status.leader == id,
-            learner: status.is_learner,
-            version: status.version,
-            db_size: status.db_size,
-            revision: status.header.revision,
-            // etcd before 3.4 did not tell the applied index.
-            applied: if status.raft_applied_index == 0 { status.raft_index } else { status.raft_applied_index },
-            alarms: alarms_of(id, status.errors.as_deref().unwrap_or_default()),
-            has_leader: status.leader != 0,
-        }
-    }
-}
-
-/// Every member lists the alarms of all, as `memberID:10276657743932975437 alarm:NOSPACE ` (etcd
-/// `server/etcdserver/api/v3rpc/maintenance.go`, Status): only its own count against it.
-fn alarms_of(id: u64, errors: &[String]) -> Vec<String> {
-    let own = format!("memberID:{id}");
-    let mut alarms = Vec::new();
-    for error in errors {
-        let words: Vec<&str> = error.split_whitespace().collect();
-        if words.contains(&own.as_str()) {
-            alarms.extend(words.iter().filter_map(|word| word.strip_prefix("alarm:")).map(str::to_owned));
-        }
-    }
-    alarms
-}
-
-/// IDs are numbers in etcdctl's JSON; protobuf's own JSON writes 64-bit numbers as text.
-pub(super) fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Either {
-        Number(u64),
-        Text(String),
-    }
-    Ok(match Either::deserialize(deserializer)? {
-        Either::Number(number) => number,
-        Either::Text(text) => text.parse().unwrap_or_default(),
-    })
+/// The certificate was not accepted, or is not there: the next candidate may be.
+fn wants_another_pair(reason: &str) -> bool {
+    is_tls(reason) || ["no such file", "permission denied"].iter().any(|words| reason.contains(words))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    // Printed by etcdctl 3.6.8 on a kubeadm control plane; the errors were added.
-    const ANSWER: &str = r#"[{"Endpoint":"https://10.77.0.11:2379","Status":{"header":{"cluster_id":12102231493559379567,"member_id":2677674080080550774,"revision":379,"raft_term":2},"version":"3.6.8","dbSize":593920,"leader":2677674080080550774,"raftIndex":414,"raftTerm":2,"raftAppliedIndex":414,"errors":["memberID:2677674080080550774 alarm:NOSPACE ","memberID:7 alarm:CORRUPT "],"dbSizeInUse":593920,"storageVersion":"3.6.0","dbSizeQuota":8589934592,"downgradeInfo":{}}}]"#;
-
     #[test]
-    fn etcdctls_answer_is_read() {
-        let entries: Vec<Entry> = serde_json::from_str(ANSWER).expect("it is etcdctl's");
-        let status = entries.into_iter().next().expect("one").into_status();
-        assert!(status.leader && !status.learner);
-        assert_eq!((status.db_size, status.revision, status.applied), (593_920, 379, 414));
-        assert_eq!(status.alarms, ["NOSPACE"]);
-        assert!(!status.is_healthy());
-    }
-
-    #[test]
-    fn numbers_may_be_text() {
-        let text = ANSWER.replace("593920", "\"593920\"");
-        let entries: Vec<Entry> = serde_json::from_str(&text).expect("both forms are read");
-        assert_eq!(entries[0].status.db_size, 593_920);
+    fn a_quorum_is_what_one_member_knows_of() {
+        let status = |has_leader| Some(MemberStatus { has_leader, ..MemberStatus::default() });
+        assert_eq!(has_quorum(&[None, None]), None);
+        assert_eq!(has_quorum(&[None, status(false)]), Some(false));
+        assert_eq!(has_quorum(&[status(false), status(true)]), Some(true));
     }
 }

@@ -11,10 +11,12 @@ mod lease;
 pub mod node;
 mod pod;
 mod preflight;
+mod rights;
 mod words;
 
 pub use intake::Intake;
 pub use job::{LABEL, Limits};
 pub use lease::{OwnedJob, ended};
 pub use node::{Request, Taken};
-pub use words::etcdctl_error;
+pub use rights::{Right, Scope, Way, caution, rights};
+pub use words::{etcdctl_error, is_tls};

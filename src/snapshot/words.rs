@@ -47,7 +47,7 @@ pub(super) fn cause(sentence: &str) -> Cause {
 }
 
 /// The sentence is about certificates, so another pair may work.
-pub(super) fn is_tls(sentence: &str) -> bool {
+pub fn is_tls(sentence: &str) -> bool {
     ["tls:", "x509:", "certificate", "authentication handshake"].iter().any(|word| sentence.contains(word))
 }
 

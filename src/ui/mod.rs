@@ -7,10 +7,12 @@ mod document;
 mod picker;
 mod progress;
 mod sanitize;
+mod table;
 
 pub use document::{ClusterPart, Document, MemberPart, Verified};
 pub use picker::{Row, pick};
 pub use progress::Progress;
+pub use table::Table;
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -92,7 +94,7 @@ impl Ui {
     /// # Errors
     /// [`Kind::StdoutClosed`] when nobody reads it any more.
     pub fn data(&self, line: &str) -> Result<()> {
-        write_stdout(&format!("{line}\n"))
+        write_stdout(&format!("{}\n", sanitize(line)))
     }
 
     /// Writes a document to standard output.
@@ -102,7 +104,8 @@ impl Ui {
     pub fn document<T: Serialize>(&self, format: OutputFormat, document: &T) -> Result<()> {
         match format {
             // The documents are ours, with text keys and finite numbers: they always convert.
-            OutputFormat::Json => {
+            // The command line lets the forms of a table through only where there is one.
+            OutputFormat::Json | OutputFormat::Wide | OutputFormat::Name => {
                 write_stdout(&format!("{}\n", serde_json::to_string_pretty(document).unwrap_or_default()))
             }
             OutputFormat::Yaml => write_stdout(&crate::yaml::to_string(document)),

@@ -4,7 +4,7 @@ use std::sync::{Mutex, PoisonError};
 
 use dialoguer::{Select, theme::ColorfulTheme};
 
-use super::sanitize::sanitize;
+use super::table::Table;
 use crate::error::{Error, Kind, Result, Signal};
 
 /// What the picker shows of a member.
@@ -49,24 +49,14 @@ pub async fn pick(question: &str, rows: &[Row], preselected: usize) -> Result<us
 /// The rows as lines with aligned columns.
 fn lines(rows: &[Row]) -> Vec<String> {
     let columns = rows.iter().map(|row| row.cells.len()).max().unwrap_or_default();
-    let width = |column: usize| {
-        rows.iter()
-            .filter_map(|row| row.cells.get(column))
-            .map(|cell| sanitize(cell).chars().count())
-            .max()
-            .unwrap_or_default()
-    };
-    let widths: Vec<usize> = (0..columns).map(width).collect();
-    rows.iter()
-        .map(|row| {
-            let cells = row.cells.iter().zip(&widths).map(|(cell, width)| format!("{:<width$}", sanitize(cell)));
-            let mut line = cells.collect::<Vec<_>>().join("   ");
-            if row.recommended {
-                line.push_str("   recommended");
-            }
-            line.trim_end().to_owned()
-        })
-        .collect()
+    let mut table = Table::bare();
+    for row in rows {
+        let mut cells = row.cells.clone();
+        cells.resize(columns, String::new());
+        cells.extend(row.recommended.then(|| "recommended".to_owned()));
+        table.row(&cells);
+    }
+    table.take_lines()
 }
 
 #[cfg(unix)]

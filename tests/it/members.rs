@@ -1,6 +1,16 @@
 //! Several members: what is told of them, and which one is taken.
 
+use serde_json::{Value, json};
+
+use crate::support::etcd::{Etcd, EtcdCluster};
+use crate::support::standin::members::StandinMember;
 use crate::support::{Rig, three};
+
+/// What etcdctl itself says of a member.
+fn etcdctl(etcd: &Etcd) -> Value {
+    let status: Value = serde_json::from_str(&etcd.ctl(&["endpoint", "status", "-w", "json"])).expect("it is JSON");
+    status[0]["Status"].clone()
+}
 
 #[test]
 fn the_recommended_of_three_members_is_a_follower() {
@@ -12,4 +22,164 @@ fn the_recommended_of_three_members_is_a_follower() {
     let job = rig.standin.requests("POST", "/jobs")[0].json();
     assert_eq!(pod, format!("kube-system/etcd-{}", job["spec"]["template"]["spec"]["nodeName"].as_str().unwrap()));
     outcome.leaves_only(&["x.db"]);
+}
+
+#[test]
+fn every_field_of_a_member_is_what_etcdctl_says() {
+    let rig = Rig::members(three(), |_| ());
+    let rows = rig.run(&["members", "-o", "json"]).code(0).json();
+    assert_eq!(rows.as_array().unwrap().len(), 3);
+    for (index, (row, etcd)) in rows.as_array().unwrap().iter().zip(&three().members).enumerate() {
+        let (truth, name) = (etcdctl(etcd), EtcdCluster::name(index));
+        let id = truth["header"]["member_id"].as_u64().unwrap();
+        let role = if truth["leader"] == truth["header"]["member_id"] { "leader" } else { "follower" };
+        let expected = json!({
+            "pod": format!("kube-system/etcd-{name}"), "node": name, "name": name, "id": format!("{id:x}"), "role": role,
+            "version": truth["version"], "dbSizeBytes": truth["dbSize"], "dbInUseBytes": truth["dbSizeInUse"],
+            "quotaBytes": truth["dbSizeQuota"], "revision": truth["header"]["revision"],
+            "raftIndex": truth["raftIndex"], "alarms": [], "healthy": true, "certificateExpiry": null,
+        });
+        assert_eq!(row, &expected);
+    }
+}
+
+#[test]
+fn the_table_has_kubectls_form_and_says_what_it_could_not_fill() {
+    let rig = Rig::members(three(), |_| ());
+    let outcome = rig.run(&["members"]).code(0);
+    let printed = outcome.printed();
+    let lines: Vec<&str> = printed.lines().collect();
+    assert!(lines[0].starts_with("POD        NODE   ID "), "{printed}");
+    assert_eq!(lines.len(), 4, "{printed}");
+    let column = lines[0].find("ROLE").unwrap();
+    let roles: Vec<&str> = lines[1..].iter().map(|line| line[column..].split_whitespace().next().unwrap()).collect();
+    assert_eq!(roles.iter().filter(|role| **role == "leader").count(), 1, "{printed}");
+    assert_eq!(roles.iter().filter(|role| **role == "follower").count(), 2, "{printed}");
+    let wide = rig.run(&["members", "-o", "wide"]).code(0).printed();
+    assert!(wide.lines().next().unwrap().contains("RAFT-INDEX"), "{wide}");
+    let names = rig.run(&["members", "-o", "name"]).code(0).printed();
+    assert_eq!(names, "pod/etcd-cp1\npod/etcd-cp2\npod/etcd-cp3\n");
+}
+
+#[test]
+fn without_the_right_to_exec_the_pods_are_shown_and_the_reason_is_said() {
+    let rig = Rig::members(three(), |faults| faults.forbid.push(("get", "pods/exec")));
+    let outcome = rig.run(&["members", "-o", "json"]).code(0).says("not allowed to get pods/exec");
+    let row = &outcome.json()[1];
+    assert_eq!(
+        (&row["pod"], &row["role"], &row["healthy"]),
+        (&json!("kube-system/etcd-cp2"), &Value::Null, &Value::Null)
+    );
+    assert_eq!(outcome.stderr.matches("warning:").count(), 1, "{}", outcome.stderr);
+}
+
+#[test]
+fn a_pod_that_refuses_exec_is_asked_through_another() {
+    let refusal = Some((403, "pods \"etcd-cp1\" is forbidden: User \"tester\" cannot get resource \"pods/exec\""));
+    let rig = Rig::members(three(), |faults| faults.member("cp1").exec_refused = refusal);
+    let rows = rig.run(&["members", "-o", "json"]).code(0).json();
+    assert!(rows.as_array().unwrap().iter().all(|row| row["healthy"] == true), "{rows}");
+}
+
+#[test]
+fn without_a_quorum_the_members_that_live_are_shown_and_one_is_backed_up() {
+    let mut cluster = EtcdCluster::start(3);
+    cluster.members[0].fill(20, 100);
+    let truth = etcdctl(&cluster.members[2]);
+    cluster.members[0].stop();
+    cluster.members[1].stop();
+    std::thread::sleep(std::time::Duration::from_secs(3));
+    let gone = Some((500, "unable to upgrade connection: container not found (\"etcd\")"));
+    let rig = Rig::members(&cluster, |faults| {
+        faults.member("cp1").exec_refused = gone;
+        faults.member("cp2").not_ready = true;
+    });
+    let outcome = rig.run(&["members", "-o", "json"]).code(0).says("lost its quorum").says("container not found");
+    let rows = outcome.json();
+    assert_eq!((&rows[0]["healthy"], &rows[1]["healthy"]), (&Value::Null, &json!(false)));
+    assert_eq!((&rows[2]["healthy"], &rows[2]["role"]), (&json!(false), &json!("follower")));
+    assert_eq!(rows[2]["revision"], truth["header"]["revision"]);
+    let outcome =
+        rig.run(&["--out", "x.db"]).code(0).says("lost its quorum").says("etcd-cp3  cp3  follower  no leader");
+    outcome.leaves_only(&["x.db"]);
+    assert_eq!(Etcd::restored(&rig.path("x.db")).count(), 20);
+}
+
+#[test]
+fn members_that_are_all_without_room_are_taken_only_by_name() {
+    // The smallest quota that holds a fresh store, then one value that does not fit.
+    let cluster = EtcdCluster::with(1, &["--quota-backend-bytes=262144"]);
+    let etcd = &cluster.members[0];
+    etcd.exhaust();
+    assert!(etcd.ctl(&["alarm", "list"]).contains("NOSPACE"));
+    let rig = Rig::members(&cluster, |_| ());
+    let row = rig.run(&["members", "-o", "json"]).code(0).json()[0].clone();
+    assert_eq!(
+        (&row["alarms"], &row["healthy"], &row["quotaBytes"]),
+        (&json!(["NOSPACE"]), &json!(false), &json!(262_144))
+    );
+    rig.run(&["--out", "x.db"])
+        .code(1)
+        .says("no member of cluster test can be recommended: etcd-cp1 has the alarm NOSPACE")
+        .says("--member")
+        .leaves_only(&[]);
+    rig.run(&["--out", "x.db", "--member", "cp1"])
+        .code(0)
+        .says("member cp1 has the alarm NOSPACE")
+        .leaves_only(&["x.db"]);
+}
+
+#[test]
+fn an_alarm_on_one_member_counts_against_that_one_alone() {
+    let rig = Rig::members(three(), |faults| faults.member("cp2").alarm = Some("CORRUPT"));
+    let rows = rig.run(&["members", "-o", "json"]).code(0).json();
+    let alarms: Vec<&Value> = rows.as_array().unwrap().iter().map(|row| &row["alarms"]).collect();
+    assert_eq!(alarms, [&json!([]), &json!(["CORRUPT"]), &json!([])]);
+}
+
+#[test]
+fn a_learner_is_shown_and_never_taken_unless_named() {
+    let mut cluster = EtcdCluster::start(1);
+    cluster.add_learner();
+    let member = |index: usize| StandinMember::new(&EtcdCluster::name(index), &cluster.members[index].url);
+    // The learner's pod comes first, and a learner lists no members.
+    let first = StandinMember::new("a", &cluster.members[1].url);
+    let rig = Rig::of(vec![first, member(0)], |_| ());
+    let rows = rig.run(&["members", "-o", "json"]).code(0).json();
+    assert_eq!((&rows[0]["role"], &rows[1]["role"]), (&json!("learner"), &json!("leader")));
+
+    let alone = Rig::of(vec![member(1)], |_| ());
+    alone.run(&["--out", "x.db"]).code(1).says("can be recommended: etcd-cp2 is a learner").leaves_only(&[]);
+    alone.run(&["--out", "x.db", "--member", "cp2"]).says("member cp2 is a learner, which may lag behind");
+}
+
+#[test]
+fn a_role_stands_for_a_member() {
+    let rig = Rig::members(three(), |_| ());
+    let role = |word: &str| {
+        let pod =
+            rig.run(&["--out", "x.db", "--force", "--member", word, "-o", "json"]).code(0).json()["member"]["pod"]
+                .as_str()
+                .unwrap()
+                .to_owned();
+        let rows = rig.run(&["members", "-o", "json"]).code(0).json();
+        rows.as_array().unwrap().iter().find(|row| row["pod"] == pod.as_str()).unwrap()["role"].clone()
+    };
+    assert_eq!((role("leader"), role("follower")), (json!("leader"), json!("follower")));
+    let single = Rig::new();
+    single.run(&["--out", "x.db", "--member", "follower"]).code(1).says("there is no follower to back up");
+}
+
+#[test]
+fn watching_prints_each_member_that_changed() {
+    let cluster = EtcdCluster::start(1);
+    let rig = Rig::members(&cluster, |_| ());
+    let polled = |count: usize| move |rig: &Rig| rig.standin.requests("GET", "/exec").len() >= count;
+    let running = rig.start(&["members", "--watch", "--interval", "300ms"]).until(polled(2));
+    cluster.members[0].ctl(&["put", "/registry/x", "y"]);
+    let seen = rig.standin.requests("GET", "/exec").len();
+    let outcome = running.until(polled(seen + 3)).signal("INT").end().code(130);
+    let printed = outcome.printed();
+    assert_eq!(printed.lines().filter(|line| line.starts_with("POD")).count(), 1, "{printed}");
+    assert_eq!(printed.lines().count(), 3, "the header, the member, and the member after the write:\n{printed}");
 }

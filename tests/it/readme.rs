@@ -19,8 +19,13 @@ fn help(words: &[&str]) -> String {
 
 /// What stands in the fence between `<!-- NAME -->` and `<!-- /NAME -->`.
 fn block(name: &str) -> String {
+    block_of(name, "text")
+}
+
+/// The same for a fence of another language.
+pub fn block_of(name: &str, language: &str) -> String {
     let readme = README.replace("\r\n", "\n");
-    let (start, end) = (format!("<!-- {name} -->\n```text\n"), format!("```\n<!-- /{name} -->"));
+    let (start, end) = (format!("<!-- {name} -->\n```{language}\n"), format!("```\n<!-- /{name} -->"));
     let (_, rest) = readme.split_once(&start).unwrap_or_else(|| panic!("README.md has no {start:?}"));
     let (text, _) = rest.split_once(&end).unwrap_or_else(|| panic!("README.md has no {end:?}"));
     text.to_owned()
@@ -47,6 +52,16 @@ fn check(name: &str, words: &[&str]) {
 #[test]
 fn the_readme_shows_the_help_of_a_backup() {
     check("help", &["--help"]);
+}
+
+#[test]
+fn the_readme_shows_the_help_of_members() {
+    check("help members", &["members", "--help"]);
+}
+
+#[test]
+fn the_readme_shows_the_help_of_rbac() {
+    check("help rbac", &["rbac", "--help"]);
 }
 
 #[test]

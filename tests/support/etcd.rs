@@ -106,6 +106,19 @@ impl Etcd {
         }
     }
 
+    /// Writes until the quota is reached and the alarm NOSPACE is raised.
+    pub fn exhaust(&self) {
+        let value = "x".repeat(100_000);
+        for key in 0..200 {
+            let output =
+                self.etcdctl().args(["put", &format!("/fill/{key}"), &value]).output().expect("etcdctl starts");
+            if String::from_utf8_lossy(&output.stderr).contains("database space exceeded") {
+                return;
+            }
+        }
+        panic!("the quota is never reached");
+    }
+
     /// How many keys lie below /registry/fill/.
     pub fn count(&self) -> usize {
         let output = self

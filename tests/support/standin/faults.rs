@@ -9,6 +9,8 @@ use std::time::Duration;
 pub struct Faults {
     /// (verb, resource or resource/subresource) that RBAC refuses.
     pub forbid: Vec<(&'static str, &'static str)>,
+    /// RBAC rules, as in a Role: what none of them allows is refused. Without any, all is allowed.
+    pub only: Option<Vec<serde_json::Value>>,
     /// Every request gets 401.
     pub unauthorized: bool,
     /// No pod is etcd.
@@ -96,6 +98,17 @@ impl fmt::Debug for Hook {
 }
 
 impl Faults {
+    /// Whether RBAC refuses this.
+    pub fn refuses(&self, verb: &str, resource: &str, name: Option<&str>) -> bool {
+        let has =
+            |list: &serde_json::Value, word: &str| list.as_array().is_some_and(|list| list.contains(&word.into()));
+        let allows = |rule: &serde_json::Value| {
+            let named = rule.get("resourceNames").is_none_or(|names| name.is_some_and(|name| has(names, name)));
+            has(&rule["verbs"], verb) && has(&rule["resources"], resource) && named
+        };
+        self.forbid.contains(&(verb, resource)) || self.only.as_ref().is_some_and(|rules| !rules.iter().any(allows))
+    }
+
     /// The faults of one member.
     pub fn member(&mut self, name: &'static str) -> &mut MemberFaults {
         self.members.entry(name).or_default()

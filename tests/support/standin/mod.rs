@@ -170,9 +170,9 @@ fn serve(shared: &Arc<Shared>, stream: TcpStream) {
         }
         let parts: Vec<&str> = request.path().trim_matches('/').split('/').collect();
         if let Some(access) = access(&request.method, &parts)
-            && faults.forbid.iter().any(|(verb, resource)| *verb == access.0 && *resource == access.1)
+            && faults.refuses(&access.verb, &access.resource, access.name.as_deref())
         {
-            let status = objects::forbidden(&access.0, &access.1);
+            let status = objects::forbidden(&access.verb, &access.resource);
             let _ = answer(&mut stream, 403, "application/json", status.to_string().as_bytes());
             continue;
         }
@@ -201,8 +201,14 @@ fn serve(shared: &Arc<Shared>, stream: TcpStream) {
     }
 }
 
-/// The verb and resource of a request, as RBAC sees them.
-fn access(method: &str, parts: &[&str]) -> Option<(String, String)> {
+/// A request as RBAC sees it.
+struct Access {
+    verb: String,
+    resource: String,
+    name: Option<String>,
+}
+
+fn access(method: &str, parts: &[&str]) -> Option<Access> {
     let (resource, name, subresource) = match parts {
         ["api", "v1", "nodes", name, "proxy", ..] => ("nodes", Some(name), Some("proxy")),
         ["api", "v1", "namespaces", _, resource, rest @ ..]
@@ -221,5 +227,5 @@ fn access(method: &str, parts: &[&str]) -> Option<(String, String)> {
         _ => return None,
     };
     let resource = subresource.map_or_else(|| resource.to_owned(), |subresource| format!("{resource}/{subresource}"));
-    Some((verb.to_owned(), resource))
+    Some(Access { verb: verb.to_owned(), resource, name: name.map(|name| (*name).to_owned()) })
 }

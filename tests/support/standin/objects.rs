@@ -77,7 +77,8 @@ pub fn route(shared: &Arc<Shared>, request: &Request, parts: &[&str], faults: &F
                 (Some(resource), Some(subresource)) => format!("{resource}/{subresource}"),
                 (resource, _) => resource.unwrap_or_default().to_owned(),
             };
-            let refused = faults.forbid.iter().any(|(verb, known)| wanted["verb"] == *verb && resource == *known);
+            let verb = wanted["verb"].as_str().unwrap_or_default();
+            let refused = faults.refuses(verb, &resource, wanted["name"].as_str());
             review["status"] = json!({"allowed": !refused});
             (201, review)
         }

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use crate::etcd::hashkv::{HashKv, Reply};
 
 /// The hash that the file gives at a revision and a compaction, or why it gives none.
-pub(super) type OfFile = BTreeMap<(u64, u64), Result<u32, String>>;
+pub(super) type OfFile = BTreeMap<(i64, i64), Result<u32, String>>;
 
 /// The replies to one question, one for each member.
 #[derive(Debug, Clone)]
@@ -20,8 +20,14 @@ pub(super) struct Round {
 
 impl Round {
     /// What the file must be asked for.
-    pub(super) fn points(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
+    pub(super) fn points(&self) -> impl Iterator<Item = (i64, i64)> + '_ {
         self.replies.iter().flatten().map(|hash| (hash.revision, hash.compacted))
+    }
+
+    /// What this member said for this revision.
+    pub(super) fn answer(&self, member: usize, revision: i64) -> Option<HashKv> {
+        let answer = self.replies.get(member)?.as_ref().ok()?;
+        (answer.revision == revision).then_some(*answer)
     }
 }
 
@@ -29,9 +35,9 @@ impl Round {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Compared {
     /// Same hash at this revision.
-    Agrees(u64),
+    Agrees(i64),
     /// Another hash at this revision.
-    Differs(u64),
+    Differs(i64),
     /// No comparison; the reason, in words that follow the member's name.
     Silent(String),
 }
@@ -84,7 +90,8 @@ impl Comparison {
         }
     }
 
-    fn voters(&self) -> usize {
+    /// How many members have a vote.
+    pub(super) fn voters(&self) -> usize {
         self.members.iter().filter(|(voter, _)| voter.votes).count()
     }
 
@@ -92,8 +99,13 @@ impl Comparison {
         self.members.iter().filter(|(voter, compared)| voter.votes && matches!(compared, Compared::Agrees(_))).count()
     }
 
+    /// Most of the members differ.
+    pub(super) fn most_differ(&self) -> bool {
+        self.differing().count() * 2 > self.voters()
+    }
+
     /// Names of the members that differ, and the revision at which they do.
-    pub(super) fn differing(&self) -> impl Iterator<Item = (&str, u64)> {
+    pub(super) fn differing(&self) -> impl Iterator<Item = (&str, i64)> {
         self.members.iter().filter_map(|(voter, compared)| match compared {
             Compared::Differs(revision) => Some((voter.name.as_str(), *revision)),
             _ => None,

@@ -15,8 +15,8 @@ pub(super) struct Field {
     pub(super) statuses: Vec<Option<MemberStatus>>,
     silent: Vec<Option<Silence>>,
     warnings: Vec<String>,
-    candidates: Vec<Vec<Credentials>>,
-    worked: Option<&'static str>,
+    pub(super) candidates: Vec<Vec<Credentials>>,
+    pub(super) worked: Option<&'static str>,
 }
 
 impl Field {

@@ -1,5 +1,6 @@
 //! What the program does, one file for each subcommand; each `run` reads as its table of contents.
 
+mod asking;
 mod backup;
 mod cleanup;
 mod content;
@@ -7,6 +8,8 @@ mod field;
 mod guard;
 mod logging;
 mod members;
+mod outcome;
+mod proof;
 mod rbac;
 mod report;
 mod row;

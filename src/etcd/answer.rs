@@ -145,7 +145,7 @@ fn alarms_of(id: u64, errors: &[String]) -> Vec<String> {
 }
 
 /// IDs are numbers in etcdctl's JSON; protobuf's own JSON writes 64-bit numbers as text.
-pub(super) fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]
     enum Either {

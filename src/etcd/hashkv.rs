@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::answer::number;
 use super::credentials::Credentials;
 use super::{Member, MemberStatus, etcdctl};
 use crate::cluster::Cluster;
@@ -17,9 +16,10 @@ use crate::cluster::Cluster;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HashKv {
     /// Everything up to this revision is in it.
-    pub revision: u64,
-    /// The revision to which the member had compacted its store when it computed the hash: the hash depends on it.
-    pub compacted: u64,
+    pub revision: i64,
+    /// The revision to which the member had compacted its store when it computed the hash, which depends on it; -1
+    /// for never.
+    pub compacted: i64,
     /// CRC-32C.
     pub hash: u32,
 }
@@ -76,7 +76,7 @@ pub async fn by_exec(
     member: &Member,
     credentials: Option<&Credentials>,
     endpoint: Option<&str>,
-    revision: u64,
+    revision: i64,
     time: Duration,
 ) -> Reply {
     let Some(credentials) = credentials else {
@@ -95,7 +95,7 @@ pub async fn by_exec(
 }
 
 /// What a failure of `etcdctl endpoint hashkv` means (the words are those of etcd `api/v3rpc/rpctypes/error.go`).
-fn explain(said: &str, reason: &str, revision: u64, time: Duration) -> String {
+fn explain(said: &str, reason: &str, revision: i64, time: Duration) -> String {
     match said {
         said if said.contains("has been compacted") => format!("has compacted revision {revision} already"),
         said if said.contains("future revision") => format!("has not come to revision {revision}"),
@@ -118,15 +118,15 @@ struct Entry {
 struct Answer {
     #[serde(default)]
     hash: u32,
-    #[serde(default, deserialize_with = "number")]
-    compact_revision: u64,
-    #[serde(default, deserialize_with = "number")]
-    hash_revision: u64,
+    #[serde(default)]
+    compact_revision: i64,
+    #[serde(default)]
+    hash_revision: i64,
 }
 
 /// The answer for `revision` from what `etcdctl endpoint hashkv -w json` printed. An answer for another revision is
 /// none.
-fn parse(stdout: &str, revision: u64) -> Option<HashKv> {
+fn parse(stdout: &str, revision: i64) -> Option<HashKv> {
     let entries: Vec<Entry> = serde_json::from_str::<Option<_>>(stdout.trim()).ok()??;
     let [Entry { answer }] = entries.as_slice() else { return None };
     let hash = HashKv { revision, compacted: answer.compact_revision, hash: answer.hash };
@@ -184,8 +184,8 @@ mod tests {
         let expected = HashKv { revision: 9, compacted: 4, hash: 1_084_519_789 };
         assert_eq!(parse(ANSWER, 9), Some(expected));
         assert_eq!(parse(&ANSWER.replace(r#","hash_revision":9"#, ""), 9), Some(expected));
-        let never_compacted = ANSWER.replace(r#","compact_revision":4"#, "");
-        assert_eq!(parse(&never_compacted, 9), Some(HashKv { compacted: 0, ..expected }));
+        let never_compacted = ANSWER.replace("\"compact_revision\":4", "\"compact_revision\":-1");
+        assert_eq!(parse(&never_compacted, 9), Some(HashKv { compacted: -1, ..expected }));
     }
 
     #[test]

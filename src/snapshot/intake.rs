@@ -66,10 +66,10 @@ impl<W: Write + Send + 'static> Intake<W> {
     }
 
     /// Waits for the first bytes: from then on etcd reads from one state of its database, whatever it compacts
-    /// meanwhile.
-    pub async fn begun(&self) {
-        // The sender is ours, so the wait cannot fail.
-        let _ = self.begun.subscribe().wait_for(|begun| *begun).await;
+    /// meanwhile. False when the intake ends without any.
+    pub fn begun(&self) -> impl Future<Output = bool> + use<W> {
+        let mut begun = self.begun.subscribe();
+        async move { begun.wait_for(|begun| *begun).await.is_ok() }
     }
 
     /// Whether the bytes so far are a whole snapshot.

@@ -68,7 +68,7 @@ fn three_members_that_agree_and_the_figures_of_etcdutl() {
 fn the_job_is_gone_before_the_file_is_looked_at() {
     let rig = Rig::new();
     rig.run(&["--out", "x.db"]).code(0).says("structure: ");
-    let requests = rig.standin.requests("", "");
+    let requests = rig.standin.shared.state().requests.clone();
     let deleted = requests.iter().position(|request| request.method == "DELETE").unwrap();
     let last_read = requests.iter().rposition(|request| request.target.contains("/proxy/logs/")).unwrap();
     assert_eq!(deleted, last_read + 1);
@@ -158,7 +158,7 @@ fn without_exec_the_content_is_not_comparable_and_it_is_said_why() {
     let rig = Rig::with(|faults| faults.forbid.push(("get", "pods/exec")));
     let outcome = rig.run(&["--out", "x.db", "-o", "json"]).code(0);
     assert_eq!(verified(&outcome), ["proven", "proven", "not comparable"]);
-    assert!(outcome.json()["warnings"].to_string().contains("content was not compared"), "{}", outcome.json());
+    assert!(outcome.json()["warnings"].to_string().contains("content was not proven"), "{}", outcome.json());
     outcome.says("content: not comparable").says("its state is unknown").leaves_only(&["x.db"]);
 
     let rig = Rig::with(|faults| faults.forbid.push(("get", "pods/exec")));

@@ -65,13 +65,21 @@ fn three_members_that_agree_and_the_figures_of_etcdutl() {
 }
 
 #[test]
-fn the_job_is_gone_before_the_file_is_looked_at() {
-    let rig = Rig::new();
-    rig.run(&["--out", "x.db"]).code(0).says("structure: ");
+fn the_job_is_gone_before_anything_is_asked_of_the_finished_file() {
+    let etcd = own();
+    let writing = Hook::new({
+        let etcd = etcd.clone();
+        move || drop(etcd.ctl(&["put", "/registry/later", "x"]))
+    });
+    let rig = Rig::singles([&*etcd], |faults| faults.before_save = Some(writing));
+    rig.run(&["--out", "x.db"]).code(0).says("content: 1 of 1 member agrees");
     let requests = rig.standin.shared.state().requests.clone();
     let deleted = requests.iter().position(|request| request.method == "DELETE").unwrap();
-    let last_read = requests.iter().rposition(|request| request.target.contains("/proxy/logs/")).unwrap();
-    assert_eq!(deleted, last_read + 1);
+    let last = requests.iter().rposition(|request| request.target.contains("hashkv")).unwrap();
+    assert!(deleted < last, "{deleted} {last}");
+    let asked = asked(&rig);
+    assert_eq!(asked.len(), 2, "once while copying, once for the file's own revision: {asked:?}");
+    assert_eq!(asked[1].1, asked[0].1 + 1);
 }
 
 #[test]
@@ -202,9 +210,10 @@ fn own() -> std::sync::Arc<Etcd> {
     std::sync::Arc::new(etcd)
 }
 
-/// Writes, and compacts up to what was just written.
+/// Writes twice, and compacts to the first of both.
 fn compact(etcd: &Etcd) {
     let put: Value = serde_json::from_str(&etcd.ctl(&["put", "/registry/later", "x", "-w", "json"])).unwrap();
+    etcd.ctl(&["put", "/registry/later", "y"]);
     etcd.ctl(&["compact", &put["header"]["revision"].to_string()]);
 }
 

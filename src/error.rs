@@ -58,8 +58,10 @@ impl Kind {
 pub struct Error {
     kind: Kind,
     message: String,
+    details: Vec<String>,
     hints: Vec<String>,
     manifest: Option<String>,
+    another_way: bool,
 }
 
 /// The result of everything that can fail in front of a person.
@@ -68,7 +70,14 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 impl Error {
     /// A failure of the given kind. `message` is a sentence without a full stop at its end.
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
-        Error { kind, message: message.into(), hints: Vec::new(), manifest: None }
+        Error {
+            kind,
+            message: message.into(),
+            details: Vec::new(),
+            hints: Vec::new(),
+            manifest: None,
+            another_way: false,
+        }
     }
 
     /// Shorthand for [`Kind::Failed`].
@@ -81,9 +90,29 @@ impl Error {
         Error::new(Kind::Usage, message)
     }
 
-    /// Shorthand for [`Kind::NotAllowed`].
+    /// A refusal of what was asked for ([`Kind::NotAllowed`]); something else may be allowed.
     pub fn not_allowed(message: impl Into<String>) -> Self {
-        Error::new(Kind::NotAllowed, message)
+        Error::new(Kind::NotAllowed, message).or_another_way()
+    }
+
+    /// It cannot be done in this way on this cluster ([`Kind::Failed`]); nothing was tried yet that could have gone
+    /// wrong, and another way may be possible.
+    pub fn not_possible(message: impl Into<String>) -> Self {
+        Error::new(Kind::Failed, message).or_another_way()
+    }
+
+    /// Says that another way to the same end may still be open.
+    #[must_use]
+    pub fn or_another_way(mut self) -> Self {
+        self.another_way = true;
+        self
+    }
+
+    /// Adds a line below the sentence.
+    #[must_use]
+    pub fn detail(mut self, line: impl Into<String>) -> Self {
+        self.details.push(line.into());
+        self
     }
 
     /// Adds what the person can do next.
@@ -115,6 +144,16 @@ impl Error {
     /// The sentence, without the hints.
     pub fn message(&self) -> &str {
         &self.message
+    }
+
+    /// Refused or impossible here, rather than tried and failed: another way may be open.
+    pub fn allows_another_way(&self) -> bool {
+        self.another_way
+    }
+
+    /// The lines below the sentence.
+    pub fn details(&self) -> &[String] {
+        &self.details
     }
 
     /// What to do next, in the order in which it is best tried.

@@ -7,6 +7,8 @@ mod cli;
 mod cluster;
 #[path = "it/copy.rs"]
 mod copy;
+#[path = "it/dry_run.rs"]
+mod dry_run;
 #[path = "it/ending.rs"]
 mod ending;
 #[path = "it/members.rs"]

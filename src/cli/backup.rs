@@ -7,6 +7,7 @@ use clap::{Args, CommandFactory, Parser, ValueEnum};
 
 use super::content::ContentArgs;
 use super::value::positive_duration;
+use super::{EtcdArgs, PlanArgs};
 
 /// What to back up, where to, and how long to wait for it.
 #[derive(Debug, Clone, Args)]
@@ -27,6 +28,11 @@ pub struct BackupArgs {
     /// Member to back up, by pod, node or member name, or leader or follower [default: asks, or takes the recommended one]
     #[arg(long, value_name = "NAME")]
     pub member: Option<String>,
+
+    /// How the snapshot comes here: a job on the member's node and the kubelet (node), a connection to etcd (direct), or
+    /// a command in the etcd container (exec)
+    #[arg(long, value_name = "HOW", value_enum, default_value_t = TransportChoice::Auto)]
+    pub transport: TransportChoice,
 
     /// Image with etcdctl for the snapshot job [default: the etcd pod's own]
     #[arg(long, value_name = "IMAGE")]
@@ -67,6 +73,14 @@ pub struct BackupArgs {
     /// What the comparison with the members may cost.
     #[command(flatten)]
     pub content: ContentArgs,
+
+    /// How to go about it.
+    #[command(flatten)]
+    pub plan: PlanArgs,
+
+    /// What opens etcd itself.
+    #[command(flatten)]
+    pub etcd: EtcdArgs,
 }
 
 /// The levels of proof; each one holds those before it.
@@ -78,6 +92,20 @@ pub enum Level {
     Structure,
     /// The file holds what most of the members hold.
     Content,
+}
+
+/// What `--transport` may be.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum TransportChoice {
+    /// The first that is allowed and possible.
+    #[default]
+    Auto,
+    /// A job on the member's node; the kubelet serves the file.
+    Node,
+    /// A connection to etcd through the API server.
+    Direct,
+    /// etcdctl in the etcd container.
+    Exec,
 }
 
 /// Where the bytes go.

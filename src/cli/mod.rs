@@ -7,15 +7,19 @@ mod backup;
 mod cleanup;
 pub mod connection;
 mod content;
+mod etcd;
 mod members;
+mod plan;
 mod rbac;
 mod value;
 
-pub use backup::{BackupArgs, Destination, Level};
+pub use backup::{BackupArgs, Destination, Level, TransportChoice};
 pub use cleanup::CleanupArgs;
 pub use connection::ConnectionArgs;
 pub use content::ContentArgs;
+pub use etcd::EtcdArgs;
 pub use members::MembersArgs;
+pub use plan::PlanArgs;
 pub use rbac::{RbacArgs, RbacTransport};
 
 use clap::{ArgAction, CommandFactory, FromArgMatches, Parser, Subcommand, parser::ValueSource};

@@ -4,7 +4,7 @@ use std::future::Future;
 
 use k8s_openapi::api::authorization::v1::{ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec};
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{Event, LimitRange, Namespace, Node, Pod};
+use k8s_openapi::api::core::v1::{Event, LimitRange, Namespace, Node, Pod, Secret};
 use kube::api::{
     Api, DeleteParams, ListParams, LogParams, Patch, PatchParams, PostParams, Preconditions, PropagationPolicy,
 };
@@ -129,6 +129,12 @@ impl Cluster {
             ..DeleteParams::default()
         };
         self.call(&access, self.api::<Job>(namespace).delete(name, &params)).await.map(drop)
+    }
+
+    /// A Secret, whose data stays in memory.
+    pub async fn secret(&self, namespace: &str, name: &str) -> Call<Secret> {
+        let access = Access { name: Some(name.to_owned()), ..Access::namespaced("get", "", "secrets", namespace) };
+        self.call(&access, self.api::<Secret>(namespace).get(name)).await
     }
 
     /// What the cluster recorded about one object, oldest first.

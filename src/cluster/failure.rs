@@ -82,7 +82,8 @@ pub(super) fn refused(code: u16, message: &str, access: Option<&Access>, server:
     let said = message.trim();
     let said = if said.is_empty() { "it gave no reason" } else { said };
     let error = match code {
-        401 => Error::not_allowed(format!("the API server {server} refused the credentials: {said}"))
+        // No other request will fare better.
+        401 => Error::new(Kind::NotAllowed, format!("the API server {server} refused the credentials: {said}"))
             .hint("log in again, or check the user of this context ('kubectl config view --minify') and --token"),
         403 => forbidden(said, access),
         404 => Error::failed(format!("the API server {server} answered: {said}")),
@@ -92,6 +93,27 @@ pub(super) fn refused(code: u16, message: &str, access: Option<&Access>, server:
         }
     };
     CallFailure::new(Some(code), error)
+}
+
+/// An upgrade to a WebSocket that failed: a refusal, or something in between that knows no WebSockets.
+pub(super) fn no_websocket(error: kube::Error, access: &Access, server: &str) -> CallFailure {
+    let kube::Error::UpgradeConnection(cause) = &error else {
+        return match &error {
+            // What a proxy that knows no WebSockets makes of the request.
+            kube::Error::Api(status)
+                if matches!(status.code, 400 | 405 | 426 | 501) && status.reason != "BadRequest" =>
+            {
+                CallFailure::new(Some(status.code), without_websockets(server, &format!("it answers {}", status.code)))
+            }
+            _ => explain(error, Some(access), server),
+        };
+    };
+    CallFailure::new(None, without_websockets(server, &cause.to_string()))
+}
+
+fn without_websockets(server: &str, cause: &str) -> Error {
+    Error::not_possible(format!("no WebSocket can be opened through the API server {server}: {cause}"))
+        .hint("something in front of the API server lets no WebSockets through: go round it with --server")
 }
 
 fn forbidden(said: &str, access: Option<&Access>) -> Error {

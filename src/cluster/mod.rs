@@ -6,15 +6,20 @@
 
 mod access;
 mod api;
+mod command;
 mod exec;
 mod failure;
 mod kubeconfig;
 mod kubelet;
+mod stream;
+mod websocket;
 
 pub use access::Access;
+pub use command::{RunningCommand, Said};
 pub use exec::Output as ExecOutput;
 pub use failure::CallFailure;
 pub use kubelet::{FileError, LogFile, Piece, Room};
+pub use stream::PodStream;
 
 use std::time::Duration;
 

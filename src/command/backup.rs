@@ -152,13 +152,13 @@ async fn keep(pending: sink::Pending, file: std::fs::File, proven: bool) -> Resu
 }
 
 /// What the file is called, checked before anything is asked of the cluster.
-enum Early {
+pub(super) enum Early {
     Stdout,
     Prepared(sink::Pending, std::fs::File, PathBuf),
     Named,
 }
 
-fn early_checks(cli: &Cli) -> Result<Early> {
+pub(super) fn early_checks(cli: &Cli) -> Result<Early> {
     match cli.backup.destination() {
         Destination::Stdout if cli.talk.output.is_some() => {
             Err(Error::usage("--out - and -o both want standard output")

@@ -4,6 +4,7 @@ mod asking;
 mod backup;
 mod cleanup;
 mod content;
+mod dry_run;
 mod field;
 mod guard;
 mod logging;
@@ -15,6 +16,7 @@ mod report;
 mod row;
 
 use crate::cli::{Cli, Command};
+use crate::cluster::Cluster;
 use crate::error::Result;
 use crate::ui::Ui;
 
@@ -27,6 +29,10 @@ pub async fn run(cli: &Cli, ui: &Ui) -> Result<()> {
     guard::quiet_panics();
     let mut signals = guard::Signals::listen()?;
     match &cli.command {
+        None if cli.backup.plan.is_dry() => {
+            let dry_run = async { dry_run::run(cli, ui, &Cluster::connect(&cli.connection).await?).await };
+            signals.interrupt(dry_run).await
+        }
         None => backup::run(cli, ui, &mut signals).await,
         Some(Command::Members(args)) => signals.interrupt(members::run(cli, args, ui)).await,
         Some(Command::Rbac(args)) => signals.interrupt(rbac::run(cli, args, ui)).await,

@@ -168,8 +168,16 @@ impl Member {
     }
 }
 
+/// The port of a URL; etcd's own where it says none.
+pub(super) fn port_of(url: &str) -> u16 {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let authority = rest.split('/').next().unwrap_or_default();
+    let behind = authority.rsplit_once(']').map_or(authority, |(_, behind)| behind);
+    behind.rsplit_once(':').and_then(|(_, port)| port.parse().ok()).unwrap_or(2379)
+}
+
 /// The host of a URL, without brackets.
-fn host_of(url: &str) -> &str {
+pub(super) fn host_of(url: &str) -> &str {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     let authority = rest.split('/').next().unwrap_or_default();
     if let Some(v6) = authority.strip_prefix('[') {

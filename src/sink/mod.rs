@@ -3,6 +3,10 @@
 //! A file appears under its name only when it is proven; until then it has a name of its own beside it, readable by
 //! its owner alone, and disappears with the run.
 
+mod room;
+
+pub use room::room_for;
+
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};

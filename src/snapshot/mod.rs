@@ -11,6 +11,7 @@ mod lease;
 pub mod node;
 mod pod;
 mod preflight;
+mod preview;
 mod rights;
 mod words;
 
@@ -18,5 +19,6 @@ pub use intake::Intake;
 pub use job::{LABEL, Limits};
 pub use lease::{OwnedJob, ended};
 pub use node::{Request, Taken};
+pub use preview::{Preview, preview};
 pub use rights::{Right, Scope, Way, caution, rights};
 pub use words::{etcdctl_error, is_tls};

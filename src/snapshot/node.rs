@@ -129,7 +129,7 @@ async fn may_renew(cluster: &Cluster, request: &Request<'_>) -> bool {
 }
 
 /// The etcd container's image, then those of init containers that look like etcd's (kOps brings etcdctl in that way).
-fn images(request: &Request<'_>) -> Vec<String> {
+pub(super) fn images(request: &Request<'_>) -> Vec<String> {
     if let Some(image) = &request.image {
         return vec![image.clone()];
     }
@@ -142,7 +142,7 @@ fn images(request: &Request<'_>) -> Vec<String> {
     images
 }
 
-fn no_credentials(request: &Request<'_>) -> Error {
+pub(super) fn no_credentials(request: &Request<'_>) -> Error {
     let pod = request.member.pod_path();
     let error = if request.credentials.is_empty() {
         Error::failed(format!("pod {pod} does not say which certificates its etcd uses"))

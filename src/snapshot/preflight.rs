@@ -5,7 +5,7 @@
 
 use k8s_openapi::api::core::v1::Node;
 
-use crate::cluster::{Cluster, LogFile};
+use crate::cluster::{Cluster, LogFile, Room};
 use crate::error::{Error, Result};
 use crate::etcd::Member;
 use crate::ui::decimal_bytes;
@@ -15,6 +15,8 @@ use crate::ui::decimal_bytes;
 pub(super) struct Checked {
     /// The kubelet's `podLogsDir`.
     pub pod_logs: LogFile,
+    /// Room on the node, where the kubelet's statistics tell.
+    pub room: Option<Room>,
     /// What could not be learned.
     pub warnings: Vec<String>,
 }
@@ -40,8 +42,9 @@ pub(super) async fn check(cluster: &Cluster, member: &Member, db_size: Option<u6
     if let Err(failure) = cluster.list_log_directory(&pod_logs).await {
         return Err(no_file_server(node, &pod_logs, failure));
     }
-    match cluster.room(node).await {
-        Ok(Some(room)) => {
+    let room = cluster.room(node).await.ok().flatten();
+    match room {
+        Some(room) => {
             let needed = db_size.unwrap_or_default() / 10 * 11 + room.capacity / 10;
             if room.available < needed {
                 return Err(Error::failed(format!(
@@ -53,11 +56,9 @@ pub(super) async fn check(cluster: &Cluster, member: &Member, db_size: Option<u6
                 .hint("nothing was created; make room on the node, or choose another member with --member"));
             }
         }
-        Ok(None) | Err(_) => {
-            warnings.push(format!("free space on node {node} is unknown: the kubelet's statistics do not tell"))
-        }
+        None => warnings.push(format!("free space on node {node} is unknown: the kubelet's statistics do not tell")),
     }
-    Ok(Checked { pod_logs, warnings })
+    Ok(Checked { pod_logs, room, warnings })
 }
 
 fn conditions(node: &Node, name: &str) -> Result<()> {

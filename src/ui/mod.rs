@@ -7,11 +7,13 @@ mod document;
 mod picker;
 mod progress;
 mod sanitize;
+mod secret;
 mod table;
 
 pub use document::{ClusterPart, Document, MemberPart, Verified};
 pub use picker::{Row, pick};
 pub use progress::Progress;
+pub use secret::ask_secret;
 pub use table::Table;
 
 use std::io::{self, IsTerminal, Write};
@@ -78,6 +80,9 @@ impl Ui {
     /// The last words of a run that failed.
     pub fn error(&self, error: &Error) {
         let mut text = format!("{} {}\n", style().red().bold().apply_to("error:"), sanitize(error.message()));
+        for line in error.details() {
+            text.push_str(&format!("  {}\n", sanitize(line)));
+        }
         for hint in error.hints() {
             text.push_str(&format!("{} {}\n", style().cyan().apply_to("hint:"), sanitize(hint)));
         }

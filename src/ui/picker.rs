@@ -68,12 +68,12 @@ type Saved = Option<()>;
 static SAVED: Mutex<Saved> = Mutex::new(None);
 
 #[cfg(unix)]
-fn save() {
+pub(super) fn save() {
     *SAVED.lock().unwrap_or_else(PoisonError::into_inner) = rustix::termios::tcgetattr(std::io::stdin()).ok();
 }
 
 #[cfg(not(unix))]
-fn save() {}
+pub(super) fn save() {}
 
 /// Puts the terminal back as it was before the prompt.
 #[cfg(unix)]

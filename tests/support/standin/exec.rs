@@ -38,7 +38,7 @@ pub fn serve(shared: &Shared, mut stream: TcpStream, request: &Request, pod: &st
         } else {
             json!({"status": "Failure", "message": "command terminated with non-zero exit code"})
         };
-        (super::members::with_alarms(shared, output.stdout), output.stderr, status)
+        (super::members::scripted(shared, output.stdout), output.stderr, status)
     } else {
         let message =
             format!("exec: \"{}\": executable file not found in $PATH", command.first().map_or("", String::as_str));

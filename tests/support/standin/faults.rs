@@ -17,6 +17,8 @@ pub struct Faults {
     pub no_etcd_pods: bool,
     /// The etcd pod never becomes ready.
     pub not_ready: bool,
+    /// The nodes have this image, and not etcd's.
+    pub other_image: Option<&'static str>,
     /// A condition of the node, beside Ready.
     pub node_condition: Option<(&'static str, &'static str)>,
     /// The kubelet's log endpoint answers with this instead of files.
@@ -126,6 +128,8 @@ pub struct MemberFaults {
     pub alarm: Option<&'static str>,
     /// It takes this long for a hash.
     pub slow_hash: Option<Duration>,
+    /// etcdctl tells this size of its database.
+    pub db_size: Option<u64>,
     /// The node that it runs on has this condition, beside Ready.
     pub node_condition: Option<(&'static str, &'static str)>,
 }

@@ -8,6 +8,9 @@ use super::Shared;
 use super::faults::Faults;
 use super::objects::status;
 
+/// The image of the etcd pods.
+pub const IMAGE: &str = "registry.example/etcd:3.6.8-0";
+
 /// One etcd member: a pod `etcd-NAME` on a node NAME, in front of an etcd that really listens.
 #[derive(Debug, Clone)]
 pub struct StandinMember {
@@ -37,7 +40,7 @@ pub fn pod(member: &StandinMember, faults: &Faults) -> Value {
         "spec": {
             "nodeName": name, "hostNetwork": true,
             "containers": [{
-                "name": "etcd", "image": "registry.example/etcd:3.6.8-0",
+                "name": "etcd", "image": IMAGE,
                 "command": ["etcd", format!("--name={name}"), format!("--listen-client-urls={url}"), format!("--advertise-client-urls={url}")],
             }],
         },
@@ -60,22 +63,22 @@ pub fn slow_hash(shared: &Shared, pod: &str) -> Duration {
     faults.and_then(|faults| faults.slow_hash).unwrap_or_default()
 }
 
-/// Puts the scripted alarms into what `etcdctl endpoint status -w json` printed.
-pub fn with_alarms(shared: &Shared, stdout: Vec<u8>) -> Vec<u8> {
+/// Puts the scripted alarms and sizes into what `etcdctl endpoint status -w json` printed.
+pub fn scripted(shared: &Shared, stdout: Vec<u8>) -> Vec<u8> {
     let faults = shared.state().faults.clone();
     let Ok(mut answer) = serde_json::from_slice::<Vec<Value>>(&stdout) else { return stdout };
     let mut errors = Vec::new();
-    for entry in &answer {
+    for entry in &mut answer {
         let member = shared.members.iter().find(|member| entry["Endpoint"] == member.url.as_str());
-        let alarm = member.and_then(|member| faults.members.get(member.name.as_str())?.alarm);
-        if let Some(alarm) = alarm {
+        let Some(faults) = member.and_then(|member| faults.members.get(member.name.as_str())) else { continue };
+        if let Some(size) = faults.db_size {
+            entry["Status"]["dbSize"] = json!(size);
+        }
+        if let Some(alarm) = faults.alarm {
             errors.push(json!(format!("memberID:{} alarm:{alarm} ", entry["Status"]["header"]["member_id"])));
         }
     }
-    if errors.is_empty() {
-        return stdout;
-    }
-    for entry in &mut answer {
+    for entry in answer.iter_mut().filter(|_| !errors.is_empty()) {
         entry["Status"]["errors"] = json!(errors);
     }
     json!(answer).to_string().into_bytes()

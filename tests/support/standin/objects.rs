@@ -140,5 +140,6 @@ fn node(name: &str, faults: &Faults) -> Value {
     if let Some((kind, status)) = of_member.or(faults.node_condition) {
         conditions.push(json!({"type": kind, "status": status, "message": "scripted"}));
     }
-    json!({"kind": "Node", "apiVersion": "v1", "metadata": {"name": name}, "status": {"conditions": conditions}})
+    let images = json!([{"names": [faults.other_image.unwrap_or(members::IMAGE)]}]);
+    json!({"kind": "Node", "apiVersion": "v1", "metadata": {"name": name}, "status": {"conditions": conditions, "images": images}})
 }

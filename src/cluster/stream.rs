@@ -1,0 +1,121 @@
+//! A connection to a port of a pod, through the API server (`pods/portforward`).
+//!
+//! Its end is always an error: the protocol has no way to say that the pod's side ended well, so whoever reads must
+//! know by other means when everything has arrived.
+
+use std::io::{self, ErrorKind};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, Bytes};
+use k8s_openapi::api::core::v1::Pod;
+use kube::Resource;
+use kube::core::Request;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::failure::{CallFailure, explain, no_websocket};
+use super::websocket::Frames;
+use super::{Access, Cluster};
+
+const DATA: u8 = 0;
+const ERROR: u8 = 1;
+
+/// The most that one message carries.
+const MOST: usize = 64 << 10;
+
+/// Bytes to and from a port of a pod.
+#[derive(Debug)]
+pub struct PodStream {
+    frames: Frames,
+    port: u16,
+    /// The first message of each channel, which repeats the port, has come.
+    begun: [bool; 2],
+    unread: Bytes,
+}
+
+impl Cluster {
+    /// The right that [`Cluster::port_forward`] needs. The upgrade is a GET; from Kubernetes 1.35 it needs `create`,
+    /// too.
+    pub fn port_forward_access(namespace: &str) -> Access {
+        Access::namespaced("get", "", "pods", namespace).subresource("portforward")
+    }
+
+    /// Opens a connection to `port` of a pod, as seen from inside the pod. Whether anybody listens there shows only
+    /// when bytes are exchanged.
+    ///
+    /// # Errors
+    /// A refusal, an unreachable API server, or something in between that lets no WebSocket through.
+    pub async fn port_forward(&self, namespace: &str, pod: &str, port: u16) -> Result<PodStream, CallFailure> {
+        let access = Self::port_forward_access(namespace);
+        let request = Request::new(Pod::url_path(&(), Some(namespace)))
+            .portforward(pod, &[port])
+            .map_err(|error| explain(kube::Error::BuildRequest(error), None, self.server()))?;
+        let client = self.client();
+        match self.limited(&access, client.connect(request)).await? {
+            Ok(connection) => {
+                Ok(PodStream { frames: Frames::new(connection), port, begun: [false; 2], unread: Bytes::new() })
+            }
+            Err(error) => Err(no_websocket(error, &access, self.server())),
+        }
+    }
+}
+
+impl PodStream {
+    /// The next bytes of the pod.
+    fn poll_bytes(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Bytes>> {
+        loop {
+            let (channel, bytes) = ready!(self.frames.poll_next(context))?;
+            let Some(begun) = self.begun.get_mut(usize::from(channel)) else {
+                continue;
+            };
+            if !*begun {
+                if *bytes != self.port.to_le_bytes() {
+                    let what = "the connection to the pod begins with something else than its port";
+                    return Poll::Ready(Err(io::Error::new(ErrorKind::InvalidData, what)));
+                }
+                *begun = true;
+                continue;
+            }
+            match channel {
+                DATA if !bytes.is_empty() => return Poll::Ready(Ok(bytes)),
+                ERROR if !bytes.is_empty() => {
+                    let said = String::from_utf8_lossy(&bytes).trim().chars().take(500).collect::<String>();
+                    return Poll::Ready(Err(io::Error::new(ErrorKind::ConnectionRefused, said)));
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+impl AsyncRead for PodStream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.unread.is_empty() {
+            self.unread = ready!(self.poll_bytes(context))?;
+        }
+        let length = self.unread.len().min(buffer.remaining());
+        buffer.put_slice(&self.unread[..length]);
+        self.unread.advance(length);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for PodStream {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let length = bytes.len().min(MOST);
+        ready!(self.frames.poll_send(context, DATA, &bytes[..length]))?;
+        Poll::Ready(Ok(length))
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.frames.poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.frames.poll_close(context)
+    }
+}

@@ -1,0 +1,364 @@
+//! etcd's own API, spoken over a connection to the member's pod.
+//!
+//! One connection and no second one: a snapshot can only be taken again as a whole, so a connection that breaks is an
+//! error and nothing reconnects behind anybody's back. Windows are wide, since the way through the API server is long,
+//! and an idle line is kept alive.
+
+mod messages;
+mod pipe;
+mod tls;
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http::uri::PathAndQuery;
+use http::{Request as HttpRequest, Response as HttpResponse, Uri};
+use hyper::body::Incoming;
+use hyper::client::conn::http2::{Builder, SendRequest};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use rustls::pki_types::{CertificateDer, ServerName};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::task::JoinHandle;
+use tonic::body::Body;
+use tonic::client::{Grpc, GrpcService};
+use tonic::metadata::{Ascii, MetadataValue};
+use tonic::{Code, Request, Status as GrpcStatus, Streaming};
+use tonic_prost::ProstCodec;
+
+pub use messages::{Alarm, HashKv, Header, ListedMember, SnapshotPart, Status};
+
+use super::Member;
+use super::keys::{Login, Opening};
+use super::member::port_of;
+use crate::cluster::Cluster;
+use crate::error::{Error, Kind, Result};
+use messages::{
+    AlarmRequest, AlarmResponse, AuthStatusResponse, AuthenticateRequest, AuthenticateResponse, Empty, HashKvRequest,
+    MemberListRequest, MemberListResponse,
+};
+use pipe::{Cause, Pipe, Trace};
+
+/// Bytes that may be on their way, for the stream and for the connection: 16 MiB are 160 MB/s at 100 ms.
+const WINDOW: u32 = 16 << 20;
+
+/// Between two pings on an idle line; etcd punishes more than one in 5 s (`--grpc-keepalive-min-time`).
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+/// How long a ping may go unanswered.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A connection to one member.
+pub struct Rpc {
+    grpc: Grpc<Sender>,
+    connection: JoinHandle<()>,
+    trace: Trace,
+    token: Option<MetadataValue<Ascii>>,
+    certificate: Option<CertificateDer<'static>>,
+    member: String,
+    with_tls: bool,
+    user: bool,
+}
+
+impl Drop for Rpc {
+    fn drop(&mut self) {
+        self.connection.abort();
+    }
+}
+
+impl Rpc {
+    /// Connects to `member` and logs in where `opening` says so; `limit` is for each of the steps.
+    ///
+    /// # Errors
+    /// What the cluster refused; why the TLS connection cannot be trusted or was not accepted; a wrong password.
+    pub async fn connect(cluster: &Cluster, member: &Member, opening: &Opening, limit: Duration) -> Result<Self> {
+        let with_tls = opening.endpoint().starts_with("https://");
+        let port = port_of(opening.endpoint());
+        let stream = cluster.port_forward(&member.namespace, &member.pod_name, port).await?;
+        let trace = Trace::default();
+        let stream = Pipe::new(stream, trace.clone());
+        let place = member.pod_path();
+        let silent = || Error::failed(format!("etcd in pod {place} does not answer within {}s", limit.as_secs_f32()));
+
+        let (sender, connection, certificate) = if with_tls {
+            let Some(keys) = opening.keys() else {
+                return Err(Error::usage("etcd serves https, and no certificates were given for it")
+                    .hint("give --etcd-cacert, --etcd-cert and --etcd-key, or --etcd-cert-secret"));
+            };
+            let names = match opening.server_name() {
+                Some(name) => vec![
+                    ServerName::try_from(name.to_owned())
+                        .map_err(|_| Error::usage(format!("\"{name}\" is no name of a server (--etcd-server-name)")))?,
+                ],
+                None => tls::names_of(member),
+            };
+            let first = names[0].clone();
+            let connector = tokio_rustls::TlsConnector::from(tls::configuration(keys, names)?);
+            let handshake = tokio::time::timeout(limit, connector.connect(first, stream)).await;
+            let stream = match handshake.map_err(|_| silent())? {
+                Ok(stream) => stream,
+                Err(error) => {
+                    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+                    if let Some(untrusted) = inner.and_then(|inner| tls::untrusted(inner, keys)) {
+                        return Err(opening.judge(untrusted));
+                    }
+                    let no_tls = matches!(
+                        inner,
+                        Some(rustls::Error::InvalidMessage(_) | rustls::Error::InappropriateMessage { .. })
+                    );
+                    let cause = trace.cause().unwrap_or_else(|| pipe::cause_of(&error));
+                    let cause = match inner {
+                        Some(rustls::Error::AlertReceived(alert)) => Cause::Alert(*alert),
+                        _ => cause,
+                    };
+                    return Err(match cause {
+                        Cause::Ended(_) | Cause::Broke(_) if no_tls || trace.first_byte().is_none() => opening.judge(
+                            Error::failed(format!(
+                                "what listens on port {port} of pod {place} does not speak TLS: {error}"
+                            ))
+                            .hint("where etcd serves plain http, say so: --pod-endpoint http://127.0.0.1:PORT"),
+                        ),
+                        cause => opening.judge(broken(&cause, &place, &error.to_string())),
+                    });
+                }
+            };
+            let certificate = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first()).cloned();
+            let stream = Pipe::new(stream, trace.clone());
+            let (sender, connection) = http2(stream, limit, &trace, &place).await?;
+            (sender, connection, certificate.map(CertificateDer::into_owned))
+        } else {
+            let (sender, connection) = http2(stream, limit, &trace, &place).await?;
+            (sender, connection, None)
+        };
+        let scheme = if with_tls { "https" } else { "http" };
+        let origin = format!("{scheme}://{}:{port}", "localhost");
+        let origin = Uri::try_from(origin).map_err(|error| Error::failed(format!("cannot address etcd: {error}")))?;
+        let mut rpc = Rpc {
+            grpc: Grpc::with_origin(Sender(sender), origin),
+            connection,
+            trace,
+            token: None,
+            certificate,
+            member: place,
+            with_tls,
+            user: opening.login().is_some(),
+        };
+        if let Some(login) = opening.login() {
+            rpc.log_in(login, limit).await?;
+        }
+        Ok(rpc)
+    }
+
+    async fn log_in(&mut self, login: &Login, limit: Duration) -> Result<()> {
+        let status: AuthStatusResponse = self.call("/etcdserverpb.Auth/AuthStatus", Empty {}, limit).await?;
+        if !status.enabled {
+            return Ok(());
+        }
+        let request = AuthenticateRequest { name: login.user.clone(), password: login.password.reveal().to_owned() };
+        let answer: AuthenticateResponse = self.call("/etcdserverpb.Auth/Authenticate", request, limit).await?;
+        self.token = answer.token.parse().ok();
+        Ok(())
+    }
+
+    /// The certificate that the server showed, in DER; `None` without TLS.
+    pub fn server_certificate(&self) -> Option<&CertificateDer<'static>> {
+        self.certificate.as_ref()
+    }
+
+    /// How the member fares. Works without a quorum.
+    pub async fn status(&mut self, limit: Duration) -> Result<Status> {
+        self.call("/etcdserverpb.Maintenance/Status", Empty {}, limit).await
+    }
+
+    /// The hash of the member's keys at `revision`; 0 is the newest. The member holds a lock while it computes.
+    pub async fn hash_kv(&mut self, revision: i64, limit: Duration) -> Result<HashKv> {
+        self.call("/etcdserverpb.Maintenance/HashKV", HashKvRequest { revision }, limit).await
+    }
+
+    /// The members as this one knows them. Works without a quorum.
+    pub async fn members(&mut self, limit: Duration) -> Result<Vec<ListedMember>> {
+        let request = MemberListRequest { linearizable: false };
+        let answer: MemberListResponse = self.call("/etcdserverpb.Cluster/MemberList", request, limit).await?;
+        Ok(answer.members)
+    }
+
+    /// The alarms of all members.
+    pub async fn alarms(&mut self, limit: Duration) -> Result<Vec<Alarm>> {
+        let request = AlarmRequest { action: 0, member_id: 0, alarm: 0 };
+        let answer: AlarmResponse = self.call("/etcdserverpb.Maintenance/Alarm", request, limit).await?;
+        Ok(answer.alarms)
+    }
+
+    /// Begins a snapshot.
+    pub async fn snapshot(&mut self, limit: Duration) -> Result<Snapshot<'_>> {
+        let request = self.request(Empty {});
+        let path = PathAndQuery::from_static("/etcdserverpb.Maintenance/Snapshot");
+        let started = tokio::time::timeout(limit, async {
+            self.grpc.ready().await.map_err(|error| GrpcStatus::unavailable(error.to_string()))?;
+            self.grpc.server_streaming(request, path, ProstCodec::<Empty, SnapshotPart>::default()).await
+        });
+        match started.await {
+            Ok(Ok(answer)) => Ok(Snapshot { stream: answer.into_inner(), rpc: self }),
+            Ok(Err(status)) => Err(self.failed(&status)),
+            Err(_) => Err(self.silent(limit)),
+        }
+    }
+
+    fn request<M>(&self, message: M) -> Request<M> {
+        let mut request = Request::new(message);
+        if let Some(token) = &self.token {
+            request.metadata_mut().insert("token", token.clone());
+        }
+        request
+    }
+
+    async fn call<M, A>(&mut self, path: &'static str, message: M, limit: Duration) -> Result<A>
+    where
+        M: prost::Message + 'static,
+        A: prost::Message + Default + 'static,
+    {
+        let request = self.request(message);
+        let answered = tokio::time::timeout(limit, async {
+            self.grpc.ready().await.map_err(|error| GrpcStatus::unavailable(error.to_string()))?;
+            self.grpc.unary(request, PathAndQuery::from_static(path), ProstCodec::<M, A>::default()).await
+        });
+        match answered.await {
+            Ok(Ok(answer)) => Ok(answer.into_inner()),
+            Ok(Err(status)) => Err(self.failed(&status)),
+            Err(_) => Err(self.silent(limit)),
+        }
+    }
+
+    fn silent(&self, limit: Duration) -> Error {
+        Error::failed(format!("etcd in pod {} does not answer within {}s", self.member, limit.as_secs_f32()))
+    }
+
+    /// A failed call in words: what broke the connection, or what etcd said.
+    fn failed(&self, status: &GrpcStatus) -> Error {
+        if let Some(cause) = self.trace.cause() {
+            if !self.with_tls && self.trace.first_byte().is_none() && matches!(cause, Cause::Ended(_)) {
+                return speaks_tls(&self.member);
+            }
+            return broken(&cause, &self.member, status.message());
+        }
+        if !self.with_tls && self.trace.first_byte() == Some(TLS_ALERT) {
+            return speaks_tls(&self.member);
+        }
+        let said = status.message();
+        match status.code() {
+            _ if said.contains("user name is empty") => refused(&format!("etcd has authentication on: {said}"))
+                .hint("name a user that has the role root with --etcd-user, or give the certificate of one"),
+            Code::PermissionDenied | Code::Unauthenticated => refused(&format!("etcd refuses: {said}"))
+                .hint("a snapshot needs a user that has the role root: --etcd-user"),
+            Code::InvalidArgument if self.user && self.token.is_none() => {
+                refused(&format!("etcd refuses the user of --etcd-user: {said}"))
+            }
+            code => Error::failed(format!("etcd in pod {} failed: {} ({code:?})", self.member, plain(said))),
+        }
+    }
+}
+
+/// The content type of a TLS record that carries an alert.
+const TLS_ALERT: u8 = 0x15;
+
+fn speaks_tls(place: &str) -> Error {
+    Error::failed(format!("etcd in pod {place} closed the connection at once: it seems to serve https, not http"))
+        .hint("say so with --pod-endpoint https://127.0.0.1:PORT, and give its certificates: --etcd-cacert, --etcd-cert, --etcd-key")
+}
+
+fn refused(what: &str) -> Error {
+    // Other certificates, or another user, are needed in any case.
+    Error::new(Kind::NotAllowed, what)
+}
+
+fn plain(said: &str) -> &str {
+    if said.is_empty() { "it gave no reason" } else { said }
+}
+
+fn broken(cause: &Cause, place: &str, otherwise: &str) -> Error {
+    use rustls::AlertDescription as Alert;
+    match cause {
+        Cause::Alert(
+            alert @ (Alert::BadCertificate
+            | Alert::UnknownCA
+            | Alert::CertificateRequired
+            | Alert::CertificateUnknown
+            | Alert::CertificateExpired
+            | Alert::UnsupportedCertificate
+            | Alert::AccessDenied
+            | Alert::HandshakeFailure),
+        ) => refused(&format!("etcd in pod {place} does not accept the client certificate (TLS alert {alert:?})"))
+            .hint("give one that etcd's CA issued for clients: --etcd-cert and --etcd-key; kubeadm has /etc/kubernetes/pki/etcd/healthcheck-client.crt"),
+        Cause::Alert(alert) => Error::failed(format!("etcd in pod {place} ended the TLS connection (alert {alert:?})")),
+        Cause::NoListener(said) => {
+            Error::not_possible(format!("the port of etcd in pod {place} cannot be reached from inside the pod: {said}"))
+                .hint("name the URL where etcd listens on loopback with --pod-endpoint")
+        }
+        Cause::Ended(said) | Cause::Broke(said) => {
+            let said = if said.is_empty() { otherwise } else { said };
+            Error::failed(format!("the connection to etcd in pod {place} broke: {said}"))
+        }
+    }
+}
+
+async fn http2<S>(stream: S, limit: Duration, trace: &Trace, place: &str) -> Result<(SendRequest<Body>, JoinHandle<()>)>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let handshake = Builder::new(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .initial_stream_window_size(WINDOW)
+        .initial_connection_window_size(WINDOW)
+        .keep_alive_interval(KEEP_ALIVE)
+        .keep_alive_timeout(PATIENCE)
+        .keep_alive_while_idle(true)
+        .handshake(TokioIo::new(stream));
+    let (sender, connection) = tokio::time::timeout(limit, handshake)
+        .await
+        .map_err(|_| Error::failed(format!("etcd in pod {place} does not answer within {}s", limit.as_secs_f32())))?
+        .map_err(|error| match trace.cause() {
+            Some(cause) => broken(&cause, place, &error.to_string()),
+            None => Error::failed(format!("etcd in pod {place} does not speak HTTP/2: {error}")),
+        })?;
+    let connection = tokio::spawn(async move {
+        // Its end shows in the calls, and its cause in the trace.
+        if let Err(error) = connection.await {
+            tracing::debug!(%error, "the connection to etcd ended");
+        }
+    });
+    Ok((sender, connection))
+}
+
+/// A snapshot on its way.
+pub struct Snapshot<'r> {
+    stream: Streaming<SnapshotPart>,
+    rpc: &'r Rpc,
+}
+
+impl Snapshot<'_> {
+    /// The next part; `None` after the last one, when etcd has said that all is well.
+    ///
+    /// # Errors
+    /// The connection broke, or etcd said why it stops.
+    pub async fn next(&mut self) -> Result<Option<SnapshotPart>> {
+        self.stream.message().await.map_err(|status| self.rpc.failed(&status))
+    }
+}
+
+/// hyper's sender as what tonic calls.
+struct Sender(SendRequest<Body>);
+
+impl GrpcService<Body> for Sender {
+    type ResponseBody = Incoming;
+    type Error = hyper::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<HttpResponse<Incoming>, hyper::Error>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.0.poll_ready(context)
+    }
+
+    fn call(&mut self, request: HttpRequest<Body>) -> Self::Future {
+        Box::pin(self.0.send_request(request))
+    }
+}

@@ -1,0 +1,140 @@
+//! `--dry-run=client`: everything is looked at, and nothing is created.
+
+use serde_json::json;
+
+use crate::support::standin::faults::Faults;
+use crate::support::{Rig, three};
+
+const DRY: [&str; 3] = ["--dry-run=client", "--out", "x.db"];
+
+/// A dry run that must find this.
+fn finds(script: impl FnOnce(&mut Faults), code: i32, says: &[&str]) {
+    let rig = Rig::with(script);
+    let mut outcome = rig.run(&DRY).code(code);
+    for text in says {
+        outcome = outcome.says(text);
+    }
+    outcome.leaves_only(&[]);
+    assert!(rig.standin.requests("POST", "/jobs").is_empty(), "it created a job");
+}
+
+#[test]
+fn all_is_well_and_nothing_is_created() {
+    let rig = Rig::members(three(), |_| ());
+    let outcome = rig.run(&DRY).code(0);
+    assert!(outcome.printed().starts_with("job.batch/etcd-backup-"), "{}", outcome.printed());
+    assert!(outcome.printed().ends_with(" created (dry run)\n"), "{}", outcome.printed());
+    for text in [
+        "CHECK",
+        "follower  healthy",
+        "the members know a leader",
+        "all of the 3 required rules",
+        "healthy, serves files, 85.9 GB free",
+        "one job with one pod would be created in kube-system",
+        "x.db can be written",
+    ] {
+        assert!(outcome.stderr.contains(text), "{text:?} is missing in\n{}", outcome.stderr);
+    }
+    assert!(!outcome.stderr.contains("warning  "), "{}", outcome.stderr);
+    outcome.leaves_only(&[]);
+    for method in ["POST", "PATCH", "DELETE"] {
+        let changes = rig.standin.requests(method, "/jobs");
+        assert!(changes.is_empty(), "{changes:?}");
+    }
+}
+
+#[test]
+fn the_manifest_is_that_of_the_job_that_a_backup_creates() {
+    let rig = Rig::new();
+    let words: Vec<&str> = DRY.iter().copied().chain(["-o", "json"]).collect();
+    let mut dry = rig.run(&words).code(0).json();
+    rig.run(&["--out", "x.db"]).code(0);
+    let mut real = rig.standin.requests("POST", "/jobs")[0].json();
+    let names: Vec<String> =
+        [&dry, &real].iter().map(|job| job["metadata"]["name"].as_str().unwrap().to_owned()).collect();
+    assert_ne!(names[0], names[1]);
+    for job in [&mut dry, &mut real] {
+        for labels in ["/metadata/labels", "/spec/template/metadata/labels"] {
+            job.pointer_mut(labels).unwrap()["app.kubernetes.io/instance"] = json!("x");
+        }
+        job["metadata"]["name"] = json!("x");
+    }
+    assert_eq!(dry, real);
+    let yaml = rig.run(&["--dry-run=client", "--out", "y.db", "-o", "yaml"]).code(0).printed();
+    assert!(yaml.contains("kind: Job\n"), "{yaml}");
+}
+
+#[test]
+fn every_missing_right_is_told_at_once() {
+    finds(
+        |faults| {
+            faults.forbid.extend([("get", "nodes/proxy"), ("create", "jobs"), ("patch", "jobs")]);
+        },
+        3,
+        &[
+            "not allowed to create jobs of API group batch in namespace kube-system, or to get nodes/proxy of cp1",
+            "not allowed to patch jobs of API group batch in namespace kube-system; without it: after a kill",
+            "hint: 'kubectl etcd-backup rbac'",
+        ],
+    );
+}
+
+#[test]
+fn one_trouble_does_not_hide_the_others() {
+    finds(
+        |faults| {
+            faults.not_ready = true;
+            faults.available = Some(1 << 30);
+        },
+        1,
+        &[
+            "pod kube-system/etcd-cp1 is not ready: scripted: not ready",
+            "too little room on node cp1",
+            "error: the backup would fail: ",
+        ],
+    );
+    finds(|faults| faults.logs_status = Some(405), 1, &["does not serve its logs"]);
+    finds(|faults| faults.node_condition = Some(("DiskPressure", "True")), 1, &["node cp1 is under disk pressure"]);
+}
+
+#[test]
+fn a_workstation_without_room_and_a_file_that_exists() {
+    finds(
+        |faults| {
+            faults.member("cp1").db_size = Some(1 << 55);
+            faults.available = Some(u64::MAX / 2);
+        },
+        1,
+        &["are free here for x.db, and the database has 36.0 PB"],
+    );
+    let rig = Rig::new();
+    std::fs::write(rig.path("x.db"), "old").unwrap();
+    rig.run(&DRY).code(1).says("x.db exists already").leaves_only(&["x.db"]);
+}
+
+#[test]
+fn an_alarm_is_seen() {
+    let rig = Rig::members(three(), |faults| faults.member("cp2").alarm = Some("NOSPACE"));
+    let words: Vec<&str> = DRY.iter().copied().chain(["--member", "cp2"]).collect();
+    let outcome = rig.run(&words).code(0).says("member cp2 has the alarm NOSPACE");
+    let row = outcome.stderr.lines().find(|line| line.starts_with("member ")).unwrap();
+    assert!(row.contains("warning") && row.contains("NOSPACE"), "{row}");
+}
+
+#[test]
+fn the_other_strategies_of_kubectl() {
+    let rig = Rig::new();
+    rig.run(&["--dry-run=server"]).code(2).says("tests the job alone, not its pod").says("--dry-run=client");
+    rig.run(&["--dry-run"]).code(2).says("say --dry-run=client");
+    rig.run(&["--dry-run=none", "--out", "x.db"]).code(0).leaves_only(&["x.db"]);
+}
+
+#[test]
+fn whether_the_image_must_be_pulled() {
+    finds(|_| (), 0, &["registry.example/etcd:3.6.8-0 is on the node"]);
+    finds(
+        |faults| faults.other_image = Some("registry.example/other:1"),
+        0,
+        &["is not on the node and must be pulled"],
+    );
+}

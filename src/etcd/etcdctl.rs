@@ -1,39 +1,30 @@
-//! The command line of etcdctl as it is run in a member's own container.
-
-use std::time::Duration;
+//! etcdctl's command line, for a run inside the etcd container.
 
 use super::Member;
 use super::credentials::Credentials;
 
-/// `etcdctl endpoint WORDS…` against the member itself, with JSON as its output; the answer may take `limit`.
-///
-/// etcdctl refuses a flag whose variable is set as well (etcd `pkg/flags`, verifyEnv), so those are left out.
-pub(super) fn endpoint(
-    words: &[&str],
-    limit: Duration,
+/// `etcdctl WORDS…` with endpoint and certificates. etcdctl refuses a flag whose variable is set as well (etcd
+/// `pkg/flags`, verifyEnv), so those are left out.
+pub(crate) fn command(
     member: &Member,
     credentials: &Credentials,
     endpoint: Option<&str>,
+    words: &[&str],
+    flags: &[(&str, &str)],
 ) -> Vec<String> {
-    let is_set = |name: &str| member.container.env.iter().flatten().any(|variable| variable.name == name);
-    let mut command = vec!["etcdctl".to_owned(), "endpoint".to_owned()];
-    command.extend(words.iter().map(|word| (*word).to_owned()));
-    command.extend(["-w".to_owned(), "json".to_owned()]);
-    let mut flag = |name: &str, value: &str| {
-        if !is_set(&format!("ETCDCTL_{}", name.to_ascii_uppercase().replace('-', "_"))) {
-            command.push(format!("--{name}={value}"));
-        }
+    let is_set = |name: &str| {
+        let variable = format!("ETCDCTL_{}", name.to_ascii_uppercase().replace('-', "_"));
+        member.container.env.iter().flatten().any(|known| known.name == variable)
     };
-    flag("dial-timeout", "3s");
-    flag("command-timeout", &format!("{}ms", limit.as_millis()));
-    flag("endpoints", endpoint.unwrap_or(&member.local_endpoint()));
-    if let Some(cacert) = &credentials.cacert {
-        flag("cacert", cacert);
-    }
+    let local = member.local_endpoint();
+    let mut all: Vec<(&str, &str)> = flags.to_vec();
+    all.push(("endpoints", endpoint.unwrap_or(&local)));
+    all.extend(credentials.cacert.as_deref().map(|path| ("cacert", path)));
     if let Some((cert, key)) = &credentials.pair {
-        flag("cert", cert);
-        flag("key", key);
+        all.extend([("cert", cert.as_str()), ("key", key.as_str())]);
     }
+    let mut command: Vec<String> = std::iter::once("etcdctl").chain(words.iter().copied()).map(str::to_owned).collect();
+    command.extend(all.into_iter().filter(|(name, _)| !is_set(name)).map(|(name, value)| format!("--{name}={value}")));
     command
 }
 
@@ -57,20 +48,10 @@ mod tests {
             in_member: true,
             mounts: None,
         };
-        let command = endpoint(&["status", "--cluster"], Duration::from_secs(5), &member, &credentials, None);
+        let flags = [("dial-timeout", "3s"), ("command-timeout", "5s")];
         assert_eq!(
-            command,
-            [
-                "etcdctl",
-                "endpoint",
-                "status",
-                "--cluster",
-                "-w",
-                "json",
-                "--command-timeout=5000ms",
-                "--endpoints=https://127.0.0.1:2379",
-                "--key=/k"
-            ]
+            command(&member, &credentials, None, &["endpoint", "status"], &flags),
+            ["etcdctl", "endpoint", "status", "--command-timeout=5s", "--endpoints=https://127.0.0.1:2379", "--key=/k"]
         );
     }
 }

@@ -83,7 +83,9 @@ pub async fn by_exec(
         return Err("was not asked, because no certificate in its container opens it".to_owned());
     };
     let rev = format!("--rev={revision}");
-    let command = etcdctl::endpoint(&["hashkv", &rev], time, member, credentials, endpoint);
+    let limit = format!("{}ms", time.as_millis());
+    let flags = [("write-out", "json"), ("dial-timeout", "3s"), ("command-timeout", limit.as_str())];
+    let command = etcdctl::command(member, credentials, endpoint, &["endpoint", "hashkv", &rev], &flags);
     // etcdctl keeps the limit itself; ours is for a stream that hangs.
     let limit = time + Duration::from_secs(5);
     let output = cluster.exec(&member.namespace, &member.pod_name, &member.container.name, &command, limit).await;

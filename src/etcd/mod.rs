@@ -6,7 +6,7 @@
 mod answer;
 pub mod credentials;
 pub mod discovery;
-mod etcdctl;
+pub(crate) mod etcdctl;
 pub mod hashkv;
 pub mod keys;
 pub mod member;

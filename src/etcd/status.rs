@@ -48,9 +48,6 @@ impl Silence {
 /// The longest time that one exec may take.
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// The longest time that etcdctl waits for one answer.
-const COMMAND_LIMIT: Duration = Duration::from_secs(5);
-
 /// What is asked of the members, and with what.
 pub(super) struct Question<'q> {
     pub cluster: &'q Cluster,
@@ -188,8 +185,9 @@ impl Question<'_> {
 
     async fn ask(&self, index: usize, credentials: &Credentials, all: bool) -> Ask {
         let member = &self.members[index];
-        let words: &[&str] = if all { &["status", "--cluster"] } else { &["status"] };
-        let command = etcdctl::endpoint(words, COMMAND_LIMIT, member, credentials, self.endpoint);
+        let words: &[&str] = if all { &["endpoint", "status", "--cluster"] } else { &["endpoint", "status"] };
+        let flags = [("write-out", "json"), ("dial-timeout", "3s"), ("command-timeout", "5s")];
+        let command = etcdctl::command(member, credentials, self.endpoint, words, &flags);
         let container = &member.container.name;
         match self.cluster.exec(&member.namespace, &member.pod_name, container, &command, LIMIT).await {
             Ok(output) => match answer::read(&output.stdout) {

@@ -1,6 +1,9 @@
 //! Asking the members what they hold, for the comparison with a file.
 
 use std::future::Future;
+use std::time::Duration;
+
+use tokio::sync::Notify;
 
 use super::content::{Round, Voter};
 use super::field::Field;
@@ -44,12 +47,24 @@ impl<'a> Asking<'a> {
         Round { replies: hashkv::gather(&now, self.limits, ask).await }
     }
 
-    /// The first round of a backup: at the revision that `member` had before anything was done, as soon as its copy
-    /// has begun. Until then etcd might compact that revision away and the file not hold it either; long afterwards it
-    /// might be gone from the members alone.
-    pub(super) async fn while_copying(&self, begun: impl Future<Output = bool>, member: usize) -> Option<Round> {
+    /// The round that a slow copy needs: at the revision that `member` had before anything was done, which etcd may have
+    /// forgotten when the copy ends. By then the file is sure to hold it, as the copy has begun. A copy that has
+    /// `arrived` within `after` needs none, and by then etcd has read the whole database of `member` into memory, which
+    /// makes its hash cheap.
+    pub(super) async fn while_copying(
+        &self,
+        begun: impl Future<Output = bool>,
+        arrived: &Notify,
+        after: Duration,
+        member: usize,
+    ) -> Option<Round> {
         let revision = self.revision_of(member)?;
-        if begun.await { Some(self.round(revision, None).await) } else { None }
+        let due = async { begun.await && (tokio::time::sleep(after).await, true).1 };
+        tokio::select! {
+            biased;
+            () = arrived.notified() => None,
+            due = due => if due { Some(self.round(revision, None).await) } else { None },
+        }
     }
 
     /// The revision that a member had when it was looked at first.

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use k8s_openapi::jiff::Timestamp;
+use tokio::sync::Notify;
 
 use super::asking::Asking;
 use super::content::Verdict;
@@ -76,7 +77,10 @@ async fn back_up(cli: &Cli, ui: &Ui, cluster: &Cluster, owned: &OwnedJob) -> Res
     let wanted = if pending.is_some() { cli.backup.verify } else { Some(Level::Transport) };
     let content_wanted = wanted.unwrap_or(Level::Content) == Level::Content;
     let begun = intake.begun();
-    let meanwhile = async { if content_wanted { Ok(asking.while_copying(begun, chosen).await) } else { Ok(None) } };
+    let (arrived, after) = (Notify::new(), cli.backup.content.content_after);
+    let meanwhile = async {
+        if content_wanted { Ok(asking.while_copying(begun, &arrived, after, chosen).await) } else { Ok(None) }
+    };
     let home = async {
         let taken = node::take(cluster, &request, &intake, owned, ui).await;
         // A failure to write here is the cause of a copy that broke off, so it is told first.
@@ -87,6 +91,7 @@ async fn back_up(cli: &Cli, ui: &Ui, cluster: &Cluster, owned: &OwnedJob) -> Res
             (Err(copy), _) => return Err(copy),
         };
         taken.warnings.iter().for_each(|warning| ui.warn(warning));
+        arrived.notify_one();
         // All bytes are here: nothing is needed from the node any more.
         if let Err(error) = owned.remove(cluster).await {
             ui.warn(&format!("{}; {}", error.message(), error.hints().join("; ")));

@@ -1,7 +1,7 @@
 //! Level 3: whether the file holds what the members hold.
 //!
-//! The members are asked once while the snapshot is copied, at a revision that was current before, because etcd may
-//! forget that revision before a slow copy ends, and once at its end, at the file's own revision. Each answer is
+//! The members are asked when the file is here, at the file's own revision; while a slow copy runs also at a revision
+//! that was current before it, because etcd forgets old revisions, and has then nothing to compare. Each answer is
 //! compared with the hash that the file gives at the same revision and the same compaction. Only a difference of two
 //! hashes is a difference; whatever could not be computed or asked for is said and proves nothing.
 

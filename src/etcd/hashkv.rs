@@ -4,7 +4,7 @@
 //! members are asked one after the other, the leader last and with a time limit each; a member that is in trouble, or
 //! whose database is large, is left alone.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 
@@ -36,6 +36,10 @@ pub struct Limits {
     pub time: Duration,
 }
 
+/// When the hash took another member longer than this, the leader is left alone: all writes of the cluster would wait
+/// for it, and etcd lets a write fail after some seconds. A database that is not in memory takes that long.
+const PATIENCE_OF_WRITERS: Duration = Duration::from_secs(2);
+
 /// Asks the members for their hash at `revision`; one reply for each, in their order. `ask` asks a single one, by its
 /// index.
 pub async fn gather(
@@ -47,8 +51,19 @@ pub async fn gather(
     let mut replies: Vec<Reply> = refusals.map(|refusal| Err(refusal.unwrap_or_default())).collect();
     let mut order: Vec<usize> = (0..statuses.len()).filter(|index| replies[*index] == Err(String::new())).collect();
     order.sort_by_key(|index| statuses[*index].as_ref().is_some_and(|status| status.leader));
+    let mut longest = Duration::ZERO;
     for index in order {
+        let leads = statuses[index].as_ref().is_some_and(|status| status.leader);
+        if leads && longest > PATIENCE_OF_WRITERS {
+            let seconds = longest.as_secs_f64();
+            let why =
+                format!("was not asked: a hash took {seconds:.1} s elsewhere, and the leader's writes would wait");
+            replies[index] = Err(why);
+            continue;
+        }
+        let start = Instant::now();
         replies[index] = ask(index).await;
+        longest = longest.max(start.elapsed());
         tracing::info!(index, reply = ?replies[index], "hash of a member");
     }
     replies
@@ -148,9 +163,14 @@ mod tests {
     }
 
     fn asked(statuses: &[Option<MemberStatus>]) -> (Vec<usize>, Vec<Reply>) {
+        asked_taking(Duration::ZERO, statuses)
+    }
+
+    fn asked_taking(time: Duration, statuses: &[Option<MemberStatus>]) -> (Vec<usize>, Vec<Reply>) {
         let asked = RefCell::new(Vec::new());
         let ask = async |index: usize| {
             asked.borrow_mut().push(index);
+            std::thread::sleep(time);
             Ok(HashKv { revision: 7, compacted: 1, hash: 5 })
         };
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
@@ -164,6 +184,17 @@ mod tests {
         let (asked, replies) = asked(&[Some(leader), Some(status(2)), Some(status(3))]);
         assert_eq!(asked, [1, 2, 0]);
         assert!(replies.iter().all(Result::is_ok));
+    }
+
+    #[test]
+    fn a_leader_whose_writes_would_wait_long_is_left_alone() {
+        let leader = MemberStatus { leader: true, ..status(1) };
+        let slow = PATIENCE_OF_WRITERS + Duration::from_millis(50);
+        let (asked, replies) = asked_taking(slow, &[Some(leader.clone()), Some(status(2))]);
+        assert_eq!(asked, [1]);
+        assert!(replies[0].as_ref().expect_err("it was spared").contains("the leader's writes would wait"));
+        // Alone, it is the only one that can be asked.
+        assert_eq!(asked_taking(Duration::ZERO, &[Some(leader)]).0, [0]);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::cli::{Cli, OutputFormat, RbacArgs, RbacTransport};
+use crate::cli::{Cli, OutputFormat, RbacArgs, TransportChoice};
 use crate::cluster::Cluster;
 use crate::error::{Error, Result};
 use crate::etcd::{Member, discovery};
@@ -18,9 +18,9 @@ pub(super) async fn run(cli: &Cli, args: &RbacArgs, ui: &Ui) -> Result<()> {
     let (namespace, selector) = (cli.connection.namespace.as_deref(), cli.connection.selector.as_deref());
     let members = discovery::members(&cluster, namespace, selector).await?;
     let way = match args.transport {
-        RbacTransport::Auto | RbacTransport::Node => Way::Node,
-        RbacTransport::Direct => Way::Direct,
-        RbacTransport::Exec => Way::Exec,
+        TransportChoice::Auto | TransportChoice::Node => Way::Node,
+        TransportChoice::Direct => Way::Direct,
+        TransportChoice::Exec => Way::Exec,
     };
     let sheet = Sheet { members: &members, subjects: subjects(args) };
     if way == Way::Node && sheet.names(Scope::Nodes).is_empty() {

@@ -24,7 +24,9 @@ pub fn main() -> ExitCode {
     let ui = ui::Ui::new(&cli.talk);
     // The client library picks its TLS provider by this; a second install would only mean that it is there already.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
+    // One thread for all that waits: a connection and the reader of its bytes then wake each other without the kernel,
+    // which on a busy two-core machine costs more than the bytes do. Hashing and writing have a thread of their own.
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
             ui.error(&error::Error::failed(format!("cannot start: {error}")));

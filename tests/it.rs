@@ -7,6 +7,8 @@ mod cli;
 mod cluster;
 #[path = "it/copy.rs"]
 mod copy;
+#[path = "it/disk.rs"]
+mod disk;
 #[path = "it/dry_run.rs"]
 mod dry_run;
 #[path = "it/ending.rs"]
@@ -19,3 +21,5 @@ mod rbac;
 mod readme;
 #[allow(dead_code)]
 mod support;
+#[path = "it/trust.rs"]
+mod trust;

@@ -162,10 +162,10 @@ fn unreachable(error: &kube::Error, server: &str) -> Error {
     let mut innermost: &(dyn StdError + 'static) = error;
     let mut certificate = None;
     loop {
-        if let Some(found) = as_rustls(innermost) {
+        if let Some(found) = innermost.downcast_ref::<rustls::Error>() {
             certificate = Some(found.to_string());
         }
-        match innermost.source() {
+        match cause(innermost) {
             Some(source) => innermost = source,
             None => break,
         }
@@ -178,14 +178,13 @@ fn unreachable(error: &kube::Error, server: &str) -> Error {
         .hint("check the network, the VPN and the proxy settings; 'kubectl version' must answer")
 }
 
-/// rustls hides inside `io::Error`, whose `source` skips the error that it wraps.
-fn as_rustls<'e>(error: &'e (dyn StdError + 'static)) -> Option<&'e rustls::Error> {
-    error.downcast_ref::<rustls::Error>().or_else(|| {
-        error
-            .downcast_ref::<std::io::Error>()
-            .and_then(std::io::Error::get_ref)
-            .and_then(|inner| inner.downcast_ref::<rustls::Error>())
-    })
+/// The next cause. An `io::Error` that wraps another error names that one's cause as its own and skips the error
+/// itself, which is where rustls hides, sometimes two wrappers deep.
+fn cause<'e>(error: &'e (dyn StdError + 'static)) -> Option<&'e (dyn StdError + 'static)> {
+    match error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
+        Some(wrapped) => Some(wrapped),
+        None => error.source(),
+    }
 }
 
 #[cfg(test)]

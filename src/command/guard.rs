@@ -87,3 +87,33 @@ pub(super) fn quiet_panics() {
         tracing::error!(%panic, "panic");
     }));
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Held<'a>(&'a std::cell::Cell<bool>);
+
+    impl Drop for Held<'_> {
+        fn drop(&mut self) {
+            self.0.set(true);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_panic_becomes_an_error_and_what_was_held_is_let_go() {
+        let released = std::cell::Cell::new(false);
+        let mut signals = Signals::listen().expect("signals can be heard");
+        let work = async {
+            let _held = Held(&released);
+            tokio::task::yield_now().await;
+            let nothing: Option<()> = None;
+            nothing.expect("inner words");
+            Ok(())
+        };
+        let error = signals.interrupt(work).await.expect_err("it panicked");
+        assert_eq!(error.kind(), Kind::Failed);
+        assert!(error.message().contains("nothing was proven") && !error.message().contains("inner words"));
+        assert!(released.get());
+    }
+}

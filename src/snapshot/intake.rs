@@ -5,6 +5,7 @@
 //! read while the disk is busy, and memory stays bounded when it is not.
 
 use std::io::{ErrorKind, Write};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
@@ -16,8 +17,12 @@ use crate::error::{Error, Kind, Result};
 /// Length of the trailer.
 const TRAILER: usize = 32;
 
-/// Pieces in the queue; a piece is what one read from the network gave, some 16 KiB to 1 MiB.
-const QUEUE: usize = 64;
+/// Batches in the queue.
+const QUEUE: usize = 16;
+
+/// Bytes that are handed over at once. One read from the network gives some 16 KiB; waking the thread for each of them
+/// took more time than writing it.
+const BATCH: usize = 512 << 10;
 
 /// A snapshot is whole pages of the database (at least 512 bytes each) and the trailer; etcd's own restore checks the
 /// same remainder (`etcdutl/snapshot/v3_snapshot.go`).
@@ -35,7 +40,7 @@ pub struct Proof {
 }
 
 enum Message {
-    Bytes(Bytes),
+    Bytes(Vec<Bytes>),
     /// Does the trailer match what has arrived so far?
     Check(oneshot::Sender<bool>),
 }
@@ -44,6 +49,7 @@ enum Message {
 #[derive(Debug)]
 pub struct Intake<W> {
     queue: mpsc::Sender<Message>,
+    batch: Mutex<Batch>,
     thread: JoinHandle<Result<(W, Check)>>,
 }
 
@@ -52,19 +58,42 @@ impl<W: Write + Send + 'static> Intake<W> {
     pub fn start(writer: W, name: String) -> Self {
         let (queue, receiver) = mpsc::channel(QUEUE);
         let thread = tokio::task::spawn_blocking(move || drain(receiver, writer, &name));
-        Intake { queue, thread }
+        Intake { queue, batch: Mutex::default(), thread }
     }
 
-    /// Hands over the next bytes; waits while the queue is full.
+    /// Takes the next bytes; waits while the queue is full.
     ///
     /// # Errors
     /// [`Stopped`]: the thread has ended, because writing failed; [`Intake::finish`] tells why.
     pub(super) async fn push(&self, bytes: Bytes) -> Result<(), Stopped> {
-        self.queue.send(Message::Bytes(bytes)).await.map_err(|_| Stopped)
+        let full = {
+            let mut batch = self.batch();
+            batch.length += bytes.len();
+            batch.pieces.push(bytes);
+            (batch.length >= BATCH).then(|| std::mem::take(&mut *batch))
+        };
+        match full {
+            Some(batch) => self.queue.send(Message::Bytes(batch.pieces)).await.map_err(|_| Stopped),
+            None => Ok(()),
+        }
+    }
+
+    fn batch(&self) -> MutexGuard<'_, Batch> {
+        self.batch.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Hands over what waits for its batch to be full.
+    async fn hand_over(&self) -> Result<(), Stopped> {
+        let batch = std::mem::take(&mut *self.batch());
+        if batch.pieces.is_empty() {
+            return Ok(());
+        }
+        self.queue.send(Message::Bytes(batch.pieces)).await.map_err(|_| Stopped)
     }
 
     /// Whether the bytes so far are a whole snapshot.
     pub(super) async fn is_proven(&self) -> Result<bool, Stopped> {
+        self.hand_over().await?;
         let (answer, answered) = oneshot::channel();
         self.queue.send(Message::Check(answer)).await.map_err(|_| Stopped)?;
         answered.await.map_err(|_| Stopped)
@@ -75,12 +104,21 @@ impl<W: Write + Send + 'static> Intake<W> {
     /// # Errors
     /// What writing failed with; [`Kind::BadFile`] when the trailer does not match.
     pub async fn finish(self) -> Result<(W, Proof)> {
+        // Where the thread has ended already, it says why below.
+        let _ = self.hand_over().await;
         drop(self.queue);
         let ended =
             self.thread.await.map_err(|_| Error::failed("the thread that writes the file ended unexpectedly"))?;
         let (writer, check) = ended?;
         Ok((writer, check.prove()?))
     }
+}
+
+/// Bytes that wait until there are enough of them.
+#[derive(Debug, Default)]
+struct Batch {
+    pieces: Vec<Bytes>,
+    length: usize,
 }
 
 /// The intake takes no more.
@@ -91,9 +129,11 @@ fn drain<W: Write>(mut queue: mpsc::Receiver<Message>, mut writer: W, name: &str
     let mut check = Check::default();
     while let Some(message) = queue.blocking_recv() {
         match message {
-            Message::Bytes(bytes) => {
-                check.update(&bytes);
-                writer.write_all(&bytes).map_err(|error| write_error(name, &error))?;
+            Message::Bytes(pieces) => {
+                for bytes in pieces {
+                    check.update(&bytes);
+                    writer.write_all(&bytes).map_err(|error| write_error(name, &error))?;
+                }
             }
             Message::Check(answer) => {
                 // Whoever asked may have gone meanwhile.

@@ -99,6 +99,20 @@ fn broken_connections_are_resumed_at_their_offset() {
 }
 
 #[test]
+fn a_connection_that_breaks_when_etcdctl_renames_its_file() {
+    let rig = Rig::with(|faults| {
+        faults.save_rate = Some(4 << 20);
+        faults.rename_at = Some(1_000_000);
+    });
+    rig.run(&["--out", "x.db"]).code(0).says("sha-256 matches").leaves_only(&["x.db"]);
+    let finals = rig.standin.requests("GET", "snapshot.db");
+    let resumed = finals.iter().find(|request| request.target.ends_with("snapshot.db")).expect("it asks for the name");
+    let range = resumed.header("range").expect("a range");
+    let offset = range.trim_start_matches("bytes=").split('-').next().and_then(|start| start.parse::<u64>().ok());
+    assert!(offset.is_some_and(|offset| offset > 1_000_000), "{range}");
+}
+
+#[test]
 fn a_kubelet_or_api_server_that_restarts() {
     survives(|faults| faults.unavailable = Some(std::time::Duration::from_secs(2)));
 }

@@ -2,6 +2,7 @@
 
 pub mod etcd;
 pub mod standin;
+pub mod tls;
 
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -72,10 +73,23 @@ impl Rig {
         self.directory.path().join(name)
     }
 
-    fn command(&self, words: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_kubectl-etcd_backup"));
-        command.args(words).current_dir(self.directory.path()).env_clear().stdin(Stdio::null());
+    /// The binary under test.
+    pub fn plugin() -> &'static str {
+        env!("CARGO_BIN_EXE_kubectl-etcd_backup")
+    }
+
+    /// A program with the environment that the plugin gets.
+    pub fn command_of(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        command.current_dir(self.directory.path()).env_clear().stdin(Stdio::null());
+        command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
         command.env("HOME", self.directory.path()).env("KUBECONFIG", self.path("config"));
+        command
+    }
+
+    fn command(&self, words: &[&str]) -> Command {
+        let mut command = self.command_of(Rig::plugin());
+        command.args(words);
         command
     }
 

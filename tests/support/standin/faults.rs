@@ -51,6 +51,8 @@ pub struct Faults {
     pub base_path: &'static str,
     /// The connection breaks when these offsets are reached, once each.
     pub cuts: Vec<u64>,
+    /// The connection breaks when this many bytes of `.part` were served, and etcdctl renames it before the next answer.
+    pub rename_at: Option<u64>,
     /// 503 for this long from the first read.
     pub unavailable: Option<Duration>,
     /// No byte comes from this offset on.

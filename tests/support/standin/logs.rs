@@ -30,6 +30,12 @@ pub fn serve(
         let lines: String = names.map(|name| format!("<a href=\"{name}/\">{name}/</a>\n")).collect();
         return text(stream, 200, &format!("<pre>\n{lines}</pre>\n"));
     }
+    if past(faults.rename_at, shared.state().served) {
+        let start = Instant::now();
+        while rest.last() == Some(&"snapshot.db.part") && path.exists() && start.elapsed() < Duration::from_secs(10) {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
     let Ok(mut bytes) = std::fs::read(&path) else {
         return text(stream, 404, "404 page not found\n");
     };
@@ -69,6 +75,10 @@ pub fn serve(
     }
     head(stream, if range.is_some() { 206 } else { 200 }, &headers)?;
     body(shared, stream, &bytes[from..to], from as u64, faults, &path.to_string_lossy())
+}
+
+fn past(limit: Option<u64>, served: u64) -> bool {
+    limit.is_some_and(|limit| served > limit)
 }
 
 fn change(bytes: &mut Vec<u8>, faults: &Faults) {
@@ -113,13 +123,17 @@ fn body(
             state.served += piece.len() as u64;
             state.served
         };
-        if faults.delete_job_at.is_some_and(|limit| served > limit) {
+        if past(faults.rename_at, served) && path.ends_with(".part") {
+            stream.shutdown(std::net::Shutdown::Both)?;
+            return Err(Error::other("cut before the rename"));
+        }
+        if past(faults.delete_job_at, served) {
             let names: Vec<String> = shared.state().jobs.keys().cloned().collect();
             for name in names {
                 job::remove(shared, &name, true);
             }
         }
-        if faults.replace_pod_at.is_some_and(|limit| served > limit) {
+        if past(faults.replace_pod_at, served) {
             for pod in shared.state().pods.values_mut() {
                 pod["metadata"]["uid"] = "another".into();
             }

@@ -100,7 +100,9 @@ pub(super) fn no_websocket(error: kube::Error, access: &Access, server: &str) ->
     let kube::Error::UpgradeConnection(cause) = &error else {
         return match &error {
             // What a proxy that knows no WebSockets makes of the request.
-            kube::Error::Api(status) if matches!(status.code, 400 | 405 | 426 | 501) && status.reason != "BadRequest" => {
+            kube::Error::Api(status)
+                if matches!(status.code, 400 | 405 | 426 | 501) && status.reason != "BadRequest" =>
+            {
                 CallFailure::new(Some(status.code), without_websockets(server, &format!("it answers {}", status.code)))
             }
             _ => explain(error, Some(access), server),

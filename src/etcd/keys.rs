@@ -100,8 +100,10 @@ impl Keys {
             format!("its entries are: {}", names.join(", "))
         };
         let Some(pair) = pair else {
-            return Err(Error::usage(format!("{origin} holds no client certificate and key under a name that is known"))
-                .hint(names()));
+            return Err(Error::usage(format!(
+                "{origin} holds no client certificate and key under a name that is known"
+            ))
+            .hint(names()));
         };
         let Some(ca) = given_ca.or_else(|| entry(CAS)) else {
             return Err(Error::usage(format!("{origin} holds no CA certificate of etcd"))
@@ -132,7 +134,8 @@ impl Keys {
                 }
             }
             if let [ca, cert, key] = found.as_slice()
-                && let Ok(keys) = Keys::from_pem(&ca.0, Some((&cert.0, &key.0)), "the Secrets of the etcd pod".to_owned())
+                && let Ok(keys) =
+                    Keys::from_pem(&ca.0, Some((&cert.0, &key.0)), "the Secrets of the etcd pod".to_owned())
             {
                 return Some(keys);
             }
@@ -320,6 +323,14 @@ impl Opening {
         self.server_name.as_deref()
     }
 
+    /// Why a connection straight to etcd can be tried.
+    pub fn why(&self) -> String {
+        match &self.keys {
+            Some(keys) => format!("with {}", keys.origin()),
+            None => "since it serves plain http".to_owned(),
+        }
+    }
+
     /// What was given must work; what was found may be the wrong thing.
     pub(super) fn judge(&self, error: Error) -> Error {
         if self.found { error.or_another_way() } else { error }
@@ -343,7 +354,8 @@ mod tests {
         let plain = mount(json!({"name": "v", "secret": {"secretName": "etcd-tls"}}), "/certs");
         assert_eq!(secret_entry(&plain, "/certs/tls.crt"), Some(("etcd-tls".into(), "tls.crt".into())));
         assert_eq!(secret_entry(&plain, "/other/tls.crt"), None);
-        let renamed = json!({"name": "v", "secret": {"secretName": "s", "items": [{"key": "tls.crt", "path": "server.crt"}]}});
+        let renamed =
+            json!({"name": "v", "secret": {"secretName": "s", "items": [{"key": "tls.crt", "path": "server.crt"}]}});
         assert_eq!(secret_entry(&mount(renamed, "/certs"), "/certs/server.crt"), Some(("s".into(), "tls.crt".into())));
         let host = mount(json!({"name": "v", "hostPath": {"path": "/etc"}}), "/certs");
         assert_eq!(secret_entry(&host, "/certs/tls.crt"), None);

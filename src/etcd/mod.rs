@@ -5,6 +5,7 @@
 
 pub mod credentials;
 pub mod discovery;
+pub(crate) mod etcdctl;
 pub mod keys;
 pub mod member;
 pub mod rpc;

@@ -5,6 +5,7 @@
 //! read while the disk is busy, and memory stays bounded when it is not.
 
 use std::io::{ErrorKind, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
@@ -45,6 +46,8 @@ enum Message {
 pub struct Intake<W> {
     queue: mpsc::Sender<Message>,
     thread: JoinHandle<Result<(W, Check)>>,
+    /// A byte has been handed over.
+    touched: AtomicBool,
 }
 
 impl<W: Write + Send + 'static> Intake<W> {
@@ -52,7 +55,7 @@ impl<W: Write + Send + 'static> Intake<W> {
     pub fn start(writer: W, name: String) -> Self {
         let (queue, receiver) = mpsc::channel(QUEUE);
         let thread = tokio::task::spawn_blocking(move || drain(receiver, writer, &name));
-        Intake { queue, thread }
+        Intake { queue, thread, touched: AtomicBool::new(false) }
     }
 
     /// Hands over the next bytes; waits while the queue is full.
@@ -60,7 +63,13 @@ impl<W: Write + Send + 'static> Intake<W> {
     /// # Errors
     /// [`Stopped`]: the thread has ended, because writing failed; [`Intake::finish`] tells why.
     pub(super) async fn push(&self, bytes: Bytes) -> Result<(), Stopped> {
+        self.touched.store(true, Ordering::Relaxed);
         self.queue.send(Message::Bytes(bytes)).await.map_err(|_| Stopped)
+    }
+
+    /// Nothing has been handed over yet, so a snapshot may still begin here.
+    pub(super) fn is_untouched(&self) -> bool {
+        !self.touched.load(Ordering::Relaxed)
     }
 
     /// Whether the bytes so far are a whole snapshot.

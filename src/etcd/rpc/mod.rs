@@ -27,7 +27,7 @@ use tonic::metadata::{Ascii, MetadataValue};
 use tonic::{Code, Request, Status as GrpcStatus, Streaming};
 use tonic_prost::ProstCodec;
 
-pub use messages::{Alarm, Header, HashKv, ListedMember, SnapshotPart, Status};
+pub use messages::{Alarm, HashKv, Header, ListedMember, SnapshotPart, Status};
 
 use super::Member;
 use super::keys::{Login, Opening};
@@ -114,8 +114,10 @@ impl Rpc {
                     };
                     return Err(match cause {
                         Cause::Ended(_) | Cause::Broke(_) if no_tls || trace.first_byte().is_none() => opening.judge(
-                            Error::failed(format!("what listens on port {port} of pod {place} does not speak TLS: {error}"))
-                                .hint("where etcd serves plain http, say so: --pod-endpoint http://127.0.0.1:PORT"),
+                            Error::failed(format!(
+                                "what listens on port {port} of pod {place} does not speak TLS: {error}"
+                            ))
+                            .hint("where etcd serves plain http, say so: --pod-endpoint http://127.0.0.1:PORT"),
                         ),
                         cause => opening.judge(broken(&cause, &place, &error.to_string())),
                     });
@@ -300,12 +302,7 @@ fn broken(cause: &Cause, place: &str, otherwise: &str) -> Error {
     }
 }
 
-async fn http2<S>(
-    stream: S,
-    limit: Duration,
-    trace: &Trace,
-    place: &str,
-) -> Result<(SendRequest<Body>, JoinHandle<()>)>
+async fn http2<S>(stream: S, limit: Duration, trace: &Trace, place: &str) -> Result<(SendRequest<Body>, JoinHandle<()>)>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {

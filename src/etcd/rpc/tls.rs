@@ -107,7 +107,9 @@ pub(super) fn untrusted(error: &rustls::Error, keys: &Keys) -> Option<Error> {
 fn plain(presented: &[String]) -> String {
     let names: Vec<&str> = presented
         .iter()
-        .map(|name| name.split_once('(').map_or(name.as_str(), |(_, rest)| rest.trim_end_matches(')')).trim_matches('"'))
+        .map(|name| {
+            name.split_once('(').map_or(name.as_str(), |(_, rest)| rest.trim_end_matches(')')).trim_matches('"')
+        })
         .collect();
     names.join(", ")
 }
@@ -181,6 +183,9 @@ mod tests {
 
     #[test]
     fn presented_names_are_shown_without_their_kind() {
-        assert_eq!(plain(&["DnsName(\"etcd.local\")".to_owned(), "IpAddress(10.0.0.9)".to_owned()]), "etcd.local, 10.0.0.9");
+        assert_eq!(
+            plain(&["DnsName(\"etcd.local\")".to_owned(), "IpAddress(10.0.0.9)".to_owned()]),
+            "etcd.local, 10.0.0.9"
+        );
     }
 }

@@ -12,7 +12,7 @@ use crate::error::{Error, Kind, Result};
 use crate::etcd::MemberStatus;
 use crate::etcd::status::has_quorum;
 use crate::sink;
-use crate::snapshot::{Preview, Way, preview, rights};
+use crate::snapshot::{Preview, Transport, preview, rights};
 use crate::ui::{Table, Ui, decimal_bytes};
 
 /// Checks all that can be checked for the member that would be taken.
@@ -96,7 +96,7 @@ impl Sheet {
     async fn rights(&mut self, cluster: &Cluster, field: &Field, chosen: usize) -> bool {
         let member = &field.members[chosen];
         let mut asked = Vec::new();
-        for right in rights(Way::Node) {
+        for right in rights(Transport::Node) {
             asked.extend(right.accesses(member).into_iter().map(|access| (right, access)));
         }
         let answers = join_all(asked.iter().map(|(_, access)| cluster.may(access))).await;
@@ -121,7 +121,7 @@ impl Sheet {
         } else if unknown > 0 {
             self.warning("rights", &format!("{granted} granted; of {unknown} the cluster does not tell"));
         } else {
-            let required = rights(Way::Node).iter().filter(|right| right.is_required()).count();
+            let required = rights(Transport::Node).iter().filter(|right| right.is_required()).count();
             self.ok("rights", &format!("all of the {required} required rules"));
         }
         renewable

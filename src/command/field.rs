@@ -183,12 +183,14 @@ impl Field {
             .collect()
     }
 
-    pub(super) fn request(&self, cli: &Cli, chosen: usize) -> Request<'_> {
+    pub(super) fn request<'r>(&'r self, cli: &'r Cli, chosen: usize) -> Request<'r> {
         let mut credentials = self.candidates[chosen].clone();
         // What opened etcd for the status goes first; the sort is stable, so the others keep their order.
         credentials.sort_by_key(|candidate| !(candidate.in_member && Some(candidate.origin) == self.worked));
         Request {
             member: &self.members[chosen],
+            transport: cli.backup.transport,
+            etcd: &cli.backup.etcd,
             first_works: self.worked.is_some()
                 && credentials.first().is_some_and(|first| Some(first.origin) == self.worked),
             credentials,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use k8s_openapi::jiff::Timestamp;
 
 use crate::etcd::{Member, MemberStatus};
-use crate::snapshot::Taken;
+use crate::snapshot::{Place, Taken};
 use crate::ui::{ClusterPart, Document, MemberPart, Ui, Verified, binary_bytes};
 
 const RESTORE: &str =
@@ -48,9 +48,16 @@ pub(super) fn document(
         etcd_version: status.map(|status| status.version.clone()),
         kubernetes_version: None,
         revision: status.map(|status| status.revision),
-        transport: "node",
+        transport: taken.transport.name(),
         verified: Verified { transport: "proven", structure: "not checked", content: "not checked" },
-        node_directory: taken.directory.path.clone(),
+        node_directory: match &taken.place {
+            Some(Place::Node(path)) => Some(path.clone()),
+            _ => None,
+        },
+        container_file: match &taken.place {
+            Some(Place::Container(path)) => Some(path.clone()),
+            _ => None,
+        },
         started_at: started_at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
         duration_seconds: (duration.as_secs_f64() * 10.0).round() / 10.0,
         warnings,

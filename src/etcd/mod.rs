@@ -6,6 +6,7 @@
 mod answer;
 pub mod credentials;
 pub mod discovery;
+pub(crate) mod etcdctl;
 mod expiry;
 pub mod keys;
 pub mod member;

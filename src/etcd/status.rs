@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use futures::future::join_all;
 
-use super::Member;
 use super::answer::{self, Entry, MemberStatus};
 use super::credentials::Credentials;
+use super::{Member, etcdctl};
 use crate::cluster::Cluster;
 use crate::snapshot::{etcdctl_error, is_tls};
 
@@ -232,26 +232,9 @@ fn wants_another_pair(reason: &str) -> bool {
     is_tls(reason) || ["no such file", "permission denied"].iter().any(|words| reason.contains(words))
 }
 
-/// etcdctl refuses a flag whose variable is set as well (etcd `pkg/flags`, verifyEnv), so those are left out.
 fn command(member: &Member, credentials: &Credentials, endpoint: Option<&str>, all: bool) -> Vec<String> {
-    let is_set = |name: &str| member.container.env.iter().flatten().any(|variable| variable.name == name);
-    let mut command: Vec<String> =
-        ["etcdctl", "endpoint", "status", "-w", "json", "--dial-timeout=3s", "--command-timeout=5s"]
-            .map(str::to_owned)
-            .to_vec();
-    let mut flag = |name: &str, value: &str| {
-        if !is_set(&format!("ETCDCTL_{}", name.to_ascii_uppercase())) {
-            command.push(format!("--{name}={value}"));
-        }
-    };
-    flag("endpoints", endpoint.unwrap_or(&member.local_endpoint()));
-    if let Some(cacert) = &credentials.cacert {
-        flag("cacert", cacert);
-    }
-    if let Some((cert, key)) = &credentials.pair {
-        flag("cert", cert);
-        flag("key", key);
-    }
+    let flags = [("write-out", "json"), ("dial-timeout", "3s"), ("command-timeout", "5s")];
+    let mut command = etcdctl::command(member, credentials, endpoint, &["endpoint", "status"], &flags);
     if all {
         command.push("--cluster".to_owned());
     }

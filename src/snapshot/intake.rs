@@ -5,6 +5,7 @@
 //! read while the disk is busy, and memory stays bounded when it is not.
 
 use std::io::{ErrorKind, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -51,6 +52,8 @@ pub struct Intake<W> {
     queue: mpsc::Sender<Message>,
     batch: Mutex<Batch>,
     thread: JoinHandle<Result<(W, Check)>>,
+    /// A byte has been handed over.
+    touched: AtomicBool,
 }
 
 impl<W: Write + Send + 'static> Intake<W> {
@@ -58,7 +61,7 @@ impl<W: Write + Send + 'static> Intake<W> {
     pub fn start(writer: W, name: String) -> Self {
         let (queue, receiver) = mpsc::channel(QUEUE);
         let thread = tokio::task::spawn_blocking(move || drain(receiver, writer, &name));
-        Intake { queue, batch: Mutex::default(), thread }
+        Intake { queue, batch: Mutex::default(), thread, touched: AtomicBool::new(false) }
     }
 
     /// Takes the next bytes; waits while the queue is full.
@@ -66,6 +69,7 @@ impl<W: Write + Send + 'static> Intake<W> {
     /// # Errors
     /// [`Stopped`]: the thread has ended, because writing failed; [`Intake::finish`] tells why.
     pub(super) async fn push(&self, bytes: Bytes) -> Result<(), Stopped> {
+        self.touched.store(true, Ordering::Relaxed);
         let full = {
             let mut batch = self.batch();
             batch.length += bytes.len();
@@ -89,6 +93,11 @@ impl<W: Write + Send + 'static> Intake<W> {
             return Ok(());
         }
         self.queue.send(Message::Bytes(batch.pieces)).await.map_err(|_| Stopped)
+    }
+
+    /// Nothing has been handed over yet, so a snapshot may still begin here.
+    pub(super) fn is_untouched(&self) -> bool {
+        !self.touched.load(Ordering::Relaxed)
     }
 
     /// Whether the bytes so far are a whole snapshot.

@@ -3,8 +3,9 @@
 use k8s_openapi::api::batch::v1::Job;
 
 use super::job::{Limits, Plan, random_name};
-use super::node::{Request, images, no_credentials};
+use super::node::{images, no_credentials};
 use super::preflight;
+use super::request::Request;
 use crate::cluster::{Cluster, Room};
 use crate::error::Result;
 use crate::etcd::credentials::Credentials;

@@ -37,6 +37,13 @@ impl Progress {
         Progress(Some(bar))
     }
 
+    /// It will be `bytes` in all: better than the estimate.
+    pub fn of(&self, bytes: u64) {
+        if let Some(bar) = &self.0 {
+            bar.set_length(bytes);
+        }
+    }
+
     /// `bytes` have arrived in all.
     pub fn at(&self, bytes: u64) {
         if let Some(bar) = &self.0 {

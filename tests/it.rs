@@ -1,18 +1,24 @@
 //! Tests through the built binary. One test binary with a module for each subject: one link step, one harness.
 #![allow(clippy::unwrap_used)]
 
+#[path = "it/choice.rs"]
+mod choice;
 #[path = "it/cli.rs"]
 mod cli;
 #[path = "it/cluster.rs"]
 mod cluster;
 #[path = "it/copy.rs"]
 mod copy;
+#[path = "it/direct.rs"]
+mod direct;
 #[path = "it/disk.rs"]
 mod disk;
 #[path = "it/dry_run.rs"]
 mod dry_run;
 #[path = "it/ending.rs"]
 mod ending;
+#[path = "it/exec.rs"]
+mod exec;
 #[path = "it/members.rs"]
 mod members;
 #[path = "it/proof.rs"]

@@ -20,7 +20,7 @@ pub use content::ContentArgs;
 pub use etcd::EtcdArgs;
 pub use members::MembersArgs;
 pub use plan::PlanArgs;
-pub use rbac::{RbacArgs, RbacTransport};
+pub use rbac::RbacArgs;
 
 use clap::{ArgAction, CommandFactory, FromArgMatches, Parser, Subcommand, parser::ValueSource};
 
@@ -139,7 +139,10 @@ impl Cli {
                 ));
             }
         }
-        let cli = Cli::from_arg_matches(&matches)?;
+        let mut cli = Cli::from_arg_matches(&matches)?;
+        if let Some(Command::Members(args)) = &cli.command {
+            cli.backup.etcd = args.etcd.clone();
+        }
         let table = matches!(cli.talk.output, Some(OutputFormat::Wide | OutputFormat::Name));
         if table && !matches!(cli.command, Some(Command::Members(_))) {
             let what = "-o wide and -o name are for 'members'; here it is json or yaml";

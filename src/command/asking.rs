@@ -7,26 +7,27 @@ use tokio::sync::Notify;
 
 use super::content::{Round, Voter};
 use super::field::Field;
-use crate::cli::Cli;
+use crate::cli::{Cli, ContentArgs};
 use crate::cluster::Cluster;
 use crate::etcd::hashkv::{self, Limits};
-use crate::etcd::{MemberStatus, status};
+use crate::etcd::keys::Opening;
+use crate::etcd::{Member, MemberStatus};
+use crate::ui::Ui;
 
 /// The members of one cluster, ready to be asked.
 #[derive(Clone, Copy)]
 pub(super) struct Asking<'a> {
-    pub(super) cluster: &'a Cluster,
-    pub(super) field: &'a Field,
-    pub(super) endpoint: Option<&'a str>,
-    pub(super) limits: Limits,
+    cli: &'a Cli,
+    cluster: &'a Cluster,
+    field: &'a Field,
+    ui: &'a Ui,
+    limits: Limits,
 }
 
 impl<'a> Asking<'a> {
-    /// With the limits of the backup's flags.
-    pub(super) fn for_backup(cli: &'a Cli, cluster: &'a Cluster, field: &'a Field) -> Self {
-        let content = &cli.backup.content;
+    pub(super) fn new(cli: &'a Cli, content: &ContentArgs, cluster: &'a Cluster, field: &'a Field, ui: &'a Ui) -> Self {
         let limits = Limits { max_size: content.content_max_size, time: content.content_timeout };
-        Asking { cluster, field, endpoint: cli.backup.pod_endpoint.as_deref(), limits }
+        Asking { cli, cluster, field, ui, limits }
     }
 
     /// The hash of each member that may be asked, at `revision`; what is known from an `earlier` round is not asked for
@@ -34,17 +35,37 @@ impl<'a> Asking<'a> {
     /// asked.
     pub(super) async fn round(&self, revision: i64, earlier: Option<&Round>) -> Round {
         let Field { members, candidates, worked, .. } = self.field;
-        let now = status::gather(self.cluster, members, candidates, self.endpoint).await.of;
+        let now = match self.field.now(self.cli, self.cluster, self.ui).await {
+            Ok(found) => found.of,
+            Err(error) => {
+                tracing::info!(%error, "the members' state is unknown");
+                vec![None; members.len()]
+            }
+        };
+        let endpoint = self.cli.backup.pod_endpoint.as_deref();
         let ask = async |index: usize| {
             if let Some(known) = earlier.and_then(|round| round.answer(index, revision)) {
                 return Ok(known);
             }
+            let member = &members[index];
+            if let Some(opening) = self.opening(member).await {
+                return hashkv::by_rpc(self.cluster, member, &opening, revision, self.limits.time).await;
+            }
             let mut usable = candidates[index].iter().filter(|candidate| candidate.in_member);
             let credentials = usable.find(|candidate| worked.is_none_or(|worked| worked == candidate.origin));
-            let member = &members[index];
-            hashkv::by_exec(self.cluster, member, credentials, self.endpoint, revision, self.limits.time).await
+            hashkv::by_exec(self.cluster, member, credentials, endpoint, revision, self.limits.time).await
         };
         Round { replies: hashkv::gather(&now, self.limits, ask).await }
+    }
+
+    /// What opens `member` straight: where certificates were given, or where no command in a pod gave an answer.
+    async fn opening(&self, member: &Member) -> Option<Opening> {
+        let args = &self.cli.backup.etcd;
+        if !args.are_given() && self.field.worked.is_some() {
+            return None;
+        }
+        let endpoint = self.cli.backup.pod_endpoint.as_deref();
+        Opening::given(self.cluster, member, args, endpoint, self.ui).await.ok().flatten()
     }
 
     /// The round that a slow copy needs: at the revision that `member` had before anything was done, which etcd may have

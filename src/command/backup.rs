@@ -18,18 +18,18 @@ use crate::cluster::Cluster;
 use crate::error::{Error, Kind, Result};
 use crate::etcd::Member;
 use crate::sink::{self, Writer};
-use crate::snapshot::{Intake, OwnedJob, node};
+use crate::snapshot::{Intake, NotTaken, Owned, take};
 use crate::ui::{ClusterPart, Document, Ui, restore_terminal};
 
 /// Runs a backup. Whatever ends it, the job is removed before this returns; a second signal ends the wait for that.
 pub(super) async fn run(cli: &Cli, ui: &Ui, signals: &mut Signals) -> Result<()> {
-    let owned = OwnedJob::default();
+    let owned = Owned::default();
     let cluster = signals.interrupt(Cluster::connect(&cli.connection)).await?;
     let outcome = signals.interrupt(back_up(cli, ui, &cluster, &owned)).await;
     restore_terminal();
     let outcome = outcome.map_err(|error| match error.kind() {
         Kind::Interrupted(_) if owned.was_used() => {
-            ui.say("Removing the job from the cluster; a second signal ends at once");
+            ui.say(&format!("Removing {}; a second signal ends at once", owned.what()));
             error
         }
         Kind::Interrupted(_) => error.during("nothing was done"),
@@ -48,7 +48,7 @@ pub(super) async fn run(cli: &Cli, ui: &Ui, signals: &mut Signals) -> Result<()>
     outcome
 }
 
-async fn back_up(cli: &Cli, ui: &Ui, cluster: &Cluster, owned: &OwnedJob) -> Result<()> {
+async fn back_up(cli: &Cli, ui: &Ui, cluster: &Cluster, owned: &Owned) -> Result<()> {
     let (started_at, start) = (Timestamp::now(), Instant::now());
     let early = early_checks(cli)?;
 
@@ -73,7 +73,7 @@ async fn back_up(cli: &Cli, ui: &Ui, cluster: &Cluster, owned: &OwnedJob) -> Res
     ui.say(&format!("Running etcd backup on pod {}", member.pod_name));
     let request = field.request(cli, chosen);
     let intake = Intake::start(writer, shown.clone());
-    let asking = Asking::for_backup(cli, cluster, &field);
+    let asking = Asking::new(cli, &cli.backup.content, cluster, &field, ui);
     let wanted = if pending.is_some() { cli.backup.verify } else { Some(Level::Transport) };
     let content_wanted = wanted.unwrap_or(Level::Content) == Level::Content;
     let begun = intake.begun();
@@ -82,13 +82,14 @@ async fn back_up(cli: &Cli, ui: &Ui, cluster: &Cluster, owned: &OwnedJob) -> Res
         if content_wanted { Ok(asking.while_copying(begun, &arrived, after, chosen).await) } else { Ok(None) }
     };
     let home = async {
-        let taken = node::take(cluster, &request, &intake, owned, ui).await;
+        let taken = take(cluster, &request, &intake, owned, ui).await;
         // A failure to write here is the cause of a copy that broke off, so it is told first.
         let (taken, proof) = match (taken, intake.finish().await) {
             (Ok(taken), Ok((_, proof))) => (taken, proof),
             (Ok(_), Err(error)) => return Err(error),
-            (Err(copy), Err(write)) if copy.message() == "the snapshot could not be written" => return Err(write),
-            (Err(copy), _) => return Err(copy),
+            (Err(NotTaken::NotWritten), Err(write)) => return Err(write),
+            (Err(NotTaken::NotWritten), Ok(_)) => return Err(Error::failed("the snapshot could not be written")),
+            (Err(NotTaken::Failed(copy)), _) => return Err(copy),
         };
         taken.warnings.iter().for_each(|warning| ui.warn(warning));
         arrived.notify_one();

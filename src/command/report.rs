@@ -7,7 +7,7 @@ use k8s_openapi::jiff::Timestamp;
 use super::content::Verdict;
 use super::proof::{Content, Structure};
 use crate::etcd::{Member, MemberStatus};
-use crate::snapshot::Taken;
+use crate::snapshot::{Place, Taken};
 use crate::ui::{ClusterPart, Document, MemberPart, Ui, Verified, binary_bytes};
 
 const RESTORE: &str =
@@ -89,9 +89,16 @@ pub(super) fn document(
             Structure::Sound(contents) => Some(contents.last_revision),
             _ => status.and_then(|status| i64::try_from(status.revision).ok()),
         },
-        transport: "node",
+        transport: taken.transport.name(),
         verified: Verified { transport: "proven", structure: "not checked", content: "not checked" },
-        node_directory: taken.directory.path.clone(),
+        node_directory: match &taken.place {
+            Some(Place::Node(path)) => Some(path.clone()),
+            _ => None,
+        },
+        container_file: match &taken.place {
+            Some(Place::Container(path)) => Some(path.clone()),
+            _ => None,
+        },
         started_at: started_at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
         duration_seconds: (duration.as_secs_f64() * 10.0).round() / 10.0,
         warnings,

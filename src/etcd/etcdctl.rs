@@ -27,31 +27,3 @@ pub(crate) fn command(
     command.extend(all.into_iter().filter(|(name, _)| !is_set(name)).map(|(name, value)| format!("--{name}={value}")));
     command
 }
-
-#[cfg(test)]
-mod tests {
-    use super::super::member::tests::pod;
-    use super::*;
-
-    #[test]
-    fn a_variable_of_etcdctl_replaces_its_flag() {
-        let mut pod = pod("etcd-cp1", &["etcd", "--listen-client-urls=https://127.0.0.1:2379"], true);
-        pod.spec.as_mut().expect("it has one").containers[0].env = serde_json::from_value(serde_json::json!([
-            {"name": "ETCDCTL_CERT", "value": "/c"}, {"name": "ETCDCTL_DIAL_TIMEOUT", "value": "3s"}
-        ]))
-        .expect("variables");
-        let member = Member::of(pod).expect("it runs etcd");
-        let credentials = Credentials {
-            origin: "test",
-            cacert: None,
-            pair: Some(("/c".into(), "/k".into())),
-            in_member: true,
-            mounts: None,
-        };
-        let flags = [("dial-timeout", "3s"), ("command-timeout", "5s")];
-        assert_eq!(
-            command(&member, &credentials, None, &["endpoint", "status"], &flags),
-            ["etcdctl", "endpoint", "status", "--command-timeout=5s", "--endpoints=https://127.0.0.1:2379", "--key=/k"]
-        );
-    }
-}

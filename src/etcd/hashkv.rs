@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 use serde::Deserialize;
 
 use super::credentials::Credentials;
+use super::keys::Opening;
+use super::rpc::Rpc;
 use super::{Member, MemberStatus, etcdctl};
 use crate::cluster::Cluster;
 
@@ -108,6 +110,18 @@ pub async fn by_exec(
     match parse(&output.stdout, revision) {
         Some(hash) => Ok(hash),
         None => Err(explain(&crate::snapshot::etcdctl_error(&output.stderr), &output.reason, revision, time)),
+    }
+}
+
+/// Asks one member over a connection straight to etcd.
+pub async fn by_rpc(cluster: &Cluster, member: &Member, opening: &Opening, revision: i64, time: Duration) -> Reply {
+    let asked = async { Rpc::connect(cluster, member, opening, time).await?.hash_kv(revision, time).await };
+    let answer = asked.await.map_err(|error| explain(error.message(), "", revision, time))?;
+    let hash = HashKv { revision, compacted: answer.compact_revision, hash: answer.hash };
+    if [0, revision].contains(&answer.hash_revision) {
+        Ok(hash)
+    } else {
+        Err(format!("answered for revision {} instead of {revision}", answer.hash_revision))
     }
 }
 

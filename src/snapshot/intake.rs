@@ -49,6 +49,7 @@ enum Message {
 #[derive(Debug)]
 pub struct Intake<W> {
     queue: mpsc::Sender<Message>,
+    /// A byte has been handed over.
     begun: watch::Sender<bool>,
     batch: Mutex<Batch>,
     thread: JoinHandle<Result<(W, Check)>>,
@@ -98,6 +99,11 @@ impl<W: Write + Send + 'static> Intake<W> {
     pub fn begun(&self) -> impl Future<Output = bool> + use<W> {
         let mut begun = self.begun.subscribe();
         async move { begun.wait_for(|begun| *begun).await.is_ok() }
+    }
+
+    /// Nothing has been handed over yet, so a snapshot may still begin here.
+    pub(super) fn is_untouched(&self) -> bool {
+        !*self.begun.borrow()
     }
 
     /// Whether the bytes so far are a whole snapshot.

@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodStatus};
 
 use super::words::etcdctl_error;
 use crate::cluster::Cluster;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
 use crate::quantity::quantity;
 
 /// How the pod stands.
@@ -106,7 +106,7 @@ impl JobPod<'_> {
             Err(failure) if failure.is_not_found() => return super::lease::removed(self.namespace, name),
             _ => format!("job {}/{name} got no pod within {}s, and no event says why", self.namespace, limit.as_secs()),
         };
-        Error::failed(what).hint("is the kube-controller-manager running? 'kubectl get pods -n kube-system'")
+        Error::not_possible(what).hint("is the kube-controller-manager running? 'kubectl get pods -n kube-system'")
     }
 
     /// How the pod stands now; [`Phase::Failed`] when it is gone or was replaced.
@@ -228,7 +228,8 @@ fn cannot_start(container: &ContainerStatus, pod: &Pod) -> Option<Failure> {
     }
     match reason {
         "ErrImagePull" | "ImagePullBackOff" | "InvalidImageName" | "ErrImageNeverPull" | "RegistryUnavailable" => {
-            let error = Error::failed(format!("the image {} cannot be pulled on the node: {message}", container.image));
+            let error =
+                Error::not_possible(format!("the image {} cannot be pulled on the node: {message}", container.image));
             let policy = pod.spec.as_ref().and_then(|spec| spec.containers.first()?.image_pull_policy.clone());
             Some(Failure::Stopped(if policy.as_deref() == Some("Always") {
                 error.hint("the admission plugin AlwaysPullImages makes the node pull an image that it already has: the registry must be reachable, or name an image that can be pulled with --image")
@@ -236,9 +237,9 @@ fn cannot_start(container: &ContainerStatus, pod: &Pod) -> Option<Failure> {
                 error.hint("name an image with etcdctl that the node has or can pull with --image")
             }))
         }
-        "CreateContainerConfigError" | "CreateContainerError" | "RunContainerError" => {
-            Some(Failure::Stopped(Error::failed(format!("the snapshot container cannot start ({reason}): {message}"))))
-        }
+        "CreateContainerConfigError" | "CreateContainerError" | "RunContainerError" => Some(Failure::Stopped(
+            Error::not_possible(format!("the snapshot container cannot start ({reason}): {message}")),
+        )),
         _ => None,
     }
 }
@@ -248,10 +249,11 @@ fn stopped(status: &PodStatus) -> Error {
     let reason = status.reason.as_deref().unwrap_or("no reason");
     let message = status.message.as_deref().unwrap_or("the pod's status says no more");
     match reason {
+        // A node that is short of room must not be filled in another way.
         "Evicted" => Error::failed(format!("the node evicted the snapshot's pod: {message}"))
             .hint("the node is short of space or memory; choose a member on another node with --member"),
         "DeadlineExceeded" => Error::failed(format!("the job was stopped at its deadline: {message}")),
-        _ => Error::failed(format!("the node did not run the snapshot's pod ({reason}): {message}")),
+        _ => Error::not_possible(format!("the node did not run the snapshot's pod ({reason}): {message}")),
     }
 }
 
@@ -269,14 +271,14 @@ impl Failure {
     /// As an error of its own, when nothing else can be tried.
     pub(super) fn into_error(self, image: &str) -> Error {
         match self {
-            Failure::NoEtcdctl => Error::failed(format!("the image {image} holds no etcdctl"))
+            Failure::NoEtcdctl => Error::not_possible(format!("the image {image} holds no etcdctl"))
                 .hint("name an image that does, of etcd's own version, with --image"),
             Failure::Etcdctl(sentence) if super::words::cause(&sentence) == super::words::Cause::NoSpace => {
                 Error::failed(format!("the node ran out of space while etcdctl wrote the snapshot: {sentence}"))
                     .hint("/var/log of the node is full, or a partition of its own that is too small; what was written is removed")
             }
             Failure::Etcdctl(sentence) => Error::failed(format!("etcdctl failed on the node: {sentence}")),
-            Failure::Probe(sentence) => Error::failed(format!("etcd did not answer the snapshot job with this certificate: {sentence}"))
+            Failure::Probe(sentence) => Error::not_possible(format!("etcd did not answer the snapshot job with this certificate: {sentence}"))
                 .hint("name a client certificate with --pod-cert, --pod-key and --pod-cacert (paths in the etcd container)"),
             Failure::Stopped(error) => error,
         }
@@ -303,10 +305,10 @@ pub(super) async fn started(job: &JobPod<'_>, pod: &Pod, limit: Duration) -> Res
         }
         if start.elapsed() > limit {
             let warning = job.newest_warning(pod).await.unwrap_or(told);
-            return Err(Error::new(
-                Kind::Failed,
-                format!("the snapshot's pod did not start within {}s; it waits for: {warning}", limit.as_secs()),
-            )
+            return Err(Error::not_possible(format!(
+                "the snapshot's pod did not start within {}s; it waits for: {warning}",
+                limit.as_secs()
+            ))
             .hint("--pod-running-timeout sets the limit"));
         }
         tokio::time::sleep(POLL).await;

@@ -28,8 +28,10 @@ pub struct Document {
     pub transport: &'static str,
     /// What was proven.
     pub verified: Verified,
-    /// Where the file lay on the node meanwhile.
-    pub node_directory: String,
+    /// Where the file lay on the node meanwhile (transport `node`).
+    pub node_directory: Option<String>,
+    /// Where the file lay in the etcd container meanwhile (transport `exec`).
+    pub container_file: Option<String>,
     /// Start of the run, RFC 3339.
     pub started_at: String,
     /// Duration of the run in seconds.

@@ -20,12 +20,12 @@ pub struct Progress(Option<ProgressBar>);
 impl Progress {
     /// Starts it. `size` is an estimate: the database's size, as the member told it.
     pub fn start(ui: &Ui, size: Option<u64>) -> Self {
-        Progress::of(COPYING, ui, size)
+        Progress::labelled(COPYING, ui, size)
     }
 
     /// The same for the check of a file of `size` bytes; nothing for a small one.
     pub fn checking(ui: &Ui, size: u64) -> Self {
-        if size < WORTH_A_BAR { Progress::none() } else { Progress::of(CHECKING, ui, Some(size)) }
+        if size < WORTH_A_BAR { Progress::none() } else { Progress::labelled(CHECKING, ui, Some(size)) }
     }
 
     /// Nothing is shown.
@@ -33,7 +33,7 @@ impl Progress {
         Progress(None)
     }
 
-    fn of(label: &str, ui: &Ui, size: Option<u64>) -> Self {
+    fn labelled(label: &str, ui: &Ui, size: Option<u64>) -> Self {
         if ui.is_quiet() {
             return Progress(None);
         }
@@ -53,6 +53,13 @@ impl Progress {
         bar.set_style(style.progress_chars("#> "));
         bar.enable_steady_tick(Duration::from_millis(500));
         Progress(Some(bar))
+    }
+
+    /// It will be `bytes` in all: better than the estimate.
+    pub fn of(&self, bytes: u64) {
+        if let Some(bar) = &self.0 {
+            bar.set_length(bytes);
+        }
     }
 
     /// `bytes` have arrived in all.

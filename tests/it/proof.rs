@@ -157,20 +157,32 @@ fn the_level_that_is_asked_for_is_the_one_that_is_looked_at() {
     }
 }
 
+/// Neither commands in pods nor connections to them.
+fn shut_out(faults: &mut Faults) {
+    faults.forbid.extend([("get", "pods/exec"), ("get", "pods/portforward")]);
+}
+
 #[test]
-fn without_exec_the_content_is_not_comparable_and_it_is_said_why() {
-    let rig = Rig::with(|faults| faults.forbid.push(("get", "pods/exec")));
+fn without_exec_and_port_forward_the_content_is_not_comparable_and_it_is_said_why() {
+    let rig = Rig::with(shut_out);
     let outcome = rig.run(&["--out", "x.db", "-o", "json"]).code(0);
     assert_eq!(verified(&outcome), ["proven", "proven", "not comparable"]);
     assert!(outcome.json()["warnings"].to_string().contains("content was not proven"), "{}", outcome.json());
     outcome.says("content: not comparable").says("its state is unknown").leaves_only(&["x.db"]);
 
-    let rig = Rig::with(|faults| faults.forbid.push(("get", "pods/exec")));
+    let rig = Rig::with(shut_out);
     let outcome = rig.run(&["--out", "x.db", "--verify", "content"]).code(1);
     outcome
         .says("error: the content could not be compared with the members")
         .says("kept as x.db.unproven")
         .leaves_only(&["x.db.unproven"]);
+}
+
+#[test]
+fn without_exec_the_members_are_asked_over_a_connection_of_our_own() {
+    let rig = Rig::members(three(), |faults| faults.forbid.push(("get", "pods/exec")));
+    rig.run(&["--out", "x.db"]).code(0).says("content: 3 of 3 members agree at revision").leaves_only(&["x.db"]);
+    assert!(asked(&rig).is_empty());
 }
 
 #[test]

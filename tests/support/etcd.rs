@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::support::certs::Authority;
+
 /// A program that `tests/tools/install` built or linked.
 pub fn tool(name: &str) -> PathBuf {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools/bin").join(name);
@@ -16,6 +18,10 @@ pub fn tool(name: &str) -> PathBuf {
 /// One member on loopback, gone with this process, however that ends.
 pub struct Etcd {
     pub url: String,
+    /// The flags of its TLS, as its pod has them.
+    pub flags: Vec<String>,
+    /// What etcdctl needs to open it.
+    client: Vec<String>,
     watch: Child,
     _data: tempfile::TempDir,
 }
@@ -31,6 +37,38 @@ impl Etcd {
     pub fn with(flags: &[&str]) -> Self {
         let data = tempfile::tempdir().expect("a directory");
         Etcd::on(data, flags)
+    }
+
+    /// Starts an empty member that serves https with this certificate, and asks for one of the same CA.
+    pub fn secured(authority: &Authority, (cert, key): &(PathBuf, PathBuf)) -> Self {
+        let flags = vec![
+            format!("--cert-file={}", cert.display()),
+            format!("--key-file={}", key.display()),
+            format!("--trusted-ca-file={}", authority.ca().display()),
+            "--client-cert-auth=true".to_owned(),
+        ];
+        let words: Vec<&str> = flags.iter().map(String::as_str).collect();
+        let mut etcd = Etcd::with(&words);
+        etcd.flags = flags;
+        let (cert, key) = authority.issue("etcdctl", &[], false);
+        etcd.client = vec![
+            format!("--cacert={}", authority.ca().display()),
+            format!("--cert={}", cert.display()),
+            format!("--key={}", key.display()),
+        ];
+        etcd
+    }
+
+    /// Switches authentication on, with the user root and this password.
+    pub fn with_user(self, password: &str) -> Self {
+        for words in [
+            vec!["user", "add", "root", "--new-user-password", password],
+            vec!["user", "grant-role", "root", "root"],
+            vec!["auth", "enable"],
+        ] {
+            self.ctl(&words);
+        }
+        self
     }
 
     /// Starts a member on the data that `etcdutl snapshot restore` made of `snapshot`.
@@ -57,7 +95,8 @@ impl Etcd {
 
     /// Starts a process and does not wait for it: a member of a cluster listens only when the others are there.
     fn launch(data: tempfile::TempDir, peer: &str, flags: &[&str]) -> Self {
-        let url = format!("http://127.0.0.1:{}", free_port());
+        let scheme = if flags.iter().any(|flag| flag.starts_with("--cert-file")) { "https" } else { "http" };
+        let url = format!("{scheme}://127.0.0.1:{}", free_port());
         // The shell waits for the end of its standard input, which is the end of this process.
         let script = "\"$@\" >/dev/null 2>&1 & pid=$!; read -r _; kill -9 $pid";
         let watch = Command::new("sh")
@@ -72,12 +111,12 @@ impl Etcd {
             .stdin(Stdio::piped())
             .spawn()
             .expect("etcd starts");
-        Etcd { url, watch, _data: data }
+        Etcd { url, flags: Vec::new(), client: Vec::new(), watch, _data: data }
     }
 
     fn wait(&self) {
         let start = Instant::now();
-        let address = self.url.trim_start_matches("http://");
+        let address = self.url.rsplit('/').next().expect("a URL");
         while TcpStream::connect(address).is_err() {
             assert!(start.elapsed() < Duration::from_secs(30), "etcd does not listen");
             std::thread::sleep(Duration::from_millis(50));
@@ -138,7 +177,7 @@ impl Etcd {
 
     fn etcdctl(&self) -> Command {
         let mut command = Command::new(tool("etcdctl"));
-        command.args(["--endpoints", &self.url]);
+        command.args(["--endpoints", &self.url]).args(&self.client);
         command
     }
 }

@@ -1,5 +1,6 @@
 //! The harness: a stand-in cluster, the built binary in a directory of its own, and what is checked after each run.
 
+pub mod certs;
 pub mod etcd;
 pub mod standin;
 pub mod tls;
@@ -66,6 +67,12 @@ impl Rig {
         Rig::of(vec![StandinMember::new("cp1", &etcd().url)], script)
     }
 
+    /// In front of an etcd of one's own.
+    pub fn before(etcd: &Etcd, script: impl FnOnce(&mut Faults)) -> Self {
+        let member = StandinMember { flags: etcd.flags.clone(), ..StandinMember::new("cp1", &etcd.url) };
+        Rig::of(vec![member], script)
+    }
+
     /// In front of a cluster of several members.
     pub fn members(cluster: &EtcdCluster, script: impl FnOnce(&mut Faults)) -> Self {
         let named = cluster.members.iter().enumerate();
@@ -88,6 +95,14 @@ impl Rig {
         let directory = tempfile::tempdir().expect("a directory");
         standin.write_kubeconfig(&directory.path().join("config"), TOKEN);
         Rig { standin, directory }
+    }
+
+    /// With a variable of the environment.
+    pub fn run_with(&self, (variable, value): (&str, &str), words: &[&str]) -> Outcome<'_> {
+        let mut command = self.command(words);
+        command.env(variable, value).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let child = command.spawn().expect("the program starts");
+        Running { rig: self, child, words: words.join(" ") }.end()
     }
 
     pub fn path(&self, name: &str) -> PathBuf {

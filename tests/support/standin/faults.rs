@@ -69,6 +69,10 @@ pub struct Faults {
     pub delete_job_at: Option<u64>,
     /// The pod is replaced by another when this many bytes were served.
     pub replace_pod_at: Option<u64>,
+    /// The way to etcd through `pods/portforward`.
+    pub forward: super::portforward::Faults,
+    /// The etcd container.
+    pub container: super::container::Faults,
     /// DELETE answers with this status.
     pub delete_status: Option<u16>,
     /// What happens on the node just before etcdctl reads the database.

@@ -21,6 +21,8 @@ mod ending;
 mod exec;
 #[path = "it/members.rs"]
 mod members;
+#[path = "it/proof.rs"]
+mod proof;
 #[path = "it/rbac.rs"]
 mod rbac;
 #[path = "it/readme.rs"]

@@ -36,7 +36,8 @@ impl Transport {
         }
     }
 
-    fn is_what(self) -> &'static str {
+    /// What it is, in a few words.
+    pub fn is_what(self) -> &'static str {
         match self {
             Transport::Direct => "a connection to etcd through the API server",
             Transport::Node => "a job on the member's node, whose kubelet serves the file",
@@ -90,7 +91,7 @@ pub async fn take<W: Write + Send + 'static>(
 }
 
 /// In which order.
-fn ways(wanted: TransportChoice, opened: bool) -> Vec<Transport> {
+pub(super) fn ways(wanted: TransportChoice, opened: bool) -> Vec<Transport> {
     match wanted {
         TransportChoice::Node => vec![Transport::Node],
         TransportChoice::Direct => vec![Transport::Direct],
@@ -100,10 +101,10 @@ fn ways(wanted: TransportChoice, opened: bool) -> Vec<Transport> {
     }
 }
 
-type Closed = Vec<(Transport, Error)>;
+pub(super) type Closed = Vec<(Transport, Error)>;
 
 /// What opens etcd, and why nothing does. What a person gave comes first; without it, the Secrets of the pod itself.
-async fn open(cluster: &Cluster, request: &Request<'_>, ui: &Ui) -> Result<(Option<Opening>, Closed)> {
+pub(super) async fn open(cluster: &Cluster, request: &Request<'_>, ui: &Ui) -> Result<(Option<Opening>, Closed)> {
     let endpoint = request.endpoint.as_deref();
     let (member, forced) = (request.member, request.transport == TransportChoice::Direct);
     match request.transport {
@@ -129,7 +130,7 @@ async fn open(cluster: &Cluster, request: &Request<'_>, ui: &Ui) -> Result<(Opti
 }
 
 /// The only one that was tried speaks for itself; of several, each has a line.
-fn none_open(request: &Request<'_>, mut closed: Closed) -> Error {
+pub(super) fn none_open(request: &Request<'_>, mut closed: Closed) -> Error {
     if closed.len() == 1
         && let Some((_, error)) = closed.pop()
     {

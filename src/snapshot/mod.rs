@@ -27,7 +27,7 @@ pub use intake::Intake;
 pub use job::{LABEL, Limits};
 pub use lease::ended;
 pub use leftover::Owned;
-pub use preview::{Preview, preview};
+pub use preview::{Outlook, Preview};
 pub use request::{NotTaken, Place, Request, Taken};
 pub use rights::{Right, Scope, caution, rights};
 pub use words::{etcdctl_error, is_tls};

@@ -1,6 +1,6 @@
 //! The rights that a backup needs, in one list: `rbac` prints it, `--dry-run` asks for it, the README shows it.
 
-use super::choice::Transport;
+use super::Transport;
 use crate::cluster::Access;
 use crate::etcd::Member;
 
@@ -103,7 +103,7 @@ const EXEC: Right = Right {
     without: None,
 };
 const STATUS: Right = Right {
-    buys: "roles, health, version, size and revision of the members",
+    buys: "roles, health, version, size and revision of the members, and the comparison of the content with them",
     without: Some(
         "the first ready member is recommended; the size is unknown, so the check for room knows only the tenth that stays free",
     ),
@@ -163,9 +163,9 @@ const IDENTITY: Right = Right {
     without: Some("null"),
 };
 
-/// All rights of one way, the required ones first.
-pub fn rights(way: Transport) -> &'static [Right] {
-    match way {
+/// All rights of one transport, the required ones first.
+pub fn rights(transport: Transport) -> &'static [Right] {
+    match transport {
         Transport::Node => {
             &[PODS, JOBS, NODES_PROXY, RENEW, STATUS, NODES, EVENTS, LOG, LIMIT_RANGES, CERTIFICATES, IDENTITY]
         }
@@ -175,8 +175,8 @@ pub fn rights(way: Transport) -> &'static [Right] {
 }
 
 /// What whoever grants these rights must know of them; empty when there is nothing.
-pub fn caution(way: Transport) -> &'static str {
-    match way {
+pub fn caution(transport: Transport) -> &'static str {
+    match transport {
         Transport::Node => {
             "'get' on nodes/proxy is as good as cluster-admin: through WebSockets it can run commands in any container \
              of that node (kubernetes#119640). Bind it for the time of a backup, and for the nodes of etcd only. \
@@ -199,9 +199,9 @@ mod tests {
 
     #[test]
     fn the_required_rights_come_first() {
-        for way in [Transport::Node, Transport::Direct, Transport::Exec] {
-            let required: Vec<bool> = rights(way).iter().map(Right::is_required).collect();
-            assert!(required.is_sorted_by(|a, b| a >= b), "{way:?}");
+        for transport in [Transport::Node, Transport::Direct, Transport::Exec] {
+            let required: Vec<bool> = rights(transport).iter().map(Right::is_required).collect();
+            assert!(required.is_sorted_by(|a, b| a >= b), "{transport:?}");
         }
     }
 

@@ -57,6 +57,7 @@ fn the_table_has_kubectls_form_and_says_what_it_could_not_fill() {
     assert_eq!(roles.iter().filter(|role| **role == "follower").count(), 2, "{printed}");
     let wide = rig.run(&["members", "-o", "wide"]).code(0).printed();
     assert!(wide.lines().next().unwrap().contains("RAFT-INDEX"), "{wide}");
+    assert!(wide.lines().nth(1).unwrap().ends_with("<none>"), "plain http has no certificate:\n{wide}");
     let names = rig.run(&["members", "-o", "name"]).code(0).printed();
     assert_eq!(names, "pod/etcd-cp1\npod/etcd-cp2\npod/etcd-cp3\n");
 }

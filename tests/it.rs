@@ -7,6 +7,8 @@ mod cli;
 mod cluster;
 #[path = "it/copy.rs"]
 mod copy;
+#[path = "it/db.rs"]
+mod db;
 #[path = "it/ending.rs"]
 mod ending;
 #[path = "it/readme.rs"]

@@ -7,10 +7,12 @@ mod backup;
 mod cleanup;
 pub mod connection;
 mod value;
+mod verify;
 
 pub use backup::{BackupArgs, Destination};
 pub use cleanup::CleanupArgs;
 pub use connection::ConnectionArgs;
+pub use verify::VerifyArgs;
 
 use clap::{ArgAction, CommandFactory, FromArgMatches, Parser, Subcommand, parser::ValueSource};
 
@@ -68,6 +70,8 @@ pub struct Cli {
 pub enum Command {
     /// Remove what earlier runs left on the cluster
     Cleanup(CleanupArgs),
+    /// Prove that a snapshot is good: every byte, and every page of its database; no cluster is needed
+    Verify(VerifyArgs),
 }
 
 /// Flags that decide what is printed, for every subcommand.

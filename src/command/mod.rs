@@ -2,10 +2,12 @@
 
 mod backup;
 mod cleanup;
+mod expected;
 mod field;
 mod guard;
 mod logging;
 mod report;
+mod verify;
 
 use crate::cli::{Cli, Command};
 use crate::error::Result;
@@ -21,6 +23,7 @@ pub async fn run(cli: &Cli, ui: &Ui) -> Result<()> {
     let mut signals = guard::Signals::listen()?;
     match &cli.command {
         None => backup::run(cli, ui, &mut signals).await,
+        Some(Command::Verify(args)) => signals.interrupt(verify::run(cli, args, ui)).await,
         Some(Command::Cleanup(args)) => signals.interrupt(cleanup::run(cli, args, ui)).await,
     }
 }

@@ -7,10 +7,12 @@ mod document;
 mod picker;
 mod progress;
 mod sanitize;
+mod table;
 
 pub use document::{ClusterPart, Document, MemberPart, Verified};
 pub use picker::{Row, pick};
 pub use progress::Progress;
+pub use table::Table;
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::{Arc, Mutex, PoisonError};

@@ -10,6 +10,7 @@ import (
 
 	bbolt "go.etcd.io/bbolt"
 	"go.etcd.io/etcd/api/v3/mvccpb"
+	"go.etcd.io/etcd/server/v3/lease/leasepb"
 )
 
 // The buckets of an etcd.
@@ -51,6 +52,58 @@ func bolt(dir string) error {
 		_, err := tx.CreateBucket([]byte("metadata"))
 		return err
 	})
+}
+
+// seeds writes databases with small pages, so that a few kilobytes have branches, overflow pages and a free list.
+func seeds(dir string) error {
+	for name, keys := range map[string]int{"empty": 0, "inline": 2, "leaf": 5, "branch": 40} {
+		for suffix, hidden := range map[string]bool{"": true, "-free": false} {
+			options := &bbolt.Options{PageSize: 1024, NoFreelistSync: hidden}
+			path := filepath.Join(dir, name+suffix+".db")
+			if err := database(path, options, keys, 30, func(tx *bbolt.Tx) error {
+				return small(tx, keys)
+			}); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// small puts something into each of the small buckets, and a large value and a tombstone into the bucket of the keys.
+func small(tx *bbolt.Tx, keys int) error {
+	if keys == 0 {
+		return nil
+	}
+	lease := leasepb.Lease{ID: 77, TTL: 60}
+	value, err := lease.Marshal()
+	if err != nil {
+		return err
+	}
+	number := func(n uint64) []byte { return binary.BigEndian.AppendUint64(nil, n) }
+	tombstone, err := (&mvccpb.KeyValue{Key: []byte("/registry/configmaps/default/name-00000001")}).Marshal()
+	if err != nil {
+		return err
+	}
+	puts := []struct {
+		bucket     string
+		key, value []byte
+	}{
+		{"lease", number(77), value},
+		{"auth", []byte("authEnabled"), []byte{0}},
+		{"auth", []byte("authRevision"), number(3)},
+		{"authUsers", []byte("root"), []byte("\x0a\x04root")},
+		{"members", []byte("8e9e05c52164694d"), []byte(`{"id":10276657743932975437}`)},
+		{"meta", []byte("scheduledCompactRev"), append(append(number(3), '_'), number(0)...)},
+		{"meta", []byte("finishedCompactRev"), append(append(number(2), '_'), number(0)...)},
+		{"key", append(append(number(1_000_000), '_'), append(number(0), 't')...), tombstone},
+	}
+	for _, p := range puts {
+		if err := tx.Bucket([]byte(p.bucket)).Put(p.key, p.value); err != nil {
+			return err
+		}
+	}
+	return put(tx.Bucket([]byte("key")), 2_000_000, keys, keys+1, 3000)
 }
 
 func many(path string, keys, size int) error {

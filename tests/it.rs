@@ -11,6 +11,8 @@ mod copy;
 mod db;
 #[path = "it/ending.rs"]
 mod ending;
+#[path = "it/mutation.rs"]
+mod mutation;
 #[path = "it/readme.rs"]
 mod readme;
 #[allow(dead_code)]

@@ -1,7 +1,7 @@
 //! Any bytes as a database: nothing may panic, hang or take memory out of proportion.
 //!
-//! What a mutation cannot find by chance is put right first: the page numbers in the meta pages' headers stay, but
-//! their checksums and the trailer are computed anew, so that what was changed inside is reached.
+//! What a mutation cannot find by chance is put right first: the checksums of the meta pages, so that what was changed
+//! inside is reached.
 #![no_main]
 
 #[allow(dead_code, unused_imports)]
@@ -10,7 +10,6 @@ mod db;
 
 use db::{HashPoint, Options, Trailer};
 use libfuzzer_sys::fuzz_target;
-use sha2::{Digest, Sha256};
 
 /// Header and covered fields of a meta page.
 const META: usize = 16 + 56;
@@ -27,21 +26,17 @@ fn mend(bytes: &mut [u8]) {
             meta[META..].copy_from_slice(&sum.to_le_bytes());
         }
     }
-    if bytes.len() % 512 == 32 {
-        let (body, trailer) = bytes.split_at_mut(bytes.len() - 32);
-        trailer.copy_from_slice(Sha256::digest(body).as_slice());
-    }
 }
 
 fuzz_target!(|bytes: &[u8]| {
-    examine(bytes);
+    examine(bytes, true);
     let mut mended = bytes.to_vec();
     mend(&mut mended);
-    examine(&mended);
+    examine(&mended, false);
 });
 
-fn examine(bytes: &[u8]) {
-    let options = Options { revisions: vec![3, 7], ..Options::default() };
+fn examine(bytes: &[u8], transport: bool) {
+    let options = Options { transport, revisions: vec![3, 7], ..Options::default() };
     let report = db::check(bytes, &options).expect("memory can be read");
     assert_eq!(report.is_good(), report.is_sound() && report.problems.is_empty());
     assert!(report.is_sound() || !report.problems.is_empty(), "a file that is not sound has a problem");

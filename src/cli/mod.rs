@@ -31,7 +31,9 @@ use value::output_format;
 /// What every user has to know, below the flags.
 const AFTER_HELP: &str = "\
 Needs nothing but a kubeconfig: a short-lived job on the member's node runs etcdctl from etcd's own image, the kubelet \
-serves the file, and both are removed as soon as all bytes are here. Then the file is checked page by page and compared with what the members hold.
+serves the file, and both are removed as soon as all bytes are here. Where that is not open, or certificates of etcd are \
+given, the file comes in another way (--transport). Then it is checked page by page and compared with what the members \
+hold.
 
 A snapshot holds every object of the cluster, Secrets among them: keep it in a secure place. It holds no application \
 data or volumes, and it is no rollback mechanism. Cluster services are unavailable while a restore runs.

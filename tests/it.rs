@@ -25,6 +25,8 @@ mod members;
 mod rbac;
 #[path = "it/readme.rs"]
 mod readme;
+#[path = "it/several.rs"]
+mod several;
 #[allow(dead_code)]
 mod support;
 #[path = "it/trust.rs"]

@@ -21,6 +21,8 @@ mod ending;
 mod exec;
 #[path = "it/members.rs"]
 mod members;
+#[path = "it/proof.rs"]
+mod proof;
 #[path = "it/rbac.rs"]
 mod rbac;
 #[path = "it/readme.rs"]
@@ -29,5 +31,7 @@ mod readme;
 mod several;
 #[allow(dead_code)]
 mod support;
+#[path = "it/terminal.rs"]
+mod terminal;
 #[path = "it/trust.rs"]
 mod trust;

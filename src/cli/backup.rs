@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, CommandFactory, Parser, ValueEnum};
 
+use super::content::ContentArgs;
 use super::value::positive_duration;
 use super::{EtcdArgs, PlanArgs};
 
@@ -19,6 +20,10 @@ pub struct BackupArgs {
     /// Replace FILE if it exists, once the new snapshot is proven
     #[arg(long)]
     pub force: bool,
+
+    /// How far to prove the snapshot: transport, structure or content [default: as far as is possible]
+    #[arg(long, value_name = "LEVEL", value_enum, hide_possible_values = true)]
+    pub verify: Option<Level>,
 
     /// Member to back up, by pod, node or member name, or leader or follower [default: asks, or takes the recommended one]
     #[arg(long, value_name = "NAME")]
@@ -65,6 +70,10 @@ pub struct BackupArgs {
     #[arg(long, value_name = "URL")]
     pub pod_endpoint: Option<String>,
 
+    /// What the comparison with the members may cost.
+    #[command(flatten)]
+    pub content: ContentArgs,
+
     /// How to go about it.
     #[command(flatten)]
     pub plan: PlanArgs,
@@ -72,6 +81,17 @@ pub struct BackupArgs {
     /// What opens etcd itself.
     #[command(flatten)]
     pub etcd: EtcdArgs,
+}
+
+/// The levels of proof; each one holds those before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+pub enum Level {
+    /// Every byte that etcd sent arrived.
+    Transport,
+    /// The file is a sound database.
+    Structure,
+    /// The file holds what most of the members hold.
+    Content,
 }
 
 /// What `--transport` may be.

@@ -6,15 +6,17 @@
 mod backup;
 mod cleanup;
 pub mod connection;
+mod content;
 mod etcd;
 mod members;
 mod plan;
 mod rbac;
 mod value;
 
-pub use backup::{BackupArgs, Destination, TransportChoice};
+pub use backup::{BackupArgs, Destination, Level, TransportChoice};
 pub use cleanup::CleanupArgs;
 pub use connection::ConnectionArgs;
+pub use content::ContentArgs;
 pub use etcd::EtcdArgs;
 pub use members::MembersArgs;
 pub use plan::PlanArgs;
@@ -27,7 +29,7 @@ use value::output_format;
 /// What every user has to know, below the flags.
 const AFTER_HELP: &str = "\
 Needs nothing but a kubeconfig: a short-lived job on the member's node runs etcdctl from etcd's own image, the kubelet \
-serves the file, and both are removed as soon as the copy is proven.
+serves the file, and both are removed as soon as all bytes are here. Then the file is checked page by page and compared with what the members hold.
 
 A snapshot holds every object of the cluster, Secrets among them: keep it in a secure place. It holds no application \
 data or volumes, and it is no rollback mechanism. Cluster services are unavailable while a restore runs.
@@ -38,12 +40,12 @@ Exit codes:
   1    failed: API unreachable, copy broken, pod not ready, no room, --out exists
   2    usage: bad flags, unknown context or member
   3    not allowed: credentials, RBAC, admission, Pod Security
-  4    the complete file is bad
+  4    the complete file is bad, or a member is
   5    no etcd found
   130, 143, 129  ended by Ctrl-C, SIGTERM or SIGHUP
   141  standard output was closed";
 
-/// Takes an etcd snapshot of a Kubernetes cluster, brings it to this machine and proves that every byte arrived.
+/// Takes an etcd snapshot of a Kubernetes cluster, brings it to this machine and proves that it is good.
 #[derive(Debug, Clone, Parser)]
 #[command(
     name = "kubectl-etcd_backup",

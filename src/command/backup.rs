@@ -4,11 +4,16 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use k8s_openapi::jiff::Timestamp;
+use tokio::sync::Notify;
 
+use super::asking::Asking;
+use super::content::Verdict;
 use super::field::Field;
 use super::guard::Signals;
-use super::report::{document, tell};
-use crate::cli::{Cli, Destination};
+use super::outcome::Outcome;
+use super::proof::{self, Content, Structure};
+use super::report::{document, tell, tell_levels, verified};
+use crate::cli::{Cli, Destination, Level};
 use crate::cluster::Cluster;
 use crate::error::{Error, Kind, Result};
 use crate::etcd::Member;
@@ -68,50 +73,88 @@ pub(super) async fn back_up(cli: &Cli, ui: &Ui, cluster: &Cluster, owned: &Owned
     ui.say(&format!("Running etcd backup on pod {}", member.pod_name));
     let request = field.request(cli, chosen);
     let intake = Intake::start(writer, shown.clone());
-    let taken = take(cluster, &request, &intake, owned, ui).await;
-    // A failure to write here is the cause of a copy that broke off, so it is told first.
-    let (taken, proof) = match (taken, intake.finish().await) {
-        (Ok(taken), Ok((_, proof))) => (taken, proof),
-        (Ok(_), Err(error)) => return Err(error),
-        (Err(NotTaken::NotWritten), Err(write)) => return Err(write),
-        (Err(NotTaken::NotWritten), Ok(_)) => return Err(Error::failed("the snapshot could not be written")),
-        (Err(NotTaken::Failed(copy)), _) => return Err(copy),
+    let asking = Asking::new(cli, &cli.backup.content, cluster, &field, ui);
+    let wanted = if pending.is_some() { cli.backup.verify } else { Some(Level::Transport) };
+    let content_wanted = wanted.unwrap_or(Level::Content) == Level::Content;
+    let begun = intake.begun();
+    let (arrived, after) = (Notify::new(), cli.backup.content.content_after);
+    let meanwhile = async {
+        if content_wanted { Ok(asking.while_copying(begun, &arrived, after, chosen).await) } else { Ok(None) }
     };
-    taken.warnings.iter().for_each(|warning| ui.warn(warning));
-
-    // Proven: from here on nothing is needed from the node any more.
-    let (removed, kept) = tokio::join!(owned.remove(cluster), async {
-        match pending {
-            Some((pending, file)) => tokio::task::spawn_blocking(move || pending.keep(&file).map(drop))
-                .await
-                .unwrap_or_else(|_| Err(Error::failed("the thread that finishes the file ended unexpectedly"))),
-            None => Ok(()),
+    let home = async {
+        let taken = take(cluster, &request, &intake, owned, ui).await;
+        // A failure to write here is the cause of a copy that broke off, so it is told first.
+        let (taken, proof) = match (taken, intake.finish().await) {
+            (Ok(taken), Ok((_, proof))) => (taken, proof),
+            (Ok(_), Err(error)) => return Err(error),
+            (Err(NotTaken::NotWritten), Err(write)) => return Err(write),
+            (Err(NotTaken::NotWritten), Ok(_)) => return Err(Error::failed("the snapshot could not be written")),
+            (Err(NotTaken::Failed(copy)), _) => return Err(copy),
+        };
+        taken.warnings.iter().for_each(|warning| ui.warn(warning));
+        arrived.notify_one();
+        // All bytes are here: nothing is needed from the node any more.
+        if let Err(error) = owned.remove(cluster).await {
+            ui.warn(&format!("{}; {}", error.message(), error.hints().join("; ")));
         }
-    });
-    kept?;
-    if let Err(error) = removed {
-        ui.warn(&format!("{}; {}", error.message(), error.hints().join("; ")));
+        let structure = match &pending {
+            Some((_, file)) if wanted != Some(Level::Transport) => {
+                proof::structure(file, proof.size, asking.revision_of(chosen), ui).await?
+            }
+            _ => Structure::NotChecked,
+        };
+        Ok((taken, proof, structure))
+    };
+    let ((taken, proof, structure), early) = tokio::try_join!(home, meanwhile)?;
+    let (structure, content) = match (structure, &pending) {
+        (Structure::Sound(contents), Some((_, file))) if content_wanted => {
+            let (contents, content) = proof::content(asking, file, contents, early, ui).await?;
+            (Structure::Sound(contents), content)
+        }
+        (structure, _) => (structure, Content::NotChecked),
+    };
+    tell_levels(ui, &structure, &content);
+    let outcome = Outcome { structure: &structure, content: &content, wanted, field: &field, member: chosen };
+    if let Content::Compared(comparison) = &content
+        && comparison.verdict() == Verdict::NotComparable
+    {
+        ui.warn(&format!("the content was not proven against the members: {}", comparison.sentence()));
     }
+    let kept = match pending {
+        Some((pending, file)) => keep(pending, file, outcome.is_proven()).await?,
+        None => shown,
+    };
     let duration = start.elapsed();
-    tell(ui, &shown, proof.size, duration);
-    match cli.talk.output {
-        Some(format) if shown != "-" => {
-            let document = Document {
-                file: shown,
-                size_bytes: proof.size,
-                sha256: proof.sha256,
-                cluster: ClusterPart {
-                    server: cluster.server().to_owned(),
-                    context: cluster.context().map(str::to_owned),
-                    uid: cluster.uid().await.ok().flatten(),
-                },
-                kubernetes_version: cluster.version().await.ok(),
-                ..document(member, status, &taken, started_at, duration, ui.warnings())
-            };
-            ui.document(format, &document)
-        }
-        _ => Ok(()),
+    if outcome.is_proven() {
+        tell(ui, &kept, proof.size, duration);
     }
+    let error = outcome.error(&kept);
+    if let Some(format) = cli.talk.output.filter(|_| kept != "-") {
+        let document = Document {
+            file: kept,
+            size_bytes: proof.size,
+            sha256: proof.sha256,
+            cluster: ClusterPart {
+                server: cluster.server().to_owned(),
+                context: cluster.context().map(str::to_owned),
+                uid: cluster.uid().await.ok().flatten(),
+            },
+            kubernetes_version: cluster.version().await.ok(),
+            verified: verified(&structure, &content),
+            ..document(member, status, &structure, &taken, started_at, duration, ui.warnings())
+        };
+        ui.document(format, &document)?;
+    }
+    error.map_or(Ok(()), Err)
+}
+
+/// Gives the file its name, or another one that says that it is not what was asked for; the name.
+async fn keep(pending: sink::Pending, file: std::fs::File, proven: bool) -> Result<String> {
+    let kept =
+        tokio::task::spawn_blocking(move || if proven { pending.keep(&file) } else { pending.keep_unproven(&file) });
+    let path =
+        kept.await.unwrap_or_else(|_| Err(Error::failed("the thread that finishes the file ended unexpectedly")))?;
+    Ok(path.display().to_string())
 }
 
 /// What the file is called, checked before anything is asked of the cluster.
@@ -130,6 +173,10 @@ pub(super) fn early_checks(cli: &Cli) -> Result<Early> {
         Destination::Stdout if std::io::IsTerminal::is_terminal(&std::io::stdout()) => {
             Err(Error::usage("standard output is a terminal, and a snapshot is no text")
                 .hint("send it to a pipe or a file, or name a file with --out"))
+        }
+        Destination::Stdout if cli.backup.verify.is_some_and(|level| level != Level::Transport) => {
+            Err(Error::usage("only a file can be proven further than its transport, and --out - writes none")
+                .hint("write the snapshot to a file, or leave --verify out"))
         }
         Destination::Stdout => Ok(Early::Stdout),
         Destination::File(path) => {

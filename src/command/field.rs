@@ -25,8 +25,8 @@ pub(super) struct Field {
     silent: Vec<Option<Silence>>,
     expiries: Vec<Expiry>,
     warnings: Vec<String>,
-    candidates: Vec<Vec<Credentials>>,
-    worked: Option<&'static str>,
+    pub(super) candidates: Vec<Vec<Credentials>>,
+    pub(super) worked: Option<&'static str>,
 }
 
 impl Field {
@@ -72,8 +72,19 @@ impl Field {
         })
     }
 
-    /// With certificates at hand etcd is asked itself, else etcdctl in the pods; each fills what the other leaves.
     async fn ask(mut self, cli: &Cli, cluster: &Cluster, ui: &Ui) -> Result<Self> {
+        let mut found = self.now(cli, cluster, ui).await?;
+        found.conclude();
+        self.statuses = found.of;
+        self.silent = found.silent;
+        self.warnings = found.warnings;
+        self.worked = found.worked;
+        Ok(self)
+    }
+
+    /// How the members fare at this moment. With certificates at hand etcd is asked itself, else etcdctl in the pods;
+    /// each fills what the other leaves.
+    pub(super) async fn now(&self, cli: &Cli, cluster: &Cluster, ui: &Ui) -> Result<Statuses> {
         let (args, endpoint) = (&cli.backup.etcd, cli.backup.pod_endpoint.as_deref());
         let mut found = Statuses::nothing(self.members.len());
         if args.are_given() {
@@ -85,12 +96,7 @@ impl Field {
         if found.has_gaps() && !args.are_given() {
             straight::fill(cluster, &self.members, args, endpoint, ui, &mut found).await?;
         }
-        found.conclude();
-        self.statuses = found.of;
-        self.silent = found.silent;
-        self.warnings = found.warnings;
-        self.worked = found.worked;
-        Ok(self)
+        Ok(found)
     }
 
     /// Asks each member when its server certificate ends.

@@ -1,12 +1,16 @@
 //! What the program does, one file for each subcommand; each `run` reads as its table of contents.
 
+mod asking;
 mod backup;
 mod cleanup;
+mod content;
 mod dry_run;
 mod field;
 mod guard;
 mod logging;
 mod members;
+mod outcome;
+mod proof;
 mod rbac;
 mod report;
 mod row;

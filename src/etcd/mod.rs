@@ -8,6 +8,7 @@ pub mod credentials;
 pub mod discovery;
 pub(crate) mod etcdctl;
 mod expiry;
+pub mod hashkv;
 pub mod keys;
 pub mod member;
 pub mod rpc;

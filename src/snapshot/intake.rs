@@ -5,12 +5,11 @@
 //! read while the disk is busy, and memory stays bounded when it is not.
 
 use std::io::{ErrorKind, Write};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use crate::error::{Error, Kind, Result};
@@ -50,10 +49,10 @@ enum Message {
 #[derive(Debug)]
 pub struct Intake<W> {
     queue: mpsc::Sender<Message>,
+    /// A byte has been handed over.
+    begun: watch::Sender<bool>,
     batch: Mutex<Batch>,
     thread: JoinHandle<Result<(W, Check)>>,
-    /// A byte has been handed over.
-    touched: AtomicBool,
 }
 
 impl<W: Write + Send + 'static> Intake<W> {
@@ -61,7 +60,7 @@ impl<W: Write + Send + 'static> Intake<W> {
     pub fn start(writer: W, name: String) -> Self {
         let (queue, receiver) = mpsc::channel(QUEUE);
         let thread = tokio::task::spawn_blocking(move || drain(receiver, writer, &name));
-        Intake { queue, batch: Mutex::default(), thread, touched: AtomicBool::new(false) }
+        Intake { queue, begun: watch::Sender::new(false), batch: Mutex::default(), thread }
     }
 
     /// Takes the next bytes; waits while the queue is full.
@@ -69,7 +68,7 @@ impl<W: Write + Send + 'static> Intake<W> {
     /// # Errors
     /// [`Stopped`]: the thread has ended, because writing failed; [`Intake::finish`] tells why.
     pub(super) async fn push(&self, bytes: Bytes) -> Result<(), Stopped> {
-        self.touched.store(true, Ordering::Relaxed);
+        self.begun.send_if_modified(|begun| !std::mem::replace(begun, true));
         let full = {
             let mut batch = self.batch();
             batch.length += bytes.len();
@@ -95,9 +94,16 @@ impl<W: Write + Send + 'static> Intake<W> {
         self.queue.send(Message::Bytes(batch.pieces)).await.map_err(|_| Stopped)
     }
 
+    /// Waits for the first bytes: from then on etcd reads from one state of its database, whatever it compacts
+    /// meanwhile. False when the intake ends without any.
+    pub fn begun(&self) -> impl Future<Output = bool> + use<W> {
+        let mut begun = self.begun.subscribe();
+        async move { begun.wait_for(|begun| *begun).await.is_ok() }
+    }
+
     /// Nothing has been handed over yet, so a snapshot may still begin here.
     pub(super) fn is_untouched(&self) -> bool {
-        !self.touched.load(Ordering::Relaxed)
+        !*self.begun.borrow()
     }
 
     /// Whether the bytes so far are a whole snapshot.

@@ -8,6 +8,7 @@ use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodStatus};
 use super::words::etcdctl_error;
 use crate::cluster::Cluster;
 use crate::error::{Error, Result};
+use crate::quantity::quantity;
 
 /// How the pod stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -266,25 +267,6 @@ pub(super) fn storage_limit_below(pod: &Pod, needed: u64) -> Option<String> {
     limits.filter(|limit| quantity(&limit.0).is_some_and(|bytes| bytes < needed)).map(|limit| limit.0.clone()).next()
 }
 
-/// A resource quantity in bytes, as far as sizes are written (`resource.Quantity`): `5Gi`, `500M`, `1e9`, `1024`.
-fn quantity(text: &str) -> Option<u64> {
-    const UNITS: &[(&str, f64)] = &[
-        ("Ki", 1024.0),
-        ("Mi", 1_048_576.0),
-        ("Gi", 1_073_741_824.0),
-        ("Ti", 1_099_511_627_776.0),
-        ("k", 1e3),
-        ("M", 1e6),
-        ("G", 1e9),
-        ("T", 1e12),
-        ("m", 1e-3),
-    ];
-    let unit = UNITS.iter().find_map(|(suffix, factor)| Some((text.strip_suffix(suffix)?, *factor)));
-    let (number, factor) = unit.unwrap_or((text, 1.0));
-    let number: f64 = number.parse().ok()?;
-    (number.is_finite() && number >= 0.0).then_some((number * factor) as u64)
-}
-
 impl Failure {
     /// As an error of its own, when nothing else can be tried.
     pub(super) fn into_error(self, image: &str) -> Error {
@@ -383,14 +365,5 @@ mod tests {
         ));
         let Phase::Failed(Failure::Stopped(error)) = phase else { panic!("{phase:?}") };
         assert!(error.message().contains("low on resource"));
-    }
-
-    #[test]
-    fn quantities_are_read_as_kubernetes_writes_them() {
-        assert_eq!(quantity("5Gi"), Some(5 << 30));
-        assert_eq!(quantity("500M"), Some(500_000_000));
-        assert_eq!(quantity("1e9"), Some(1_000_000_000));
-        assert_eq!(quantity("1024"), Some(1024));
-        assert_eq!(quantity("much"), None);
     }
 }

@@ -103,7 +103,7 @@ const EXEC: Right = Right {
     without: None,
 };
 const STATUS: Right = Right {
-    buys: "roles, health, version, size and revision of the members",
+    buys: "roles, health, version, size and revision of the members, and the comparison of the content with them",
     without: Some(
         "the first ready member is recommended; the size is unknown, so the check for room knows only the tenth that stays free",
     ),

@@ -37,6 +37,20 @@ pub fn three() -> &'static EtcdCluster {
     })
 }
 
+/// Three members that know nothing of each other, `cp1` and so on, filled alike but for one value of `cp3`: to a client
+/// they are a cluster whose third member went wrong.
+pub fn one_odd() -> &'static [Etcd; 3] {
+    static ODD: OnceLock<[Etcd; 3]> = OnceLock::new();
+    ODD.get_or_init(|| {
+        [("right"), ("right"), ("wrong")].map(|value| {
+            let etcd = Etcd::start();
+            etcd.fill(500, 2000);
+            etcd.ctl(&["put", "/registry/odd", value]);
+            etcd
+        })
+    })
+}
+
 /// A stand-in cluster and a directory to work in.
 pub struct Rig {
     pub standin: Standin,
@@ -62,6 +76,13 @@ impl Rig {
     /// In front of a cluster of several members.
     pub fn members(cluster: &EtcdCluster, script: impl FnOnce(&mut Faults)) -> Self {
         let named = cluster.members.iter().enumerate();
+        let members = named.map(|(index, etcd)| StandinMember::new(&EtcdCluster::name(index), &etcd.url));
+        Rig::of(members.collect(), script)
+    }
+
+    /// In front of single members, each named by its place in the list.
+    pub fn singles<'e>(etcds: impl IntoIterator<Item = &'e Etcd>, script: impl FnOnce(&mut Faults)) -> Self {
+        let named = etcds.into_iter().enumerate();
         let members = named.map(|(index, etcd)| StandinMember::new(&EtcdCluster::name(index), &etcd.url));
         Rig::of(members.collect(), script)
     }

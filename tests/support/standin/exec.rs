@@ -12,7 +12,7 @@ use super::http::{Request, head};
 use super::{Shared, container};
 use crate::support::etcd::tool;
 
-pub fn serve(shared: &Arc<Shared>, mut stream: TcpStream, request: &Request, _pod: &str) {
+pub fn serve(shared: &Arc<Shared>, mut stream: TcpStream, request: &Request, pod: &str) {
     let key = request.header("sec-websocket-key").unwrap_or_default();
     let upgraded = head(
         &mut stream,
@@ -28,6 +28,9 @@ pub fn serve(shared: &Arc<Shared>, mut stream: TcpStream, request: &Request, _po
         return;
     }
     let command = request.query("command");
+    if command.iter().any(|word| word == "hashkv") {
+        std::thread::sleep(super::members::slow_hash(shared, pod));
+    }
     if command.first().is_some_and(|program| program == "sh") && !shared.state().faults.container.tools.is_empty() {
         container::serve(shared, stream, &command);
         return;

@@ -1,5 +1,7 @@
 //! The etcd members of the stand-in's cluster: their pods, and what is wrong with single ones.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use super::Shared;
@@ -69,6 +71,13 @@ pub fn exec_refused(shared: &Shared, pod: &str, faults: &Faults) -> Option<(u16,
     let (code, message) = faults.members.get(member.name.as_str())?.exec_refused?;
     let reason = if code == 403 { "Forbidden" } else { "InternalError" };
     Some((code, status(code, reason, message)))
+}
+
+/// How long the member of this pod takes for a hash.
+pub fn slow_hash(shared: &Shared, pod: &str) -> Duration {
+    let state = shared.state();
+    let faults = shared.member(pod).and_then(|member| state.faults.members.get(member.name.as_str()));
+    faults.and_then(|faults| faults.slow_hash).unwrap_or_default()
 }
 
 /// Puts the scripted alarms and sizes into what `etcdctl endpoint status -w json` printed.

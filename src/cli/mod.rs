@@ -12,6 +12,7 @@ mod members;
 mod plan;
 mod rbac;
 mod value;
+mod verify;
 
 pub use backup::{BackupArgs, Destination, Level, TransportChoice};
 pub use cleanup::CleanupArgs;
@@ -21,6 +22,7 @@ pub use etcd::EtcdArgs;
 pub use members::MembersArgs;
 pub use plan::PlanArgs;
 pub use rbac::RbacArgs;
+pub use verify::VerifyArgs;
 
 use clap::{ArgAction, CommandFactory, FromArgMatches, Parser, Subcommand, parser::ValueSource};
 
@@ -82,6 +84,8 @@ pub enum Command {
     Rbac(RbacArgs),
     /// Remove what earlier runs left on the cluster
     Cleanup(CleanupArgs),
+    /// Prove that a snapshot is good: every byte, and every page of its database; no cluster is needed
+    Verify(VerifyArgs),
 }
 
 /// Flags that decide what is printed, for every subcommand.

@@ -51,7 +51,7 @@ pub(super) fn verified(structure: &Structure, content: &Content) -> Verified {
         structure: match structure {
             Structure::NotChecked | Structure::Unreadable(_) => "not checked",
             Structure::Sound(_) => "proven",
-            Structure::Bad(_) => "bad",
+            Structure::Bad(_) => "failed",
         },
         content: match content.verdict() {
             None => "not checked",

@@ -132,7 +132,7 @@ fn a_right_checksum_on_a_damaged_database_is_a_bad_file() {
     let rig = Rig::with(|faults| faults.damage = Some(overwrite_the_root));
     let outcome = rig.run(&["--out", "x.db", "-o", "json"]).code(4);
     let outcome = outcome.says("the database in the snapshot is damaged").says("kept as x.db.unproven");
-    assert_eq!(verified(&outcome), ["proven", "bad", "not checked"]);
+    assert_eq!(verified(&outcome), ["proven", "failed", "not checked"]);
     outcome.leaves_only(&["x.db.unproven"]);
 }
 

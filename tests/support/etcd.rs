@@ -175,6 +175,17 @@ impl Etcd {
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
+    /// Rewrites the database without its free pages.
+    pub fn defragment(&self) {
+        assert!(self.etcdctl().arg("defrag").output().expect("etcdctl starts").status.success());
+    }
+
+    /// `etcdctl snapshot save`.
+    pub fn save(&self, path: &Path) {
+        let output = self.etcdctl().args(["snapshot", "save"]).arg(path).output().expect("etcdctl starts");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+
     fn etcdctl(&self) -> Command {
         let mut command = Command::new(tool("etcdctl"));
         command.args(["--endpoints", &self.url]).args(&self.client);

@@ -312,3 +312,26 @@ fn an_interruption_while_a_member_is_asked_leaves_nothing() {
     let asking = rig.start(&["--out", "x.db"]).until(|rig| !asked(rig).is_empty() && rig.standin.left() == (0, 0, 0));
     asking.signal("INT").end().code(130).leaves_only(&[]);
 }
+
+#[test]
+fn a_file_is_compared_with_the_members_of_today_where_they_still_know_its_revision() {
+    let rig = Rig::singles(one_odd(), |_| ());
+    rig.run(&["--out", "right.db", "--member", "cp1", "--verify", "structure"]).code(0);
+    rig.run(&["--out", "wrong.db", "--member", "cp3", "--verify", "structure"]).code(0);
+    let outcome = rig.run(&["verify", "right.db", "--against-cluster", "-o", "json"]).code(4);
+    assert_eq!(verified(&outcome), ["proven", "proven", "member differs"]);
+    outcome.says("member cp3 (pod kube-system/etcd-cp3) holds other data than right.db and the other members");
+    let outcome = rig.run(&["verify", "wrong.db", "--against-cluster", "-o", "json"]).code(4);
+    assert_eq!(verified(&outcome), ["proven", "proven", "differs"]);
+    outcome.says("wrong.db holds other data than the members: 1 of 3 members agrees");
+
+    let etcd = own();
+    let rig = Rig::singles([&*etcd], |_| ());
+    rig.run(&["--out", "x.db"]).code(0);
+    let outcome = rig.run(&["verify", "x.db", "--against-cluster", "-o", "json"]).code(0);
+    assert_eq!(verified(&outcome), ["proven", "proven", "proven"]);
+    compact(&etcd);
+    let outcome = rig.run(&["verify", "x.db", "--against-cluster", "-o", "json"]).code(0);
+    assert_eq!(verified(&outcome), ["proven", "proven", "not comparable"]);
+    outcome.says("warning: x.db was not proven against the members").says("has compacted revision");
+}

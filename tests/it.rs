@@ -33,5 +33,7 @@ mod rbac;
 mod readme;
 #[allow(dead_code)]
 mod support;
+#[path = "it/terminal.rs"]
+mod terminal;
 #[path = "it/trust.rs"]
 mod trust;

@@ -31,6 +31,8 @@ mod proof;
 mod rbac;
 #[path = "it/readme.rs"]
 mod readme;
+#[path = "it/several.rs"]
+mod several;
 #[allow(dead_code)]
 mod support;
 #[path = "it/terminal.rs"]

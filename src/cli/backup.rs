@@ -1,6 +1,6 @@
 //! The flags of the default action: take a backup.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, CommandFactory, Parser, ValueEnum};
@@ -131,6 +131,11 @@ impl BackupArgs {
             Some(path) if path.as_os_str() == "-" => Destination::Stdout,
             Some(path) => Destination::File(path.clone()),
         }
+    }
+
+    /// Where a file with the default name goes.
+    pub fn directory(&self) -> &Path {
+        self.plan.out_dir.as_deref().unwrap_or(Path::new(""))
     }
 
     /// The identifiers of this group's arguments.

@@ -48,7 +48,7 @@ Exit codes:
   141  standard output was closed";
 
 /// Takes an etcd snapshot of a Kubernetes cluster, brings it to this machine and proves that it is good.
-#[derive(Debug, Parser)]
+#[derive(Debug, Clone, Parser)]
 #[command(
     name = "kubectl-etcd_backup",
     bin_name = "kubectl etcd-backup",
@@ -76,7 +76,7 @@ pub struct Cli {
 }
 
 /// Everything but the default action.
-#[derive(Debug, Subcommand)]
+#[derive(Debug, Clone, Subcommand)]
 pub enum Command {
     /// Show the etcd members: role, version, size, revision, lag, alarms, health
     Members(MembersArgs),

@@ -48,7 +48,7 @@ pub(super) async fn run(cli: &Cli, ui: &Ui, signals: &mut Signals) -> Result<()>
     outcome
 }
 
-async fn back_up(cli: &Cli, ui: &Ui, cluster: &Cluster, owned: &Owned) -> Result<()> {
+pub(super) async fn back_up(cli: &Cli, ui: &Ui, cluster: &Cluster, owned: &Owned) -> Result<()> {
     let (started_at, start) = (Timestamp::now(), Instant::now());
     let early = early_checks(cli)?;
 
@@ -62,7 +62,7 @@ async fn back_up(cli: &Cli, ui: &Ui, cluster: &Cluster, owned: &Owned) -> Result
             (Some((pending, file)), Writer::File(copy), path.display().to_string())
         }
         Early::Named => {
-            let path = default_name(cluster, member, started_at);
+            let path = cli.backup.directory().join(default_name(cluster, member, started_at));
             let (pending, file) = sink::prepare(&path, cli.backup.force)?;
             let copy = clone(&file)?;
             (Some((pending, file)), Writer::File(copy), path.display().to_string())

@@ -37,6 +37,9 @@ impl Progress {
         if ui.is_quiet() {
             return Progress(None);
         }
+        if let Some(lane) = &ui.lane {
+            return Progress(lane.bar(size));
+        }
         if !io::stderr().is_terminal() {
             ui.say(label);
             return Progress(None);

@@ -216,6 +216,11 @@ impl Outcome<'_> {
         self
     }
 
+    pub fn says_not(self, text: &str) -> Self {
+        assert!(!self.stderr.contains(text), "{text:?} is there after '{}':\n{}", self.words, self.stderr);
+        self
+    }
+
     /// Nothing is left: no job, no pod, no directory on the node, no file here but those named.
     pub fn leaves_only(self, files: &[&str]) -> Self {
         let start = Instant::now();

@@ -114,6 +114,11 @@ impl Standin {
         Standin { shared, port, _root: root }
     }
 
+    /// The URL of the API server.
+    pub fn url(&self) -> String {
+        format!("http://127.0.0.1:{}{}", self.port, self.shared.state().faults.base_path)
+    }
+
     pub fn write_kubeconfig(&self, path: &Path, token: &str) {
         let base = self.shared.state().faults.base_path;
         let config = json!({

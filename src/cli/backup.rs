@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{Args, CommandFactory, Parser, ValueEnum};
 
 use super::content::ContentArgs;
-use super::value::positive_duration;
+use super::value::{duration, positive_duration};
 use super::{EtcdArgs, PlanArgs};
 
 /// What to back up, where to, and how long to wait for it.
@@ -73,6 +73,10 @@ pub struct BackupArgs {
     /// What the comparison with the members may cost.
     #[command(flatten)]
     pub content: ContentArgs,
+
+    /// A copy that takes longer than this has the members asked meanwhile: etcd forgets old revisions
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration)]
+    pub content_after: Duration,
 
     /// How to go about it.
     #[command(flatten)]

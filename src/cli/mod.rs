@@ -86,7 +86,7 @@ pub enum Command {
     Rbac(RbacArgs),
     /// Remove what earlier runs left on the cluster
     Cleanup(CleanupArgs),
-    /// Prove that a snapshot is good: every byte, and every page of its database; no cluster is needed
+    /// Prove that a snapshot is good: every byte, and every page of its database; a cluster is needed only to compare with it
     Verify(VerifyArgs),
 }
 
@@ -146,8 +146,10 @@ impl Cli {
             }
         }
         let mut cli = Cli::from_arg_matches(&matches)?;
-        if let Some(Command::Members(args)) = &cli.command {
-            cli.backup.etcd = args.etcd.clone();
+        match &cli.command {
+            Some(Command::Members(args)) => cli.backup.etcd = args.etcd.clone(),
+            Some(Command::Verify(args)) => cli.backup.etcd = args.etcd.clone(),
+            _ => {}
         }
         let table = matches!(cli.talk.output, Some(OutputFormat::Wide | OutputFormat::Name));
         if table && !matches!(cli.command, Some(Command::Members(_))) {

@@ -16,7 +16,7 @@ use harness::remains::{Debts, Remains};
 use harness::{Needs, Scenario};
 
 struct Row {
-    scenario: &'static Scenario,
+    scenario: String,
     seconds: f32,
     keys: u64,
     failure: Option<String>,
@@ -29,7 +29,8 @@ fn main() -> ExitCode {
     };
     let only = std::env::var("E2E_ONLY").unwrap_or_default();
     let soak = std::env::var("E2E_SOAK").is_ok_and(|value| value == "1");
-    let chosen: Vec<&'static Scenario> = scenarios::all()
+    let chosen: Vec<Scenario> = scenarios::all()
+        .into_iter()
         .filter(|scenario| soak || !scenario.long)
         .filter(|scenario| only.is_empty() || only.split(',').any(|part| scenario.name.contains(part)))
         .collect();
@@ -38,7 +39,7 @@ fn main() -> ExitCode {
 
     let mut rows = Vec::new();
     for (needs, nodes) in groups {
-        let group: Vec<_> = chosen.iter().copied().filter(|scenario| scenario.needs.met_by(*needs)).collect();
+        let group: Vec<_> = chosen.iter().filter(|scenario| scenario.needs.met_by(*needs)).collect();
         if !group.is_empty() {
             rows.extend(run_group(&group, *nodes));
         }
@@ -48,7 +49,7 @@ fn main() -> ExitCode {
 
 /// Runs scenarios that need the same cluster. Directories on the nodes go minutes after the jobs, so they are waited
 /// for once, at the end.
-fn run_group(group: &[&'static Scenario], nodes: usize) -> Vec<Row> {
+fn run_group(group: &[&Scenario], nodes: usize) -> Vec<Row> {
     let mut rows: Vec<Row> = Vec::new();
     let mut debts = Debts::default();
     let mut cluster = Cluster::start(nodes, false);
@@ -58,7 +59,7 @@ fn run_group(group: &[&'static Scenario], nodes: usize) -> Vec<Row> {
         let before = Remains::of(&cluster);
         let mut failure = caught(|| (scenario.run)(&cluster));
         failure = failure.or_else(|| caught(|| before.must_be_all(&cluster)));
-        debts.note(&cluster, scenario.name);
+        debts.note(&cluster, &scenario.name);
         let keys = cluster.take_compared();
         if let Some(failure) = &failure {
             eprintln!("FAILED: {}\n{failure}", scenario.name);
@@ -72,10 +73,10 @@ fn run_group(group: &[&'static Scenario], nodes: usize) -> Vec<Row> {
             cluster = Cluster::start(nodes, true);
             debts = Debts::default();
         }
-        rows.push(Row { scenario, seconds: start.elapsed().as_secs_f32(), keys, failure });
+        rows.push(Row { scenario: scenario.name.clone(), seconds: start.elapsed().as_secs_f32(), keys, failure });
     }
     for (scenario, directory) in debts.settle(&cluster) {
-        if let Some(row) = rows.iter_mut().find(|row| row.scenario.name == scenario) {
+        if let Some(row) = rows.iter_mut().find(|row| row.scenario == scenario) {
             row.failure.get_or_insert_with(|| format!("left on a node: {directory}"));
         }
     }
@@ -90,11 +91,11 @@ fn caught(body: impl FnOnce()) -> Option<String> {
 }
 
 fn report(rows: &[Row]) -> ExitCode {
-    let width = rows.iter().map(|row| row.scenario.name.len()).max().unwrap_or_default();
+    let width = rows.iter().map(|row| row.scenario.len()).max().unwrap_or_default();
     eprintln!("\n{:<width$}  seconds  keys compared  result", "scenario");
     for row in rows {
         let result = row.failure.as_ref().map_or("ok", |failure| failure.lines().next().unwrap_or("failed"));
-        eprintln!("{:<width$}  {:>7.1}  {:>13}  {result}", row.scenario.name, row.seconds, row.keys);
+        eprintln!("{:<width$}  {:>7.1}  {:>13}  {result}", row.scenario, row.seconds, row.keys);
     }
     let failed = rows.iter().filter(|row| row.failure.is_some()).count();
     eprintln!("\n{} passed, {failed} failed", rows.len() - failed);

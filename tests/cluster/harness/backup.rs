@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use super::cluster::{Cluster, PATIENCE, until};
+use super::cluster::{Cluster, PATIENCE, User, until};
 use super::proof::Truth;
 
 /// A run that has not begun.
@@ -47,6 +47,16 @@ impl<'c> Backup<'c> {
     pub fn kubeconfig(mut self, path: PathBuf) -> Self {
         self.kubeconfig = Some(path);
         self
+    }
+
+    pub fn as_user(mut self, user: &User) -> Self {
+        match &user.kubeconfig {
+            Some(path) => self.kubeconfig(path.clone()),
+            None => {
+                self.args.extend(["--as".to_owned(), user.name.clone()]);
+                self
+            }
+        }
     }
 
     /// In a pseudo-terminal.

@@ -188,9 +188,27 @@ impl Cluster {
         outcome(command.output().expect("it starts")).expect("etcd takes the keys");
     }
 
+    /// A user that the cluster knows by a certificate of its own (by impersonation, where the CA is out of reach).
+    pub fn user(&self, name: &str) -> User {
+        if !self.is_rig() {
+            return User { name: name.to_owned(), kubeconfig: None };
+        }
+        let path = self.file("user.conf");
+        let words =
+            format!("kubeadm kubeconfig user --client-name {name} --config /etc/kubernetes/kubeadm.yaml 2>/dev/null");
+        std::fs::write(&path, self.node("cp1").must(&words)).expect("it can be written");
+        User { name: name.to_owned(), kubeconfig: Some(path) }
+    }
+
     pub fn tool(&self) -> String {
         self.cache.join("bin/cluster-tool").display().to_string()
     }
+}
+
+/// Somebody who is no administrator.
+pub struct User {
+    pub name: String,
+    pub kubeconfig: Option<PathBuf>,
 }
 
 impl Drop for Cluster {

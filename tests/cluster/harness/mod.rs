@@ -10,11 +10,11 @@ pub mod undo;
 /// One scenario. Its function panics when something is not as it must be.
 pub struct Scenario {
     /// `subject: sentence`.
-    pub name: &'static str,
+    pub name: String,
     pub needs: Needs,
     /// Only in `make soak`.
     pub long: bool,
-    pub run: fn(&cluster::Cluster),
+    pub run: Box<dyn Fn(&cluster::Cluster)>,
 }
 
 /// The cluster that a scenario needs.
@@ -35,11 +35,11 @@ impl Needs {
 }
 
 /// A scenario of the usual set.
-pub const fn scenario(name: &'static str, needs: Needs, run: fn(&cluster::Cluster)) -> Scenario {
-    Scenario { name, needs, long: false, run }
+pub fn scenario(name: &str, needs: Needs, run: impl Fn(&cluster::Cluster) + 'static) -> Scenario {
+    Scenario { name: name.to_owned(), needs, long: false, run: Box::new(run) }
 }
 
 /// A scenario of the long set.
-pub const fn long(name: &'static str, needs: Needs, run: fn(&cluster::Cluster)) -> Scenario {
-    Scenario { name, needs, long: true, run }
+pub fn long(name: &str, needs: Needs, run: impl Fn(&cluster::Cluster) + 'static) -> Scenario {
+    Scenario { long: true, ..scenario(name, needs, run) }
 }

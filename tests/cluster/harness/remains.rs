@@ -64,19 +64,19 @@ fn connections(cluster: &Cluster) -> usize {
 
 /// Directories on the nodes that the kubelet has yet to remove, by the scenario that made them.
 #[derive(Default)]
-pub struct Debts(BTreeMap<String, &'static str>);
+pub struct Debts(BTreeMap<String, String>);
 
 impl Debts {
-    pub fn note(&mut self, cluster: &Cluster, scenario: &'static str) {
+    pub fn note(&mut self, cluster: &Cluster, scenario: &str) {
         for node in cluster.all_nodes() {
             for directory in node.job_directories() {
-                self.0.entry(format!("{}:{directory}", node.name)).or_insert(scenario);
+                self.0.entry(format!("{}:{directory}", node.name)).or_insert_with(|| scenario.to_owned());
             }
         }
     }
 
     /// Those that are still there after the time in which the kubelet removes them.
-    pub fn settle(self, cluster: &Cluster) -> Vec<(&'static str, String)> {
+    pub fn settle(self, cluster: &Cluster) -> Vec<(String, String)> {
         let start = Instant::now();
         loop {
             let there = |name: &String| {
@@ -85,7 +85,7 @@ impl Debts {
                 })
             };
             let left: Vec<_> =
-                self.0.iter().filter(|(name, _)| there(name)).map(|(name, by)| (*by, name.clone())).collect();
+                self.0.iter().filter(|(name, _)| there(name)).map(|(name, by)| (by.clone(), name.clone())).collect();
             if left.is_empty() || start.elapsed() > Duration::from_secs(180) {
                 return left;
             }

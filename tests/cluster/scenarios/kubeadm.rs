@@ -3,11 +3,17 @@
 use crate::harness::cluster::Cluster;
 use crate::harness::{Needs, Scenario, scenario};
 
-pub const SCENARIOS: &[Scenario] = &[
-    scenario("kubeadm: one member is taken without a question", Needs::Any, one_member),
-    scenario("kubeadm: the document of -o json is true", Needs::Any, document),
-    scenario("kubeadm: --out - is the snapshot and nothing else", Needs::Any, standard_output),
-];
+pub fn scenarios() -> Vec<Scenario> {
+    vec![
+        scenario("kubeadm: one member is taken without a question", Needs::Any, one_member),
+        scenario("kubeadm: the document of -o json is true", Needs::Any, document),
+        scenario("kubeadm: --out - is the snapshot and nothing else", Needs::Any, standard_output),
+        scenario("kubeadm: three members, a follower is recommended and taken", Needs::Three, three_members),
+        scenario("kubeadm: three members, the one that was named is taken", Needs::Three, named),
+        scenario("kubeadm: three members, picked on a terminal", Needs::Three, picked),
+        scenario("kubeadm: three members, the picker is left with Ctrl-C", Needs::Three, left),
+    ]
+}
 
 fn one_member(cluster: &Cluster) {
     cluster
@@ -40,4 +46,79 @@ fn standard_output(cluster: &Cluster) {
     let status = cluster.workstation("bash").args(["-c", &script]).status().expect("bash starts");
     assert!(status.success(), "the pipe ended with {status}");
     cluster.proven_file(&file);
+}
+
+/// The node of the leader, and those of the followers.
+fn roles(cluster: &Cluster) -> (String, Vec<String>) {
+    let status = |node: &str| -> serde_json::Value {
+        let pod = format!("etcd-{node}");
+        let file = |name: &str| format!("/etc/kubernetes/pki/etcd/{name}");
+        let text = cluster.kubectl(&[
+            "-n",
+            "kube-system",
+            "exec",
+            &pod,
+            "--",
+            "etcdctl",
+            "--endpoints=https://127.0.0.1:2379",
+            "--cacert",
+            &file("ca.crt"),
+            "--cert",
+            &file("server.crt"),
+            "--key",
+            &file("server.key"),
+            "endpoint",
+            "status",
+            "-w",
+            "json",
+        ]);
+        serde_json::from_str(&text).expect("etcdctl writes JSON")
+    };
+    let leads = |node: &String| {
+        let status = &status(node)[0]["Status"];
+        status["leader"] == status["header"]["member_id"]
+    };
+    let (leader, followers): (Vec<String>, Vec<String>) = cluster.etcd_nodes().into_iter().partition(leads);
+    assert_eq!(leader.len(), 1, "one member leads");
+    (leader[0].clone(), followers)
+}
+
+fn three_members(cluster: &Cluster) {
+    let (leader, followers) = roles(cluster);
+    let outcome = cluster.backup(&[]).run().says("3 etcd members in kube-system").proven();
+    assert!(!outcome.said.contains(&format!("backup on pod etcd-{leader}")), "the leader was taken\n{}", outcome.said);
+    let taken = followers.iter().any(|node| outcome.said.contains(&format!("backup on pod etcd-{node}")));
+    assert!(taken, "no follower was taken\n{}", outcome.said);
+}
+
+fn named(cluster: &Cluster) {
+    let (leader, followers) = roles(cluster);
+    for node in [&leader, &followers[0], &followers[1]] {
+        cluster.backup(&["--member", node]).run().says(&format!("backup on pod etcd-{node}")).proven();
+    }
+    cluster.backup(&["--member", "cp9"]).run().code(2).without_file();
+}
+
+fn picked(cluster: &Cluster) {
+    let (leader, _) = roles(cluster);
+    let running = cluster.backup(&[]).on_a_terminal().start().until_says("recommended");
+    let table = running.said();
+    for words in ["Which etcd member should be backed up?", "leader", "follower", "healthy", "3.6.8"] {
+        assert!(table.contains(words), "{words} is missing in the picker:\n{table}");
+    }
+    // The rows are in the order of the pods' names, and the cursor starts at the recommended one.
+    let rows: Vec<&str> = table.lines().filter(|line| line.contains("etcd-cp") && line.contains("healthy")).collect();
+    let row =
+        |what: &str| rows.iter().position(|row| row.contains(what)).unwrap_or_else(|| panic!("no {what}: {table}"));
+    let (from, to) = (row("recommended"), row(&format!("etcd-{leader} ")));
+    assert_ne!(from, to, "the leader is not recommended");
+    let key = if to > from { "\x1b[B" } else { "\x1b[A" };
+    let running = running.types(&key.repeat(from.abs_diff(to)));
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    running.types("\r").end().says(&format!("backup on pod etcd-{leader}")).proven();
+}
+
+fn left(cluster: &Cluster) {
+    let running = cluster.backup(&[]).on_a_terminal().start().until_says("recommended");
+    running.types("\x03").end().code(130).without_file();
 }

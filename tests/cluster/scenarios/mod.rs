@@ -1,10 +1,12 @@
 //! The scenarios, one file per subject.
 
+mod admission;
 mod kubeadm;
+mod rights;
 
 use crate::harness::Scenario;
 
 /// All of them, in the order in which they run.
-pub fn all() -> impl Iterator<Item = &'static Scenario> {
-    [kubeadm::SCENARIOS].into_iter().flatten()
+pub fn all() -> Vec<Scenario> {
+    [kubeadm::scenarios(), rights::scenarios(), admission::scenarios()].into_iter().flatten().collect()
 }

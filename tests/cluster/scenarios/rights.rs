@@ -1,0 +1,212 @@
+//! Users with exactly the rules that the README prints, with one less, and without the optional ones. The rules are
+//! read out of the README, so that it and these scenarios cannot drift apart.
+
+use serde_json::{Value, json};
+
+use crate::harness::cluster::{Cluster, User, until};
+use crate::harness::undo::Undo;
+use crate::harness::{Needs, Scenario, scenario};
+
+const README: &str = include_str!("../../../README.md");
+
+/// A verb on a resource, of a Role or of a ClusterRole.
+#[derive(Clone, PartialEq)]
+struct Rule {
+    cluster_wide: bool,
+    group: String,
+    resource: String,
+    verb: String,
+    /// Only nodes and namespaces are named.
+    of_nodes: bool,
+    names: Vec<String>,
+}
+
+impl Rule {
+    fn title(&self) -> String {
+        format!("{} {}", self.verb, self.resource)
+    }
+}
+
+pub fn scenarios() -> Vec<Scenario> {
+    let (required, optional) = (required(), optional());
+    let mut found = Vec::new();
+    let all: Vec<Rule> = required.iter().chain(&optional).cloned().collect();
+    found.push(scenario("rights: all rules of the README", Needs::Any, move |cluster| everything(cluster, &all)));
+    let rules = required.clone();
+    found.push(scenario("rights: only the required rules", Needs::Any, move |cluster| only_required(cluster, &rules)));
+    for missing in &required {
+        let rules: Vec<Rule> = required.iter().chain(&optional).filter(|rule| *rule != missing).cloned().collect();
+        let missing = missing.clone();
+        let name = format!("rights: without the required '{}'", missing.title());
+        found.push(scenario(&name, Needs::Any, move |cluster| without_required(cluster, &rules, &missing)));
+    }
+    for missing in &optional {
+        let rules: Vec<Rule> = required.iter().chain(&optional).filter(|rule| *rule != missing).cloned().collect();
+        let missing = missing.clone();
+        let name = format!("rights: without the optional '{}'", missing.title());
+        found.push(scenario(&name, Needs::Any, move |cluster| without_optional(cluster, &rules, &missing)));
+    }
+    found
+}
+
+/// The YAML blocks of the README's section on permissions.
+fn blocks() -> Vec<&'static str> {
+    let (_, section) = README.split_once("\n## Permissions\n").expect("the README has a section on permissions");
+    let section = section.split("\n## ").next().unwrap_or(section);
+    section.split("```yaml\n").skip(1).filter_map(|block| block.split("```").next()).collect()
+}
+
+fn required() -> Vec<Rule> {
+    let mut rules = Vec::new();
+    for document in blocks()[0].split("\n---\n") {
+        let object: Value = serde_yaml::from_str(document).expect("the README's YAML is sound");
+        let cluster_wide = object["kind"] == "ClusterRole";
+        if cluster_wide || object["kind"] == "Role" {
+            rules.extend(flat(&object["rules"], cluster_wide));
+        }
+    }
+    assert!(!rules.is_empty(), "the README names no required rule");
+    rules
+}
+
+fn optional() -> Vec<Rule> {
+    let blocks = blocks();
+    assert_eq!(blocks.len(), 3, "the README has one block of required rules and two of optional ones");
+    let list = |block: &str| -> Value { serde_yaml::from_str(block).expect("the README's YAML is sound") };
+    [flat(&list(blocks[1]), false), flat(&list(blocks[2]), true)].concat()
+}
+
+/// One rule for each verb on each resource.
+fn flat(rules: &Value, cluster_wide: bool) -> Vec<Rule> {
+    let texts = |value: &Value| -> Vec<String> {
+        value.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
+    };
+    let mut flat = Vec::new();
+    for rule in rules.as_array().expect("a list of rules") {
+        for resource in texts(&rule["resources"]) {
+            for verb in texts(&rule["verbs"]) {
+                flat.push(Rule {
+                    cluster_wide,
+                    group: texts(&rule["apiGroups"])[0].clone(),
+                    of_nodes: resource.starts_with("nodes"),
+                    resource: resource.clone(),
+                    verb,
+                    names: texts(&rule["resourceNames"]),
+                });
+            }
+        }
+    }
+    flat
+}
+
+/// A user with these rules, until the end.
+fn with_rules<'c>(cluster: &'c Cluster, rules: &[Rule]) -> (User, Undo<'c>) {
+    let name = format!("e2e-{}", std::process::id() as usize + cluster.file("x").to_string_lossy().len() + serial());
+    let nodes = cluster.etcd_nodes();
+    let mut manifest = String::new();
+    for cluster_wide in [false, true] {
+        let rules: Vec<Value> = rules
+            .iter()
+            .filter(|rule| rule.cluster_wide == cluster_wide)
+            .map(|rule| {
+                let mut json = json!({"apiGroups": [rule.group], "resources": [rule.resource], "verbs": [rule.verb]});
+                if !rule.names.is_empty() {
+                    json["resourceNames"] = if rule.of_nodes { json!(nodes) } else { json!(rule.names) };
+                }
+                json
+            })
+            .collect();
+        let kind = if cluster_wide { "ClusterRole" } else { "Role" };
+        let mut metadata = json!({"name": name, "labels": {"kubectl-etcd-backup-e2e": "true"}});
+        if !cluster_wide {
+            metadata["namespace"] = json!("kube-system");
+        }
+        let group = "rbac.authorization.k8s.io";
+        for object in [
+            json!({"apiVersion": format!("{group}/v1"), "kind": kind, "metadata": metadata, "rules": rules}),
+            json!({"apiVersion": format!("{group}/v1"), "kind": format!("{kind}Binding"), "metadata": metadata,
+                "roleRef": {"apiGroup": group, "kind": kind, "name": name},
+                "subjects": [{"apiGroup": group, "kind": "User", "name": name}]}),
+        ] {
+            manifest.push_str(&format!("---\n{object}\n"));
+        }
+    }
+    let undo = cluster.with(&manifest);
+    // The API server's authorizer learns of them a moment later; the last ones written are the last ones known.
+    until(std::time::Duration::from_secs(30), "the rules are in force", || {
+        [false, true].iter().all(|wide| {
+            rules.iter().rfind(|rule| rule.cluster_wide == *wide).is_none_or(|rule| may(cluster, &name, rule, &nodes))
+        })
+    });
+    (cluster.user(&name), undo)
+}
+
+fn serial() -> usize {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    static SERIAL: AtomicUsize = AtomicUsize::new(0);
+    SERIAL.fetch_add(1000, Ordering::Relaxed)
+}
+
+fn may(cluster: &Cluster, user: &str, rule: &Rule, nodes: &[String]) -> bool {
+    let (resource, sub) = rule.resource.split_once('/').unwrap_or((&rule.resource, ""));
+    let resource = if rule.group.is_empty() { resource.to_owned() } else { format!("{resource}.{}", rule.group) };
+    let name = if rule.of_nodes { nodes.first() } else { rule.names.first() };
+    let target = name.map_or_else(|| resource.clone(), |name| format!("{resource}/{name}"));
+    let subresource = format!("--subresource={sub}");
+    let mut args = vec!["auth", "can-i", rule.verb.as_str(), target.as_str(), "--as", user, subresource.as_str()];
+    if !rule.cluster_wide {
+        args.extend(["-n", "kube-system"]);
+    }
+    cluster.try_kubectl(&args).is_ok()
+}
+
+fn everything(cluster: &Cluster, rules: &[Rule]) {
+    let (user, _undo) = with_rules(cluster, rules);
+    let outcome = cluster.backup(&["-o", "json"]).as_user(&user).run().says_nothing_of("not allowed");
+    let document: Value = serde_json::from_str(&outcome.stdout).expect("standard output is JSON");
+    assert_eq!(document["warnings"], json!([]), "{document}");
+    assert!(document["cluster"]["uid"].is_string(), "{document}");
+    outcome.proven();
+}
+
+fn only_required(cluster: &Cluster, rules: &[Rule]) {
+    let (user, _undo) = with_rules(cluster, rules);
+    let outcome = cluster.backup(&["-o", "json"]).as_user(&user).run();
+    // What it could not tell, as the README's table says.
+    let outcome = outcome
+        .says("roles and health of the members are unknown")
+        .says("the condition of node")
+        .says("not allowed to patch jobs");
+    let document: Value = serde_json::from_str(&outcome.stdout).expect("standard output is JSON");
+    assert!(document["cluster"]["uid"].is_null(), "{document}");
+    outcome.proven();
+}
+
+fn without_required(cluster: &Cluster, rules: &[Rule], missing: &Rule) {
+    let (user, _undo) = with_rules(cluster, rules);
+    // The reason stands in the error, not among the warnings.
+    let outcome = cluster.backup(&["--pod-running-timeout", "20s"]).as_user(&user).run().code(3).without_file();
+    let error = outcome.said.split("error: ").nth(1).unwrap_or_else(|| panic!("no error:\n{}", outcome.said));
+    let words = format!("not allowed to {} {}", missing.verb, missing.resource);
+    assert!(error.contains(&words), "{words:?} is missing:\n{}", outcome.said);
+}
+
+fn without_optional(cluster: &Cluster, rules: &[Rule], missing: &Rule) {
+    let (user, _undo) = with_rules(cluster, rules);
+    let outcome = cluster.backup(&["-o", "json"]).as_user(&user).run();
+    let document: Value =
+        serde_json::from_str(&outcome.stdout).unwrap_or_else(|_| panic!("no JSON:\n{}", outcome.said));
+    let outcome = match (missing.verb.as_str(), missing.resource.as_str()) {
+        ("patch", "jobs") => outcome.says("not allowed to patch jobs"),
+        ("get", "nodes") => outcome.says("the condition of node"),
+        ("get", "pods/exec") => outcome.says("roles and health of the members are unknown"),
+        ("get", "namespaces") => {
+            assert!(document["cluster"]["uid"].is_null(), "{document}");
+            outcome
+        }
+        // They matter only to a run that fails, and to API servers of another version.
+        ("create", "pods/exec") | ("get", "pods/log") | ("list", "events" | "limitranges") => outcome,
+        (verb, resource) => panic!("the README has an optional rule that nothing is known about: {verb} {resource}"),
+    };
+    outcome.proven();
+}

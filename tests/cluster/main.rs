@@ -23,6 +23,12 @@ struct Row {
 }
 
 fn main() -> ExitCode {
+    // What went wrong is told once, with the scenario's name.
+    std::panic::set_hook(Box::new(|panic| {
+        if let Some(place) = panic.location() {
+            eprintln!("at {place}:");
+        }
+    }));
     let Ok(kind) = std::env::var("E2E_CLUSTER") else {
         eprintln!("these are run by 'make e2e'");
         return ExitCode::from(2);
@@ -63,6 +69,7 @@ fn run_group(group: &[&Scenario], nodes: usize) -> Vec<Row> {
         let keys = cluster.take_compared();
         if let Some(failure) = &failure {
             eprintln!("FAILED: {}\n{failure}", scenario.name);
+            cluster.sweep();
         }
         // The next one must not fail for the sake of this one.
         if caught(|| cluster.must_be_healthy()).is_some() {

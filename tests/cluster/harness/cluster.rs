@@ -180,6 +180,12 @@ impl Cluster {
         });
     }
 
+    /// Removes the jobs that a failed scenario left.
+    pub fn sweep(&self) {
+        let _ =
+            self.try_kubectl(&["delete", "jobs", "-A", "-l", "app.kubernetes.io/name=etcd-backup", "--timeout=60s"]);
+    }
+
     /// Random values below /registry/fill/: the copy of a small database is over before anything can happen to it.
     pub fn fill(&self, megabytes: usize) {
         let node = self.node("cp1");

@@ -72,7 +72,7 @@ impl Cluster {
     }
 
     fn admin_config(&self) -> PathBuf {
-        self.node("cp1").path("etc/kubernetes/admin.conf")
+        self.cache.join("nodes/admin.conf")
     }
 
     pub fn node(&self, name: &str) -> Node {

@@ -2,6 +2,7 @@
 
 pub mod backup;
 pub mod cluster;
+pub mod etcd_pod;
 pub mod node;
 pub mod proof;
 pub mod remains;

@@ -16,7 +16,7 @@ pub struct Node {
 impl Node {
     /// A path on the node, seen from this machine.
     pub fn path(&self, inside: &str) -> PathBuf {
-        self.directory.join(inside)
+        self.directory.join("root").join(inside)
     }
 
     /// The name of its network namespace.

@@ -34,7 +34,9 @@ func (p *pages) next() (*mvccpb.KeyValue, error) {
 	if len(p.rest) == 0 && !p.last {
 		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 		defer cancel()
-		reply, err := p.client.Get(ctx, p.from, clientv3.WithFromKey(), clientv3.WithLimit(page), clientv3.WithRev(p.revision))
+		reply, err := p.client.Get(ctx, p.from, clientv3.WithFromKey(), clientv3.WithLimit(page), clientv3.WithRev(p.revision),
+			// A member that has lost its quorum still tells what it has.
+			clientv3.WithSerializable())
 		if err != nil {
 			return nil, err
 		}
@@ -88,7 +90,7 @@ func compare(args []string) error {
 	defer restored.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	now, err := restored.Get(ctx, "\x00")
+	now, err := restored.Get(ctx, "\x00", clientv3.WithSerializable())
 	if err != nil {
 		return err
 	}

@@ -5,6 +5,8 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"time"
 
@@ -18,12 +20,15 @@ cluster-tool churn ETCD               creates, changes and deletes; each line on
 cluster-tool compare ETCD RESTORED    every key of RESTORED against ETCD at RESTORED's revision
 cluster-tool compare FILE.json RESTORED    the same against what 'etcdctl get "" --prefix -w json --rev R' wrote
 cluster-tool revision ETCD            the revision it is at
-cluster-tool proxy LISTEN SERVER CA CERT KEY FAULT…   faults: no-range, gzip, base=/PATH, rate=BYTES_PER_SECOND
+cluster-tool proxy LISTEN SERVER CA CERT KEY FAULT…   faults: no-range, gzip, base=/PATH
+cluster-tool certificate DIR NAME server|both ADDRESS…    signed by DIR/ca.crt
+cluster-tool metrics URL              what it serves
 ETCD is URL, or URL,CA,CERT,KEY
 `
 
 var commands = map[string]func([]string) error{
 	"image": image, "fill": fill, "churn": churn, "compare": compare, "revision": revision, "proxy": proxy,
+	"certificate": certificate, "metrics": metrics,
 }
 
 func main() {
@@ -52,6 +57,17 @@ func connect(where string) (*clientv3.Client, error) {
 	return clientv3.New(config)
 }
 
+func metrics(args []string) error {
+	client := http.Client{Timeout: 30 * time.Second}
+	reply, err := client.Get(args[0])
+	if err != nil {
+		return err
+	}
+	defer reply.Body.Close()
+	_, err = io.Copy(os.Stdout, reply.Body)
+	return err
+}
+
 func revision(args []string) error {
 	client, err := connect(args[0])
 	if err != nil {
@@ -60,7 +76,7 @@ func revision(args []string) error {
 	defer client.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	reply, err := client.Get(ctx, "\x00")
+	reply, err := client.Get(ctx, "\x00", clientv3.WithSerializable())
 	if err != nil {
 		return err
 	}

@@ -10,9 +10,7 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"os"
-	"strconv"
 	"strings"
-	"time"
 )
 
 // proxy stands in front of the API server, as a gateway would, and is the user whose certificate it was given. Its
@@ -35,7 +33,7 @@ func proxy(args []string) error {
 	if err != nil {
 		return err
 	}
-	base, rate, noRange, zip := "", 0, false, false
+	base, noRange, zip := "", false, false
 	for _, fault := range args[5:] {
 		name, value, _ := strings.Cut(fault, "=")
 		switch name {
@@ -45,10 +43,6 @@ func proxy(args []string) error {
 			zip = true
 		case "base":
 			base = value
-		case "rate":
-			if rate, err = strconv.Atoi(value); err != nil {
-				return err
-			}
 		default:
 			return fmt.Errorf("no such fault: %s", fault)
 		}
@@ -71,9 +65,6 @@ func proxy(args []string) error {
 				reply.Header.Set("Content-Encoding", "gzip")
 				reply.Header.Del("Content-Length")
 				reply.ContentLength = -1
-			}
-			if isLog(reply.Request) && rate > 0 {
-				reply.Body = &slow{reply.Body, rate}
 			}
 			return nil
 		},
@@ -101,18 +92,4 @@ func zipped(plain io.ReadCloser) io.ReadCloser {
 		writer.CloseWithError(err)
 	}()
 	return reader
-}
-
-type slow struct {
-	io.ReadCloser
-	rate int
-}
-
-func (s *slow) Read(buffer []byte) (int, error) {
-	if most := max(s.rate/20, 1); len(buffer) > most {
-		buffer = buffer[:most]
-	}
-	n, err := s.ReadCloser.Read(buffer)
-	time.Sleep(time.Duration(n) * time.Second / time.Duration(s.rate))
-	return n, err
 }

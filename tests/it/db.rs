@@ -132,7 +132,8 @@ fn other_versions_of_etcd_give_the_same_figures_and_sums() {
         let round: Value = serde_json::from_str(&text).expect("JSON");
         compare_round(&data.join(format!("{name}.db")), &round["status"], &answers(&round), &mut tally);
     }
-    assert!(tally.same >= 9 && tally.not_comparable == 0, "{tally:?}");
+    // A sum that an etcd stored while it compacted is of before the file.
+    assert!(tally.same >= 12 && tally.not_comparable <= 2, "{tally:?}");
 }
 
 #[test]

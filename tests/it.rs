@@ -39,3 +39,5 @@ mod support;
 mod terminal;
 #[path = "it/trust.rs"]
 mod trust;
+#[path = "it/verify.rs"]
+mod verify;

@@ -4,21 +4,18 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use k8s_openapi::jiff::Timestamp;
-use tokio::sync::Notify;
 
-use super::asking::Asking;
-use super::content::Verdict;
+use super::arrival::{Arrival, Arrived};
 use super::field::Field;
 use super::guard::Signals;
 use super::outcome::Outcome;
-use super::proof::{self, Content, Structure};
 use super::report::{document, tell, tell_levels, verified};
 use crate::cli::{Cli, Destination, Level};
 use crate::cluster::Cluster;
 use crate::error::{Error, Kind, Result};
 use crate::etcd::Member;
 use crate::sink::{self, Writer};
-use crate::snapshot::{Intake, NotTaken, Owned, take};
+use crate::snapshot::Owned;
 use crate::ui::{ClusterPart, Document, Ui, restore_terminal};
 
 /// Runs a backup. Whatever ends it, the job is removed before this returns; a second signal ends the wait for that.
@@ -71,54 +68,15 @@ pub(super) async fn back_up(cli: &Cli, ui: &Ui, cluster: &Cluster, owned: &Owned
 
     wait_until_ready(cluster, member, cli.backup.pod_running_timeout, ui).await?;
     ui.say(&format!("Running etcd backup on pod {}", member.pod_name));
-    let request = field.request(cli, chosen);
-    let intake = Intake::start(writer, shown.clone());
-    let asking = Asking::new(cli, &cli.backup.content, cluster, &field, ui);
     let wanted = if pending.is_some() { cli.backup.verify } else { Some(Level::Transport) };
-    let content_wanted = wanted.unwrap_or(Level::Content) == Level::Content;
-    let begun = intake.begun();
-    let (arrived, after) = (Notify::new(), cli.backup.content_after);
-    let meanwhile = async {
-        if content_wanted { Ok(asking.while_copying(begun, &arrived, after, chosen).await) } else { Ok(None) }
-    };
-    let home = async {
-        let taken = take(cluster, &request, &intake, owned, ui).await;
-        // A failure to write here is the cause of a copy that broke off, so it is told first.
-        let (taken, proof) = match (taken, intake.finish().await) {
-            (Ok(taken), Ok((_, proof))) => (taken, proof),
-            (Ok(_), Err(error)) => return Err(error),
-            (Err(NotTaken::NotWritten), Err(write)) => return Err(write),
-            (Err(NotTaken::NotWritten), Ok(_)) => return Err(Error::failed("the snapshot could not be written")),
-            (Err(NotTaken::Failed(copy)), _) => return Err(copy),
-        };
-        taken.warnings.iter().for_each(|warning| ui.warn(warning));
-        arrived.notify_one();
-        // All bytes are here: nothing is needed from the node any more.
-        if let Err(error) = owned.remove(cluster).await {
-            ui.warn(&format!("{}; {}", error.message(), error.hints().join("; ")));
-        }
-        let structure = match &pending {
-            Some((_, file)) if wanted != Some(Level::Transport) => {
-                proof::structure(file, proof.size, asking.revision_of(chosen), ui).await?
-            }
-            _ => Structure::NotChecked,
-        };
-        Ok((taken, proof, structure))
-    };
-    let ((taken, proof, structure), early) = tokio::try_join!(home, meanwhile)?;
-    let (structure, content) = match (structure, &pending) {
-        (Structure::Sound(contents), Some((_, file))) if content_wanted => {
-            let (contents, content) = proof::content(asking, file, contents, early, ui).await?;
-            (Structure::Sound(contents), content)
-        }
-        (structure, _) => (structure, Content::NotChecked),
-    };
+    let arrival = Arrival { cli, cluster, ui, owned, field: &field, member: chosen, wanted };
+    let file = pending.as_ref().map(|(_, file)| file);
+    let Arrived { taken, sum, structure, content } = arrival.bring(writer, &shown, file).await?;
+
     tell_levels(ui, &structure, &content);
     let outcome = Outcome { structure: &structure, content: &content, wanted, field: &field, member: chosen };
-    if let Content::Compared(comparison) = &content
-        && comparison.verdict() == Verdict::NotComparable
-    {
-        ui.warn(&format!("the content was not proven against the members: {}", comparison.sentence()));
+    if let Some(warning) = outcome.warning() {
+        ui.warn(&warning);
     }
     let kept = match pending {
         Some((pending, file)) => keep(pending, file, outcome.is_proven()).await?,
@@ -126,14 +84,14 @@ pub(super) async fn back_up(cli: &Cli, ui: &Ui, cluster: &Cluster, owned: &Owned
     };
     let duration = start.elapsed();
     if outcome.is_proven() {
-        tell(ui, &kept, proof.size, duration);
+        tell(ui, &kept, sum.size, duration);
     }
     let error = outcome.error(&kept);
     if let Some(format) = cli.talk.output.filter(|_| kept != "-") {
         let document = Document {
             file: kept,
-            size_bytes: proof.size,
-            sha256: proof.sha256,
+            size_bytes: sum.size,
+            sha256: sum.sha256,
             cluster: ClusterPart {
                 server: cluster.server().to_owned(),
                 context: cluster.context().map(str::to_owned),

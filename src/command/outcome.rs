@@ -32,6 +32,16 @@ impl Outcome<'_> {
         structure && content
     }
 
+    /// What is missing, where that is no error.
+    pub(super) fn warning(&self) -> Option<String> {
+        match self.content {
+            Content::Compared(comparison) if comparison.verdict() == Verdict::NotComparable => {
+                Some(format!("the content was not proven against the members: {}", comparison.sentence()))
+            }
+            _ => None,
+        }
+    }
+
     /// What the run ends with, now that the file is called `kept`.
     pub(super) fn error(&self, kept: &str) -> Option<Error> {
         let member = &self.field.members[self.member].name;

@@ -25,10 +25,11 @@ pub(super) async fn run(cli: &Cli, ui: &Ui, signals: &mut Signals) -> Result<()>
     let outcome = signals.interrupt(back_up(cli, ui, &cluster, &owned)).await;
     restore_terminal();
     let outcome = outcome.map_err(|error| match error.kind() {
-        Kind::Interrupted(_) if owned.was_used() => {
+        Kind::Interrupted(_) if owned.is_there() => {
             ui.say(&format!("Removing {}; a second signal ends at once", owned.what()));
             error
         }
+        Kind::Interrupted(_) if owned.was_used() => error.during("the snapshot was not proven, and is removed"),
         Kind::Interrupted(_) => error.during("nothing was done"),
         _ => error,
     });

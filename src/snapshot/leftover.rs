@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
 
 use super::container::Shell;
-use super::lease::OwnedJob;
+use super::lease::{Held, OwnedJob};
 use crate::cluster::{CallFailure, Cluster, RunningCommand, Said};
 use crate::error::{Error, Result};
 
@@ -25,6 +25,11 @@ pub struct Owned {
 }
 
 impl Owned {
+    /// There is something to remove.
+    pub fn is_there(&self) -> bool {
+        self.job.is_there() || self.file.is_there()
+    }
+
     /// Something has been asked for, even if it is gone already.
     pub fn was_used(&self) -> bool {
         self.job.was_used() || self.file.was_used()
@@ -112,6 +117,10 @@ type Started = Result<Result<RunningCommand, String>, CallFailure>;
 impl OwnedFile {
     fn slot(&self) -> std::sync::MutexGuard<'_, Option<Remote>> {
         self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn is_there(&self) -> bool {
+        self.slot().is_some()
     }
 
     pub(super) fn was_used(&self) -> bool {
@@ -213,20 +222,27 @@ impl OwnedFile {
         for starting in starting {
             let _ = tokio::time::timeout(PATIENCE, starting).await;
         }
-        let Some(remote) = self.slot().take() else {
+        let mut held = Held::of(&self.current);
+        let Some(remote) = &held.value else {
             return Ok(());
         };
         let start = Instant::now();
         let (guard, etcdctl) = (remote.guard.as_deref().unwrap_or(""), remote.etcdctl.as_deref().unwrap_or(""));
         let why = loop {
             let why = match remote.shell.run(cluster, REMOVE, &[&remote.path, guard, etcdctl]).await {
-                Ok(output) if output.stdout.trim() == "gone" => return Ok(()),
+                Ok(output) if output.stdout.trim() == "gone" => {
+                    held.value = None;
+                    return Ok(());
+                }
                 Ok(output) if output.stdout.contains("gone") => {
                     let said = output.stderr.lines().find(|line| *line != "rm failed").unwrap_or("it is still there");
                     said.to_owned()
                 }
                 Ok(output) => output.reason,
-                Err(failure) if failure.is_not_found() => return Ok(()),
+                Err(failure) if failure.is_not_found() => {
+                    held.value = None;
+                    return Ok(());
+                }
                 Err(failure) if !failure.is_transient() => break failure.error().message().to_owned(),
                 Err(failure) => failure.error().message().to_owned(),
             };
@@ -235,7 +251,9 @@ impl OwnedFile {
             }
             tokio::time::sleep(Duration::from_secs(1)).await;
         };
-        let Remote { shell, path, lease, .. } = remote;
+        let Some(Remote { shell, path, lease, .. }) = held.value.take() else {
+            return Ok(());
+        };
         Err(Error::failed(format!("{path} in {} could not be removed: {why}", shell.place())).hint(format!(
             "it holds Secrets; if its guard there still runs, it goes within {}, else: 'kubectl exec -n {} {} -c {} -- rm -f {path} {path}.part'",
             humantime::format_duration(lease * 2),

@@ -310,7 +310,9 @@ fn a_slow_copy_asks_meanwhile_and_again_at_the_files_own_revision() {
 fn an_interruption_while_a_member_is_asked_leaves_nothing() {
     let rig = Rig::with(|faults| faults.member("cp1").slow_hash = Some(Duration::from_secs(60)));
     let asking = rig.start(&["--out", "x.db"]).until(|rig| !asked(rig).is_empty() && rig.standin.left() == (0, 0, 0));
-    asking.signal("INT").end().code(130).leaves_only(&[]);
+    let outcome = asking.signal("INT").end().code(130).says("the snapshot was not proven, and is removed");
+    assert!(!outcome.stderr.contains("Removing the job"), "{}", outcome.stderr);
+    outcome.leaves_only(&[]);
 }
 
 #[test]

@@ -73,6 +73,8 @@ pub struct Faults {
     pub forward: super::portforward::Faults,
     /// The etcd container.
     pub container: super::container::Faults,
+    /// As many times nobody hears a DELETE, and no answer comes.
+    pub lost_deletes: u32,
     /// DELETE answers with this status.
     pub delete_status: Option<u16>,
     /// What happens on the node just before etcdctl reads the database.

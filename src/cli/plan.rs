@@ -20,6 +20,10 @@ pub struct PlanArgs {
     )]
     pub dry_run: Option<bool>,
 
+    /// When the member fails before the first byte, go on with the next best one without asking
+    #[arg(long)]
+    pub failover: bool,
+
     /// Directory for the file, which has the default name there; for several clusters, see --context
     #[arg(long, value_name = "DIR", conflicts_with = "out")]
     pub out_dir: Option<PathBuf>,

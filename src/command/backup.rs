@@ -1,6 +1,7 @@
 //! The default action: take a backup, prove it, and say what to do with it.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use k8s_openapi::jiff::Timestamp;
@@ -8,6 +9,7 @@ use tokio::sync::Notify;
 
 use super::asking::Asking;
 use super::content::Verdict;
+use super::failover;
 use super::field::Field;
 use super::guard::Signals;
 use super::outcome::Outcome;
@@ -48,104 +50,166 @@ pub(super) async fn run(cli: &Cli, ui: &Ui, signals: &mut Signals) -> Result<()>
     outcome
 }
 
+/// Takes a backup of the member that is chosen, or of the next one when that fails before the first byte.
 pub(super) async fn back_up(cli: &Cli, ui: &Ui, cluster: &Cluster, owned: &Owned) -> Result<()> {
     let (started_at, start) = (Timestamp::now(), Instant::now());
-    let early = early_checks(cli)?;
-
+    let mut early = early_checks(cli)?;
     let field = Field::survey(cli, cluster, ui).await?;
-    let chosen = field.choose(cli, cluster, ui).await?;
-    let (member, status) = (&field.members[chosen], field.statuses[chosen].as_ref());
-    let (pending, writer, shown) = match early {
-        Early::Stdout => (None, Writer::Stdout(std::io::stdout()), "-".to_owned()),
-        Early::Prepared(pending, file, path) => {
-            let copy = clone(&file)?;
-            (Some((pending, file)), Writer::File(copy), path.display().to_string())
-        }
-        Early::Named => {
-            let path = cli.backup.directory().join(default_name(cluster, member, started_at));
-            let (pending, file) = sink::prepare(&path, cli.backup.force)?;
-            let copy = clone(&file)?;
-            (Some((pending, file)), Writer::File(copy), path.display().to_string())
-        }
-    };
-
-    wait_until_ready(cluster, member, cli.backup.pod_running_timeout, ui).await?;
-    ui.say(&format!("Running etcd backup on pod {}", member.pod_name));
-    let request = field.request(cli, chosen);
-    let intake = Intake::start(writer, shown.clone());
-    let asking = Asking::new(cli, &cli.backup.content, cluster, &field, ui);
-    let wanted = if pending.is_some() { cli.backup.verify } else { Some(Level::Transport) };
-    let content_wanted = wanted.unwrap_or(Level::Content) == Level::Content;
-    let begun = intake.begun();
-    let (arrived, after) = (Notify::new(), cli.backup.content.content_after);
-    let meanwhile = async {
-        if content_wanted { Ok(asking.while_copying(begun, &arrived, after, chosen).await) } else { Ok(None) }
-    };
-    let home = async {
-        let taken = take(cluster, &request, &intake, owned, ui).await;
-        // A failure to write here is the cause of a copy that broke off, so it is told first.
-        let (taken, proof) = match (taken, intake.finish().await) {
-            (Ok(taken), Ok((_, proof))) => (taken, proof),
-            (Ok(_), Err(error)) => return Err(error),
-            (Err(NotTaken::NotWritten), Err(write)) => return Err(write),
-            (Err(NotTaken::NotWritten), Ok(_)) => return Err(Error::failed("the snapshot could not be written")),
-            (Err(NotTaken::Failed(copy)), _) => return Err(copy),
-        };
-        taken.warnings.iter().for_each(|warning| ui.warn(warning));
-        arrived.notify_one();
-        // All bytes are here: nothing is needed from the node any more.
-        if let Err(error) = owned.remove(cluster).await {
-            ui.warn(&format!("{}; {}", error.message(), error.hints().join("; ")));
-        }
-        let structure = match &pending {
-            Some((_, file)) if wanted != Some(Level::Transport) => {
-                proof::structure(file, proof.size, asking.revision_of(chosen), ui).await?
+    let mut chosen = field.choose(cli, cluster, ui).await?;
+    let run = Run { cli, ui, cluster, owned, field: &field, started_at, start };
+    let mut tried = Vec::new();
+    loop {
+        let error = match run.attempt(chosen, early).await? {
+            Attempt::Done => return Ok(()),
+            Attempt::NotBegun(error, again) => {
+                early = again;
+                error
             }
-            _ => Structure::NotChecked,
         };
-        Ok((taken, proof, structure))
-    };
-    let ((taken, proof, structure), early) = tokio::try_join!(home, meanwhile)?;
-    let (structure, content) = match (structure, &pending) {
-        (Structure::Sound(contents), Some((_, file))) if content_wanted => {
-            let (contents, content) = proof::content(asking, file, contents, early, ui).await?;
-            (Structure::Sound(contents), content)
+        tried.push(chosen);
+        chosen = failover::next(cli, ui, &field, &tried, error).await?;
+        owned.remove(cluster).await?;
+    }
+}
+
+/// One run of the default action.
+struct Run<'r> {
+    cli: &'r Cli,
+    ui: &'r Ui,
+    cluster: &'r Cluster,
+    owned: &'r Owned,
+    field: &'r Field,
+    started_at: Timestamp,
+    start: Instant,
+}
+
+/// How the backup of one member ended, when it did not fail for good.
+enum Attempt {
+    Done,
+    /// It failed before the first byte, so the place for the file is as it was.
+    NotBegun(Error, Early),
+}
+
+impl Run<'_> {
+    async fn attempt(&self, chosen: usize, early: Early) -> Result<Attempt> {
+        let Run { cli, ui, cluster, owned, field, started_at, start } = *self;
+        let (member, status) = (&field.members[chosen], field.statuses[chosen].as_ref());
+        if let Err(error) = wait_until_ready(cluster, member, cli.backup.pod_running_timeout, ui).await {
+            return not_begun(error, early);
         }
-        (structure, _) => (structure, Content::NotChecked),
-    };
-    tell_levels(ui, &structure, &content);
-    let outcome = Outcome { structure: &structure, content: &content, wanted, field: &field, member: chosen };
-    if let Content::Compared(comparison) = &content
-        && comparison.verdict() == Verdict::NotComparable
-    {
-        ui.warn(&format!("the content was not proven against the members: {}", comparison.sentence()));
-    }
-    let kept = match pending {
-        Some((pending, file)) => keep(pending, file, outcome.is_proven()).await?,
-        None => shown,
-    };
-    let duration = start.elapsed();
-    if outcome.is_proven() {
-        tell(ui, &kept, proof.size, duration);
-    }
-    let error = outcome.error(&kept);
-    if let Some(format) = cli.talk.output.filter(|_| kept != "-") {
-        let document = Document {
-            file: kept,
-            size_bytes: proof.size,
-            sha256: proof.sha256,
-            cluster: ClusterPart {
-                server: cluster.server().to_owned(),
-                context: cluster.context().map(str::to_owned),
-                uid: cluster.uid().await.ok().flatten(),
-            },
-            kubernetes_version: cluster.version().await.ok(),
-            verified: verified(&structure, &content),
-            ..document(member, status, &structure, &taken, started_at, duration, ui.warnings())
+        let is_named = matches!(early, Early::Named);
+        let (pending, writer, shown) = match early {
+            Early::Stdout => (None, Writer::Stdout(std::io::stdout()), "-".to_owned()),
+            Early::Prepared(pending, file, path) => {
+                let copy = clone(&file)?;
+                (Some((pending, file)), Writer::File(copy), path.display().to_string())
+            }
+            Early::Named => {
+                let path = cli.backup.directory().join(default_name(cluster, member, started_at));
+                let (pending, file) = sink::prepare(&path, cli.backup.force)?;
+                let copy = clone(&file)?;
+                (Some((pending, file)), Writer::File(copy), path.display().to_string())
+            }
         };
-        ui.document(format, &document)?;
+
+        ui.say(&format!("Running etcd backup on pod {}", member.pod_name));
+        let request = field.request(cli, chosen);
+        let intake = Intake::start(writer, shown.clone());
+        let asking = Asking::new(cli, &cli.backup.content, cluster, field, ui);
+        let wanted = if pending.is_some() { cli.backup.verify } else { Some(Level::Transport) };
+        let content_wanted = wanted.unwrap_or(Level::Content) == Level::Content;
+        let begun = intake.begun();
+        let (arrived, after) = (Notify::new(), cli.backup.content.content_after);
+        let meanwhile = async {
+            if content_wanted { Ok(asking.while_copying(begun, &arrived, after, chosen).await) } else { Ok(None) }
+        };
+        let untouched = AtomicBool::new(false);
+        let home = async {
+            let taken = take(cluster, &request, &intake, owned, ui).await;
+            untouched.store(intake.is_untouched(), Ordering::Relaxed);
+            // A failure to write here is the cause of a copy that broke off, so it is told first.
+            let (taken, proof) = match (taken, intake.finish().await) {
+                (Ok(taken), Ok((_, proof))) => (taken, proof),
+                (Ok(_), Err(error)) => return Err(error),
+                (Err(NotTaken::NotWritten), Err(write)) => return Err(write),
+                (Err(NotTaken::NotWritten), Ok(_)) => return Err(Error::failed("the snapshot could not be written")),
+                (Err(NotTaken::Failed(copy)), _) => return Err(copy),
+            };
+            taken.warnings.iter().for_each(|warning| ui.warn(warning));
+            arrived.notify_one();
+            // All bytes are here: nothing is needed from the node any more.
+            if let Err(error) = owned.remove(cluster).await {
+                ui.warn(&format!("{}; {}", error.message(), error.hints().join("; ")));
+            }
+            let structure = match &pending {
+                Some((_, file)) if wanted != Some(Level::Transport) => {
+                    proof::structure(file, proof.size, asking.revision_of(chosen), ui).await?
+                }
+                _ => Structure::NotChecked,
+            };
+            Ok((taken, proof, structure))
+        };
+        let ((taken, proof, structure), early) = match tokio::try_join!(home, meanwhile) {
+            Ok(done) => done,
+            Err(error) if untouched.load(Ordering::Relaxed) => {
+                let again = match pending {
+                    Some(_) if is_named => Early::Named,
+                    Some((pending, file)) => Early::Prepared(pending, file, PathBuf::from(shown)),
+                    None => Early::Stdout,
+                };
+                return not_begun(error, again);
+            }
+            Err(error) => return Err(error),
+        };
+        let (structure, content) = match (structure, &pending) {
+            (Structure::Sound(contents), Some((_, file))) if content_wanted => {
+                let (contents, content) = proof::content(asking, file, contents, early, ui).await?;
+                (Structure::Sound(contents), content)
+            }
+            (structure, _) => (structure, Content::NotChecked),
+        };
+        tell_levels(ui, &structure, &content);
+        let outcome = Outcome { structure: &structure, content: &content, wanted, field, member: chosen };
+        if let Content::Compared(comparison) = &content
+            && comparison.verdict() == Verdict::NotComparable
+        {
+            ui.warn(&format!("the content was not proven against the members: {}", comparison.sentence()));
+        }
+        let kept = match pending {
+            Some((pending, file)) => keep(pending, file, outcome.is_proven()).await?,
+            None => shown,
+        };
+        let duration = start.elapsed();
+        if outcome.is_proven() {
+            tell(ui, &kept, proof.size, duration);
+        }
+        let error = outcome.error(&kept);
+        if let Some(format) = cli.talk.output.filter(|_| kept != "-") {
+            let document = Document {
+                file: kept,
+                size_bytes: proof.size,
+                sha256: proof.sha256,
+                cluster: ClusterPart {
+                    server: cluster.server().to_owned(),
+                    context: cluster.context().map(str::to_owned),
+                    uid: cluster.uid().await.ok().flatten(),
+                },
+                kubernetes_version: cluster.version().await.ok(),
+                verified: verified(&structure, &content),
+                ..document(member, status, &structure, &taken, started_at, duration, ui.warnings())
+            };
+            ui.document(format, &document)?;
+        }
+        error.map_or(Ok(Attempt::Done), Err)
     }
-    error.map_or(Ok(()), Err)
+}
+
+/// Another member may do better after a failure, not after a refusal or an interruption.
+fn not_begun(error: Error, early: Early) -> Result<Attempt> {
+    match error.kind() {
+        Kind::Failed => Ok(Attempt::NotBegun(error, early)),
+        _ => Err(error),
+    }
 }
 
 /// Gives the file its name, or another one that says that it is not what was asked for; the name.

@@ -5,6 +5,7 @@ mod backup;
 mod cleanup;
 mod content;
 mod dry_run;
+mod failover;
 mod field;
 mod guard;
 mod logging;

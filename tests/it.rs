@@ -9,6 +9,8 @@ mod cli;
 mod cluster;
 #[path = "it/copy.rs"]
 mod copy;
+#[path = "it/db.rs"]
+mod db;
 #[path = "it/direct.rs"]
 mod direct;
 #[path = "it/disk.rs"]
@@ -23,6 +25,8 @@ mod exec;
 mod failover;
 #[path = "it/members.rs"]
 mod members;
+#[path = "it/mutation.rs"]
+mod mutation;
 #[path = "it/proof.rs"]
 mod proof;
 #[path = "it/rbac.rs"]

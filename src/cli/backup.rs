@@ -29,9 +29,9 @@ pub struct BackupArgs {
     #[arg(long, value_name = "NAME")]
     pub member: Option<String>,
 
-    /// How the snapshot comes here: a job on the member's node and the kubelet (node), a connection to etcd (direct), or
-    /// a command in the etcd container (exec)
-    #[arg(long, value_name = "HOW", value_enum, default_value_t = TransportChoice::Auto)]
+    /// How the snapshot comes here: auto, node (a job on the node, the kubelet serves the file), direct (a connection to
+    /// etcd) or exec (a command in the etcd container)
+    #[arg(long, value_name = "HOW", value_enum, default_value_t = TransportChoice::Auto, hide_possible_values = true)]
     pub transport: TransportChoice,
 
     /// Image with etcdctl for the snapshot job [default: the etcd pod's own]

@@ -12,6 +12,7 @@ mod members;
 mod plan;
 mod rbac;
 mod value;
+mod verify;
 
 pub use backup::{BackupArgs, Destination, Level, TransportChoice};
 pub use cleanup::CleanupArgs;
@@ -21,6 +22,7 @@ pub use etcd::EtcdArgs;
 pub use members::MembersArgs;
 pub use plan::PlanArgs;
 pub use rbac::RbacArgs;
+pub use verify::VerifyArgs;
 
 use clap::{ArgAction, CommandFactory, FromArgMatches, Parser, Subcommand, parser::ValueSource};
 
@@ -29,7 +31,9 @@ use value::output_format;
 /// What every user has to know, below the flags.
 const AFTER_HELP: &str = "\
 Needs nothing but a kubeconfig: a short-lived job on the member's node runs etcdctl from etcd's own image, the kubelet \
-serves the file, and both are removed as soon as all bytes are here. Then the file is checked page by page and compared with what the members hold.
+serves the file, and both are removed as soon as all bytes are here. Where that is not open, or certificates of etcd are \
+given, the file comes in another way (--transport). Then it is checked page by page and compared with what the members \
+hold.
 
 A snapshot holds every object of the cluster, Secrets among them: keep it in a secure place. It holds no application \
 data or volumes, and it is no rollback mechanism. Cluster services are unavailable while a restore runs.
@@ -82,6 +86,8 @@ pub enum Command {
     Rbac(RbacArgs),
     /// Remove what earlier runs left on the cluster
     Cleanup(CleanupArgs),
+    /// Prove that a snapshot is good: every byte, and every page of its database; no cluster is needed
+    Verify(VerifyArgs),
 }
 
 /// Flags that decide what is printed, for every subcommand.

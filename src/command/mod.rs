@@ -5,6 +5,7 @@ mod backup;
 mod cleanup;
 mod content;
 mod dry_run;
+mod expected;
 mod failover;
 mod field;
 mod guard;
@@ -16,6 +17,7 @@ mod rbac;
 mod report;
 mod row;
 mod several;
+mod verify;
 
 use crate::cli::{Cli, Command};
 use crate::cluster::Cluster;
@@ -34,6 +36,7 @@ pub async fn run(cli: &Cli, ui: &Ui) -> Result<()> {
         None => back_up(cli, ui, &mut signals).await,
         Some(Command::Members(args)) => signals.interrupt(members::run(cli, args, ui)).await,
         Some(Command::Rbac(args)) => signals.interrupt(rbac::run(cli, args, ui)).await,
+        Some(Command::Verify(args)) => signals.interrupt(verify::run(cli, args, ui)).await,
         Some(Command::Cleanup(args)) => signals.interrupt(cleanup::run(cli, args, ui)).await,
     }
 }

@@ -62,7 +62,7 @@ pub fn check<S: Source + ?Sized>(source: &S, options: &Options<'_>) -> Result<Re
 /// What the pages say, before the trailer is known.
 enum Walked {
     Foreign(Problem),
-    Database { found: Found, contents: Result<Contents, Vec<Problem>> },
+    Database(Found, Box<Result<Contents, Vec<Problem>>>),
 }
 
 fn walk<S: Source + ?Sized>(source: &S, size: u64, revisions: &[i64], pace: Pace<'_>) -> Result<Walked, Failure> {
@@ -78,7 +78,7 @@ fn walk<S: Source + ?Sized>(source: &S, size: u64, revisions: &[i64], pace: Pace
         Some(problem) => Err(vec![problem]),
         None => structure::check(source, &found.meta, revisions, pace)?,
     };
-    Ok(Walked::Database { found, contents })
+    Ok(Walked::Database(found, Box::new(contents)))
 }
 
 /// The file ends before the database does.
@@ -98,7 +98,7 @@ fn report(size: u64, walked: Walked, sums: Option<Sums>) -> Report {
             let trailer = Trailer::NotChecked;
             return Report { size, form: None, trailer, sha256, contents: None, problems: vec![problem] };
         }
-        Walked::Database { found, contents } => (found, contents),
+        Walked::Database(found, contents) => (found, *contents),
     };
     let (contents, mut problems) = match contents {
         Ok(contents) => (Some(contents), Vec::new()),

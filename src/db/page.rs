@@ -123,6 +123,16 @@ impl<'a> Page<'a> {
         part.ok_or_else(|| self.problem(header, format!("element {index} of page {} reaches beyond the page", self.id)))
     }
 
+    /// The elements end at `end`, and without its last overflow page they would not have had room. bbolt takes as many
+    /// pages as a node fills (`node.go`, spill), older ones one more where it fills them exactly.
+    pub(super) fn check_extent(&self, end: usize, page_size: u64) -> Result<(), Problem> {
+        let least = (self.bytes.len() as u64).saturating_sub(page_size);
+        if end as u64 >= least {
+            return Ok(());
+        }
+        Err(self.problem(12, format!("page {} has more overflow pages than its elements fill", self.id)))
+    }
+
     fn check_key(&self, index: usize, length: usize) -> Result<(), Problem> {
         if (1..=MAX_KEY).contains(&length) {
             return Ok(());

@@ -126,9 +126,10 @@ impl<'a, S: Source + ?Sized> Reader<'a, S> {
         let end = self.pages.saturating_mul(self.page_size);
         let length = usize::try_from(length.min(end.saturating_sub(offset))).unwrap_or_default();
         self.length = 0;
-        if self.window.len() < length || self.window.len() > 2 * length.max(MOST as usize) {
-            self.window.resize(length.max(MOST as usize), 0);
-            self.window.shrink_to_fit();
+        // Room for the usual piece, or for one very large page, which is given back after it.
+        let room = length.max(usize::try_from(MOST.min(end)).unwrap_or_default());
+        if self.window.len() != room {
+            self.window = vec![0; room];
         }
         self.pace.before(offset + length as u64);
         self.source.read_exact_at(&mut self.window[..length], offset)?;

@@ -37,7 +37,7 @@ pub(super) fn sum<S: Source + ?Sized>(
 
 fn read<S: Source + ?Sized>(source: &S, size: u64, shared: &Shared, pace: &mut Pace<'_>) -> Result<Sums, Failure> {
     let body = size.saturating_sub(LENGTH);
-    let mut buffer = vec![0; PIECE];
+    let mut buffer = vec![0; usize::try_from(size).unwrap_or(PIECE).min(PIECE)];
     let mut hash = Sha256::new();
     let mut offset = 0;
     while offset < body {

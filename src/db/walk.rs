@@ -136,12 +136,15 @@ fn enter<S: Source + ?Sized>(
             if page.count == 0 && depth > 1 {
                 return Err(page.problem(0, format!("page {id} is a leaf without elements")).into());
             }
+            let mut end = page.data();
             for leaf in page.leaves() {
                 let leaf = leaf?;
                 order.check(leaf.key, &page)?;
                 visit(&leaf)?;
                 order.last = leaf.key;
+                end += leaf.key.len() + leaf.value.len();
             }
+            page.check_extent(end, page_size)?;
             None
         }
         Kind::Branch => {
@@ -150,12 +153,15 @@ fn enter<S: Source + ?Sized>(
             }
             let mut order = Order::new(least, below);
             let mut children = Vec::with_capacity(page.count);
+            let mut end = page.data();
             for branch in page.branches() {
                 let (key, child) = branch?;
                 order.check(key, &page)?;
                 order.last = key;
+                end += key.len();
                 children.push((key.to_vec(), child));
             }
+            page.check_extent(end, page_size)?;
             Some(Frame { children, next: 0, below: below.cloned() })
         }
         Kind::Freelist => {

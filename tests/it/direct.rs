@@ -252,11 +252,7 @@ fn a_line_that_breaks_at_any_byte_gives_no_file() {
         rig.standin.shared.state().served
     };
     for cut in [0, 1, 9, 100, 5_000, 40_000, size / 2, size - 200, size - 20, size - 1] {
-        fails(
-            move |faults| faults.forward.cuts = vec![cut],
-            1,
-            &["the connection to etcd in pod kube-system/etcd-cp1 broke"],
-        );
+        fails(move |faults| faults.forward.cuts = vec![cut], 1, &["the connection", "broke"]);
     }
 }
 

@@ -97,10 +97,12 @@ impl Etcd {
     fn launch(data: tempfile::TempDir, peer: &str, flags: &[&str]) -> Self {
         let scheme = if flags.iter().any(|flag| flag.starts_with("--cert-file")) { "https" } else { "http" };
         let url = format!("{scheme}://127.0.0.1:{}", free_port());
-        // The shell waits for the end of its standard input, which is the end of this process.
-        let script = "\"$@\" >/dev/null 2>&1 & pid=$!; read -r _; kill -9 $pid";
+        // The shell waits for the end of its standard input, which is the end of this process. A member that all tests
+        // share is never dropped, so the shell removes the data as well, unless it is told to keep them.
+        let script = "data=$1; shift; \"$@\" >/dev/null 2>&1 & pid=$!; read -r word; kill -9 $pid; wait; [ \"$word\" = keep ] || rm -rf \"$data\"";
         let watch = Command::new("sh")
             .args(["-c", script, "sh"])
+            .arg(data.path())
             .arg(tool("etcd"))
             .arg("--data-dir")
             .arg(data.path().join("member-data"))
@@ -125,7 +127,8 @@ impl Etcd {
 
     /// Kills the process; its data stays until this is dropped.
     pub fn stop(&mut self) {
-        drop(self.watch.stdin.take());
+        let mut shell = self.watch.stdin.take().expect("it runs");
+        shell.write_all(b"keep\n").expect("the shell listens");
         self.watch.wait().expect("it ends");
     }
 
@@ -173,6 +176,17 @@ impl Etcd {
         let output = self.etcdctl().args(words).output().expect("etcdctl starts");
         assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// Rewrites the database without its free pages.
+    pub fn defragment(&self) {
+        assert!(self.etcdctl().arg("defrag").output().expect("etcdctl starts").status.success());
+    }
+
+    /// `etcdctl snapshot save`.
+    pub fn save(&self, path: &Path) {
+        let output = self.etcdctl().args(["snapshot", "save"]).arg(path).output().expect("etcdctl starts");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
 
     fn etcdctl(&self) -> Command {

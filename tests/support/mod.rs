@@ -2,6 +2,7 @@
 
 pub mod certs;
 pub mod etcd;
+pub mod files;
 pub mod standin;
 pub mod tls;
 

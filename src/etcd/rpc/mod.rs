@@ -255,7 +255,7 @@ impl Rpc {
     /// A failed call in words: what broke the connection, or what etcd said.
     fn failed(&self, status: &GrpcStatus) -> Error {
         if let Some(cause) = self.trace.cause() {
-            if let Cause::Ended(said) = &cause
+            if let Cause::Ended(said) | Cause::Broke(said) = &cause
                 && !self.with_tls
                 && self.trace.first_byte().is_none()
             {

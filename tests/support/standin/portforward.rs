@@ -71,6 +71,8 @@ pub fn serve(shared: &Arc<Shared>, mut stream: TcpStream, request: &Request, pod
         let text = format!("\u{1}an error occurred forwarding {port} -> {port}: {}", said.unwrap_or_default());
         send(&writer, BINARY, text.as_bytes());
         send(&writer, CLOSE, &[]);
+        // Closed with bytes unread, the system would throw away what was sent.
+        while receive(&mut stream).is_some() {}
         return;
     };
     let mut to_etcd = etcd.try_clone().expect("a second handle");

@@ -29,7 +29,7 @@ pub struct PlanArgs {
     pub out_dir: Option<PathBuf>,
 
     /// Back up the cluster of each context of the kubeconfig, into --out-dir
-    #[arg(long, requires = "out_dir", conflicts_with = "context")]
+    #[arg(long, requires = "out_dir")]
     pub all_contexts: bool,
 
     /// How many clusters to back up at the same time

@@ -21,6 +21,8 @@ mod dry_run;
 mod ending;
 #[path = "it/exec.rs"]
 mod exec;
+#[path = "it/failover.rs"]
+mod failover;
 #[path = "it/members.rs"]
 mod members;
 #[path = "it/mutation.rs"]

@@ -20,12 +20,16 @@ pub struct PlanArgs {
     )]
     pub dry_run: Option<bool>,
 
+    /// When the member fails before the first byte, go on with the next best one without asking
+    #[arg(long)]
+    pub failover: bool,
+
     /// Directory for the file, which has the default name there; for several clusters, see --context
     #[arg(long, value_name = "DIR", conflicts_with = "out")]
     pub out_dir: Option<PathBuf>,
 
     /// Back up the cluster of each context of the kubeconfig, into --out-dir
-    #[arg(long, requires = "out_dir", conflicts_with = "context")]
+    #[arg(long, requires = "out_dir")]
     pub all_contexts: bool,
 
     /// How many clusters to back up at the same time

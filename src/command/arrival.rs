@@ -23,6 +23,19 @@ pub(super) struct Arrived {
     pub(super) content: Content,
 }
 
+/// Why no snapshot arrived.
+pub(super) struct NotArrived {
+    pub(super) error: Error,
+    /// Bytes had come, so that another member cannot take over.
+    pub(super) begun: bool,
+}
+
+impl From<Error> for NotArrived {
+    fn from(error: Error) -> Self {
+        NotArrived { error, begun: true }
+    }
+}
+
 /// One snapshot of one member.
 pub(super) struct Arrival<'a> {
     pub(super) cli: &'a Cli,
@@ -43,7 +56,7 @@ impl Arrival<'_> {
         writer: W,
         name: &str,
         file: Option<&File>,
-    ) -> Result<Arrived> {
+    ) -> Result<Arrived, NotArrived> {
         let file = file.filter(|_| self.goes_to(Level::Structure));
         let asking = Asking::new(self.cli, &self.cli.backup.content, self.cluster, self.field, self.ui);
         let intake = Intake::start(writer, name.to_owned());
@@ -55,7 +68,7 @@ impl Arrival<'_> {
                 }
                 _ => None,
             };
-            Ok::<_, Error>(round)
+            Ok::<_, NotArrived>(round)
         };
         let home = async {
             let (taken, sum) = self.copy(intake).await?;
@@ -79,16 +92,17 @@ impl Arrival<'_> {
         self.wanted.is_none_or(|wanted| wanted >= level)
     }
 
-    async fn copy<W: Write + Send + 'static>(&self, intake: Intake<W>) -> Result<(Taken, Proof)> {
+    async fn copy<W: Write + Send + 'static>(&self, intake: Intake<W>) -> Result<(Taken, Proof), NotArrived> {
         let request = self.field.request(self.cli, self.member);
         let taken = take(self.cluster, &request, &intake, self.owned, self.ui).await;
+        let begun = !intake.is_untouched();
         // A failure to write here is the cause of a copy that broke off, so it is told first.
         let (taken, sum) = match (taken, intake.finish().await) {
             (Ok(taken), Ok((_, sum))) => (taken, sum),
-            (Ok(_), Err(error)) => return Err(error),
-            (Err(NotTaken::NotWritten), Err(write)) => return Err(write),
-            (Err(NotTaken::NotWritten), Ok(_)) => return Err(Error::failed("the snapshot could not be written")),
-            (Err(NotTaken::Failed(copy)), _) => return Err(copy),
+            (Ok(_), Err(error)) => return Err(error.into()),
+            (Err(NotTaken::NotWritten), Err(write)) => return Err(write.into()),
+            (Err(NotTaken::NotWritten), Ok(_)) => return Err(Error::failed("the snapshot could not be written").into()),
+            (Err(NotTaken::Failed(error)), _) => return Err(NotArrived { error, begun }),
         };
         taken.warnings.iter().for_each(|warning| self.ui.warn(warning));
         Ok((taken, sum))

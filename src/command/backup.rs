@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use k8s_openapi::jiff::Timestamp;
 
-use super::arrival::{Arrival, Arrived};
+use super::arrival::{Arrival, Arrived, NotArrived};
+use super::failover;
 use super::field::Field;
 use super::guard::Signals;
 use super::outcome::Outcome;
@@ -46,65 +47,144 @@ pub(super) async fn run(cli: &Cli, ui: &Ui, signals: &mut Signals) -> Result<()>
     outcome
 }
 
+/// Takes a backup of the member that is chosen, or of the next one when that fails before the first byte.
 pub(super) async fn back_up(cli: &Cli, ui: &Ui, cluster: &Cluster, owned: &Owned) -> Result<()> {
     let (started_at, start) = (Timestamp::now(), Instant::now());
-    let early = early_checks(cli)?;
-
+    let mut early = early_checks(cli)?;
     let field = Field::survey(cli, cluster, ui).await?;
-    let chosen = field.choose(cli, cluster, ui).await?;
-    let (member, status) = (&field.members[chosen], field.statuses[chosen].as_ref());
-    let (pending, writer, shown) = match early {
-        Early::Stdout => (None, Writer::Stdout(std::io::stdout()), "-".to_owned()),
-        Early::Prepared(pending, file, path) => {
-            let copy = clone(&file)?;
-            (Some((pending, file)), Writer::File(copy), path.display().to_string())
-        }
-        Early::Named => {
-            let path = cli.backup.directory().join(default_name(cluster, member, started_at));
-            let (pending, file) = sink::prepare(&path, cli.backup.force)?;
-            let copy = clone(&file)?;
-            (Some((pending, file)), Writer::File(copy), path.display().to_string())
-        }
-    };
-
-    wait_until_ready(cluster, member, cli.backup.pod_running_timeout, ui).await?;
-    ui.say(&format!("Running etcd backup on pod {}", member.pod_name));
-    let wanted = if pending.is_some() { cli.backup.verify } else { Some(Level::Transport) };
-    let arrival = Arrival { cli, cluster, ui, owned, field: &field, member: chosen, wanted };
-    let file = pending.as_ref().map(|(_, file)| file);
-    let Arrived { taken, sum, structure, content } = arrival.bring(writer, &shown, file).await?;
-
-    tell_levels(ui, &structure, &content);
-    let outcome = Outcome { structure: &structure, content: &content, wanted, field: &field, member: chosen };
-    if let Some(warning) = outcome.warning() {
-        ui.warn(&warning);
-    }
-    let kept = match pending {
-        Some((pending, file)) => keep(pending, file, outcome.is_proven()).await?,
-        None => shown,
-    };
-    let duration = start.elapsed();
-    if outcome.is_proven() {
-        tell(ui, &kept, sum.size, duration);
-    }
-    let error = outcome.error(&kept);
-    if let Some(format) = cli.talk.output.filter(|_| kept != "-") {
-        let document = Document {
-            file: kept,
-            size_bytes: sum.size,
-            sha256: sum.sha256,
-            cluster: ClusterPart {
-                server: cluster.server().to_owned(),
-                context: cluster.context().map(str::to_owned),
-                uid: cluster.uid().await.ok().flatten(),
-            },
-            kubernetes_version: cluster.version().await.ok(),
-            verified: verified(&structure, &content),
-            ..document(member, status, &structure, &taken, started_at, duration, ui.warnings())
+    let mut chosen = field.choose(cli, cluster, ui).await?;
+    let run = Run { cli, ui, cluster, owned, field: &field, started_at, start };
+    let mut tried = Vec::new();
+    loop {
+        let error = match run.attempt(chosen, early).await? {
+            Attempt::Done => return Ok(()),
+            Attempt::NotBegun(error, again) => {
+                early = again;
+                error
+            }
         };
-        ui.document(format, &document)?;
+        tried.push(chosen);
+        chosen = failover::next(cli, ui, &field, &tried, error).await?;
+        owned.remove(cluster).await?;
     }
-    error.map_or(Ok(()), Err)
+}
+
+/// One run of the default action.
+struct Run<'r> {
+    cli: &'r Cli,
+    ui: &'r Ui,
+    cluster: &'r Cluster,
+    owned: &'r Owned,
+    field: &'r Field,
+    started_at: Timestamp,
+    start: Instant,
+}
+
+/// How the backup of one member ended, when it did not fail for good.
+enum Attempt {
+    Done,
+    /// It failed before the first byte, so the place for the file is as it was.
+    NotBegun(Error, Early),
+}
+
+impl Run<'_> {
+    async fn attempt(&self, chosen: usize, early: Early) -> Result<Attempt> {
+        let Run { cli, ui, cluster, owned, field, .. } = *self;
+        let member = &field.members[chosen];
+        if let Err(error) = wait_until_ready(cluster, member, cli.backup.pod_running_timeout, ui).await {
+            return not_begun(error, early);
+        }
+        let is_named = matches!(early, Early::Named);
+        let (pending, writer, shown) = self.open(member, early)?;
+        ui.say(&format!("Running etcd backup on pod {}", member.pod_name));
+        let wanted = if pending.is_some() { cli.backup.verify } else { Some(Level::Transport) };
+        let arrival = Arrival { cli, cluster, ui, owned, field, member: chosen, wanted };
+        let file = pending.as_ref().map(|(_, file)| file);
+        match arrival.bring(writer, &shown, file).await {
+            Ok(arrived) => self.finish(chosen, wanted, arrived, pending, shown).await.map(|()| Attempt::Done),
+            Err(NotArrived { error, begun: true }) => Err(error),
+            Err(NotArrived { error, begun: false }) => {
+                let again = match pending {
+                    Some(_) if is_named => Early::Named,
+                    Some((pending, file)) => Early::Prepared(pending, file, PathBuf::from(shown)),
+                    None => Early::Stdout,
+                };
+                not_begun(error, again)
+            }
+        }
+    }
+
+    /// The place for the bytes of `member`: the file that waits for its name, what is written to, and what to call it.
+    fn open(&self, member: &Member, early: Early) -> Result<(Waiting, Writer, String)> {
+        let (pending, file, path) = match early {
+            Early::Stdout => return Ok((None, Writer::Stdout(std::io::stdout()), "-".to_owned())),
+            Early::Prepared(pending, file, path) => (pending, file, path),
+            Early::Named => {
+                let name = default_name(self.cluster, member, self.started_at);
+                let path = self.cli.backup.directory().join(name);
+                let (pending, file) = sink::prepare(&path, self.cli.backup.force)?;
+                (pending, file, path)
+            }
+        };
+        let copy = clone(&file)?;
+        Ok((Some((pending, file)), Writer::File(copy), path.display().to_string()))
+    }
+
+    /// Gives the file its name, and tells how it went.
+    async fn finish(
+        &self,
+        chosen: usize,
+        wanted: Option<Level>,
+        arrived: Arrived,
+        pending: Waiting,
+        shown: String,
+    ) -> Result<()> {
+        let Run { cli, ui, cluster, field, .. } = *self;
+        let Arrived { taken, sum, structure, content } = arrived;
+        tell_levels(ui, &structure, &content);
+        let outcome = Outcome { structure: &structure, content: &content, wanted, field, member: chosen };
+        if let Some(warning) = outcome.warning() {
+            ui.warn(&warning);
+        }
+        let kept = match pending {
+            Some((pending, file)) => keep(pending, file, outcome.is_proven()).await?,
+            None => shown,
+        };
+        let duration = self.start.elapsed();
+        if outcome.is_proven() {
+            tell(ui, &kept, sum.size, duration);
+        }
+        let error = outcome.error(&kept);
+        if let Some(format) = cli.talk.output.filter(|_| kept != "-") {
+            let (member, status) = (&field.members[chosen], field.statuses[chosen].as_ref());
+            let document = Document {
+                file: kept,
+                size_bytes: sum.size,
+                sha256: sum.sha256,
+                cluster: ClusterPart {
+                    server: cluster.server().to_owned(),
+                    context: cluster.context().map(str::to_owned),
+                    uid: cluster.uid().await.ok().flatten(),
+                },
+                kubernetes_version: cluster.version().await.ok(),
+                verified: verified(&structure, &content),
+                ..document(member, status, &structure, &taken, self.started_at, duration, ui.warnings())
+            };
+            ui.document(format, &document)?;
+        }
+        error.map_or(Ok(()), Err)
+    }
+}
+
+/// A file that has no name yet; nothing where the bytes go to standard output.
+type Waiting = Option<(sink::Pending, std::fs::File)>;
+
+/// Another member may do better after a failure, not after a refusal or an interruption.
+fn not_begun(error: Error, early: Early) -> Result<Attempt> {
+    match error.kind() {
+        Kind::Failed => Ok(Attempt::NotBegun(error, early)),
+        _ => Err(error),
+    }
 }
 
 /// Gives the file its name, or another one that says that it is not what was asked for; the name.

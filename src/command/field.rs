@@ -124,9 +124,14 @@ impl Field {
         }
     }
 
+    /// The members that may be taken without being named, best first.
+    pub(super) fn ranked(&self) -> Vec<usize> {
+        ranked(&self.members, &self.statuses)
+    }
+
     /// The member that is named, picked or recommended.
     pub(super) async fn choose(&self, cli: &Cli, cluster: &Cluster, ui: &Ui) -> Result<usize> {
-        let ranked = ranked(&self.members, &self.statuses);
+        let ranked = self.ranked();
         if let Some(word) = &cli.backup.member {
             let index = chosen(&self.members, &self.statuses, Choice::of(word, &self.members))?;
             if let Some(trouble) = self.statuses[index].as_ref().and_then(MemberStatus::trouble) {

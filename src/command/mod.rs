@@ -8,6 +8,7 @@ mod cleanup;
 mod content;
 mod dry_run;
 mod expected;
+mod failover;
 mod field;
 mod guard;
 mod logging;

@@ -102,7 +102,7 @@ impl<W: Write + Send + 'static> Intake<W> {
     }
 
     /// Nothing has been handed over yet, so a snapshot may still begin here.
-    pub(super) fn is_untouched(&self) -> bool {
+    pub fn is_untouched(&self) -> bool {
         !*self.begun.borrow()
     }
 

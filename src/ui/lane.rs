@@ -70,19 +70,13 @@ impl Lane {
         self.screen.print(&format!("{}: {text}", sanitize(&self.name)));
     }
 
-    /// The line as a bar for a copy; `None` where nothing is shown.
-    pub(super) fn bar(&self, size: Option<u64>) -> Option<ProgressBar> {
+    /// The line as a bar, for what `verb` says; `None` where nothing is shown.
+    pub(super) fn bar(&self, verb: &str, size: Option<u64>) -> Option<ProgressBar> {
         if self.bar.is_hidden() {
             return None;
         }
-        let template = match size {
-            Some(_) => {
-                "{prefix}   copying [{bar:20}] {binary_bytes}/{binary_total_bytes}  {binary_bytes_per_sec}  {eta}"
-            }
-            None => "{prefix}   copying {binary_bytes}  {binary_bytes_per_sec}",
-        };
         self.bar.reset();
-        self.bar.set_style(style(template));
+        self.bar.set_style(style(&bar_template(verb, size.is_some())));
         if let Some(size) = size {
             self.bar.set_length(size);
         }
@@ -108,6 +102,15 @@ impl Lane {
     }
 }
 
+fn bar_template(verb: &str, is_sized: bool) -> String {
+    match is_sized {
+        true => format!(
+            "{{prefix}}   {verb} [{{bar:20}}] {{binary_bytes}}/{{binary_total_bytes}}  {{binary_bytes_per_sec}}  {{eta}}"
+        ),
+        false => format!("{{prefix}}   {verb} {{binary_bytes}}  {{binary_bytes_per_sec}}"),
+    }
+}
+
 fn style(template: &str) -> ProgressStyle {
     // A template that does not parse would be a mistake of ours: the default is shown then.
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("#> ")
@@ -119,11 +122,7 @@ mod tests {
 
     #[test]
     fn the_templates_are_good_ones() {
-        for template in [
-            "{prefix}   {wide_msg}",
-            "{prefix}   copying [{bar:20}] {binary_bytes}/{binary_total_bytes}  {binary_bytes_per_sec}  {eta}",
-            "{prefix}   copying {binary_bytes}  {binary_bytes_per_sec}",
-        ] {
+        for template in ["{prefix}   {wide_msg}", &bar_template("copying", true), &bar_template("checking", false)] {
             assert!(ProgressStyle::with_template(template).is_ok(), "{template}");
         }
     }

@@ -38,7 +38,7 @@ impl Progress {
             return Progress(None);
         }
         if let Some(lane) = &ui.lane {
-            return Progress(lane.bar(size));
+            return Progress(lane.bar(if label == CHECKING { "checking" } else { "copying" }, size));
         }
         if !io::stderr().is_terminal() {
             ui.say(label);

@@ -122,6 +122,7 @@ fn what_makes_no_sense_for_several() {
     rig.run(&["--context", "a,b", "--out-dir", "out", "--server", "http://x"]).code(2).says("--server and --cluster");
     rig.run(&["--context", "a,b", "--out-dir", "out", "--dry-run=client"]).code(2).says("one cluster at a time");
     rig.run(&["--all-contexts"]).code(2).says("--out-dir");
+    rig.run(&["--all-contexts", "--context", "a", "--out-dir", "out"]).code(2).says("exclude each other");
     rig.run(&["--out-dir", "out", "--out", "x.db"]).code(2);
     assert_eq!(files(&rig), [""; 0]);
 }

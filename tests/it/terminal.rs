@@ -143,3 +143,18 @@ fn a_single_member_is_taken_without_a_question() {
     assert_eq!(code, 0, "{printed}");
     assert!(!printed.contains("Which etcd member"), "{printed}");
 }
+
+#[test]
+fn another_member_is_offered_when_the_chosen_one_cannot_begin() {
+    let rig = rig(|faults| faults.member("cp1").node_condition = Some(("DiskPressure", "True")));
+    for (keys, code) in [("\r", 0), ("\u{1b}[B\u{1b}[B\r", 1)] {
+        let mut session = on_terminal(&rig, "--out x.db --force --member cp1");
+        session.exp_string("node cp1 is under disk pressure").expect("it fails");
+        session.exp_string("Which etcd member instead?").expect("it asks");
+        session.exp_string("none, end here").expect("and takes a no");
+        session.send(keys).and_then(|_| session.flush()).unwrap();
+        let (ended, printed) = end(&mut session);
+        assert_eq!(ended, code, "{printed}");
+        assert!(printed.contains(SHOW_CURSOR), "the cursor stays hidden");
+    }
+}

@@ -2,6 +2,7 @@
 
 use rexpect::session::{PtySession, spawn_command};
 
+use crate::support::etcd::Etcd;
 use crate::support::standin::faults::Faults;
 use crate::support::{Rig, three};
 
@@ -157,4 +158,21 @@ fn another_member_is_offered_when_the_chosen_one_cannot_begin() {
         assert_eq!(ended, code, "{printed}");
         assert!(printed.contains(SHOW_CURSOR), "the cursor stays hidden");
     }
+}
+
+#[test]
+fn a_password_is_asked_for_once_in_a_run() {
+    let etcd = Etcd::start();
+    etcd.fill(50, 100);
+    let etcd = etcd.with_user("secret-of-root");
+    let rig = Rig::before(&etcd, |_| ());
+    let mut session = on_terminal(&rig, "--out x.db --transport direct --etcd-user root");
+    session.exp_string("Password of etcd user root:").expect("it asks");
+    session.send_line("secret-of-root").unwrap();
+    let (code, printed) = end(&mut session);
+    assert_eq!(code, 0, "{printed}");
+    assert!(!printed.contains("Password of"), "{printed}");
+    assert!(!printed.contains("secret-of-root"), "{printed}");
+    // For the members' state, the copy and the comparison.
+    assert!(printed.contains("content: 1 of 1 member agrees"), "{printed}");
 }

@@ -8,6 +8,7 @@ use std::path::Path;
 use k8s_openapi::api::core::v1::Secret;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::sync::OnceCell;
 
 use super::Member;
 use super::credentials::{Credentials, Mount};
@@ -236,15 +237,17 @@ impl Login {
         let Some(user) = &args.etcd_user else {
             return Ok(None);
         };
-        let password = match std::env::var(PASSWORD) {
-            Ok(password) if !password.is_empty() => password,
-            _ if ui.is_interactive() => ask_secret(&format!("Password of etcd user {user}: ")).await?,
-            _ => {
-                return Err(Error::usage(format!("no password for etcd user {user}"))
-                    .hint(format!("without a terminal it is taken from the environment variable {PASSWORD}")));
+        // Several connections are made in one run, and a person is asked once.
+        static ASKED: OnceCell<String> = OnceCell::const_new();
+        let password = ASKED.get_or_try_init(|| async {
+            match std::env::var(PASSWORD) {
+                Ok(password) if !password.is_empty() => Ok(password),
+                _ if ui.is_interactive() => ask_secret(&format!("Password of etcd user {user}: ")).await,
+                _ => Err(Error::usage(format!("no password for etcd user {user}"))
+                    .hint(format!("without a terminal it is taken from the environment variable {PASSWORD}"))),
             }
-        };
-        Ok(Some(Login { user: user.clone(), password: Password(password) }))
+        });
+        Ok(Some(Login { user: user.clone(), password: Password(password.await?.clone()) }))
     }
 }
 

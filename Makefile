@@ -8,11 +8,11 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help build tools deny-tool test check fmt clippy doc deny scripts demo dist test-krew clean
+.PHONY: help build tools deny-tool test check fmt clippy doc deny scripts demo dist test-krew e2e soak clean
 
 CARGO_DENY_VERSION := 0.20.2
 CARGO_DENY := target/tools/bin/cargo-deny
-SCRIPTS := .ci/run packaging/dist packaging/krew-manifest tests/demo tests/krew/run tests/tools/install
+SCRIPTS := .ci/run packaging/dist packaging/krew-manifest tests/demo tests/krew/run tests/tools/install tests/cluster/rig tests/cluster/run $(wildcard tests/cluster/lib/*)
 
 help: ## this list
 	@awk -F ':[^#]*## ' '/^[a-z-]+:[^#]*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,6 +34,13 @@ dist: build ## this platform's archive for krew, with checksum and manifest, in 
 
 test-krew: dist ## installs that archive with the real krew and runs it through a real kubectl
 	tests/krew/run
+
+# On Linux, as root; see tests/cluster/run for its variables.
+e2e: ## the scenarios on a real control plane that it starts and stops, or on CLUSTER=current
+	CLUSTER='$(CLUSTER)' ONLY='$(ONLY)' REUSE='$(REUSE)' tests/cluster/run
+
+soak: ## the same, with what takes long
+	CLUSTER='$(CLUSTER)' ONLY='$(ONLY)' REUSE='$(REUSE)' SOAK=1 tests/cluster/run
 
 tools: ## etcd, etcdctl and etcdutl in target/tools/bin
 	tests/tools/install

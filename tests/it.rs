@@ -41,3 +41,5 @@ mod support;
 mod terminal;
 #[path = "it/trust.rs"]
 mod trust;
+#[path = "it/verify.rs"]
+mod verify;

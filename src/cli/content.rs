@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::value::{duration, positive_duration, size};
+use super::value::{positive_duration, size};
 
 /// How much of the members' time the comparison may cost.
 #[derive(Debug, Clone, Args)]
@@ -16,8 +16,4 @@ pub struct ContentArgs {
     /// How long one member may take for its hash
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = positive_duration)]
     pub content_timeout: Duration,
-
-    /// A copy that takes longer than this has the members asked meanwhile: etcd forgets old revisions
-    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration)]
-    pub content_after: Duration,
 }

@@ -119,7 +119,7 @@ impl Run<'_> {
         let wanted = if pending.is_some() { cli.backup.verify } else { Some(Level::Transport) };
         let content_wanted = wanted.unwrap_or(Level::Content) == Level::Content;
         let begun = intake.begun();
-        let (arrived, after) = (Notify::new(), cli.backup.content.content_after);
+        let (arrived, after) = (Notify::new(), cli.backup.content_after);
         let meanwhile = async {
             if content_wanted { Ok(asking.while_copying(begun, &arrived, after, chosen).await) } else { Ok(None) }
         };

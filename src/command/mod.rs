@@ -1,5 +1,6 @@
 //! What the program does, one file for each subcommand; each `run` reads as its table of contents.
 
+mod against;
 mod asking;
 mod backup;
 mod cleanup;

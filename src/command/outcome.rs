@@ -60,28 +60,27 @@ impl Outcome<'_> {
                     ))
                     .hint("transport and structure are proven; run it again, or without --verify content if that is enough"),
                 ),
-                Verdict::MemberDiffers => Some(self.member_differs(comparison)),
+                Verdict::MemberDiffers => Some(member_differs(comparison, self.field, "the snapshot")),
                 Verdict::FileDiffers => Some(file_differs(comparison, member, kept)),
             },
             (_, Content::NotChecked) => None,
         }
     }
+}
 
-    fn member_differs(&self, comparison: &Comparison) -> Error {
-        let pod = |name: &str| {
-            let found = self.field.members.iter().find(|member| member.name == name);
-            found.map(|member| member.pod_path()).unwrap_or_default()
-        };
-        let names: Vec<String> =
-            comparison.differing().map(|(name, _)| format!("{name} (pod {})", pod(name))).collect();
-        let (plural, verb, that) =
-            if names.len() == 1 { ("", "holds", "that member") } else { ("s", "hold", "those members") };
-        let what =
-            format!("member{plural} {} {verb} other data than the snapshot and the other members", names.join(" and "));
-        Error::new(Kind::BadFile, what)
-            .hint(format!("the snapshot is good: keep it, and do not restore from {that}"))
-            .hint(format!("replace {that}: 'etcdctl member remove', empty the data directory, 'etcdctl member add'"))
-    }
+/// `file` equals most of the members and others differ.
+pub(super) fn member_differs(comparison: &Comparison, field: &Field, file: &str) -> Error {
+    let pod = |name: &str| {
+        let found = field.members.iter().find(|member| member.name == name);
+        found.map(|member| member.pod_path()).unwrap_or_default()
+    };
+    let names: Vec<String> = comparison.differing().map(|(name, _)| format!("{name} (pod {})", pod(name))).collect();
+    let (plural, verb, that) =
+        if names.len() == 1 { ("", "holds", "that member") } else { ("s", "hold", "those members") };
+    let what = format!("member{plural} {} {verb} other data than {file} and the other members", names.join(" and "));
+    Error::new(Kind::BadFile, what)
+        .hint(format!("{file} is good: keep it, and do not restore from {that}"))
+        .hint(format!("replace {that}: 'etcdctl member remove', empty the data directory, 'etcdctl member add'"))
 }
 
 fn file_differs(comparison: &Comparison, member: &str, kept: &str) -> Error {

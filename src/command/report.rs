@@ -51,15 +51,20 @@ pub(super) fn verified(structure: &Structure, content: &Content) -> Verified {
         structure: match structure {
             Structure::NotChecked | Structure::Unreadable(_) => "not checked",
             Structure::Sound(_) => "proven",
-            Structure::Bad(_) => "bad",
+            Structure::Bad(_) => "failed",
         },
-        content: match content.verdict() {
-            None => "not checked",
-            Some(Verdict::Proven) => "proven",
-            Some(Verdict::MemberDiffers) => "member differs",
-            Some(Verdict::FileDiffers) => "differs",
-            Some(Verdict::NotComparable) => "not comparable",
-        },
+        content: in_a_word(content),
+    }
+}
+
+/// Level 3 as documents and tables name it.
+pub(super) fn in_a_word(content: &Content) -> &'static str {
+    match content.verdict() {
+        None => "not checked",
+        Some(Verdict::Proven) => "proven",
+        Some(Verdict::MemberDiffers) => "member differs",
+        Some(Verdict::FileDiffers) => "differs",
+        Some(Verdict::NotComparable) => "not comparable",
     }
 }
 
@@ -88,6 +93,10 @@ pub(super) fn document(
         revision: match structure {
             Structure::Sound(contents) => Some(contents.last_revision),
             _ => status.and_then(|status| i64::try_from(status.revision).ok()),
+        },
+        hash: match structure {
+            Structure::Sound(contents) => Some(contents.hash),
+            _ => None,
         },
         transport: taken.transport.name(),
         verified: Verified { transport: "proven", structure: "not checked", content: "not checked" },

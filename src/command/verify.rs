@@ -8,9 +8,11 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use super::against::Against;
 use super::expected::Expected;
+use super::report::in_a_word;
 use crate::cli::{Cli, VerifyArgs};
-use crate::db::{self, Form, Options, Problem, Report, Trailer};
+use crate::db::{self, Contents, Form, Options, Problem, Report, Trailer};
 use crate::error::{Error, Kind, Result};
 use crate::ui::{Table, Ui, decimal_bytes};
 
@@ -19,13 +21,27 @@ pub(super) async fn run(cli: &Cli, args: &VerifyArgs, ui: &Ui) -> Result<()> {
         return Err(Error::usage("--document describes one file, and several are named"));
     }
     let expected = args.document.as_deref().map(Expected::read).transpose()?;
+    let against = if args.against_cluster { Some(Against::connect(cli, args, ui).await?) } else { None };
     let mut verdicts = Vec::with_capacity(args.files.len());
     let mut failures = Vec::new();
     for path in &args.files {
-        match examine(path.clone(), expected.clone()).await {
-            Ok(verdict) => verdicts.push(verdict),
-            Err(error) => failures.push(error),
+        let (mut verdict, file, contents) = match examine(path.clone(), expected.clone()).await {
+            Ok(examined) => examined,
+            Err(error) => {
+                failures.push(error);
+                continue;
+            }
+        };
+        if let (Some(against), Some(contents)) = (&against, contents) {
+            let content = against.compare(&file, contents).await?;
+            verdict.verified.content = in_a_word(&content);
+            match against.judge(&verdict.file, &content) {
+                Some(Err(error)) => failures.push(error),
+                Some(Ok(warning)) => ui.warn(&warning),
+                None => {}
+            }
         }
+        verdicts.push(verdict);
     }
     print(cli, args, ui, &verdicts)?;
     failures.extend(verdicts.iter().filter_map(Verdict::error));
@@ -75,13 +91,13 @@ struct Flaw {
     hint: String,
 }
 
-async fn examine(path: PathBuf, expected: Option<Expected>) -> Result<Verdict> {
+async fn examine(path: PathBuf, expected: Option<Expected>) -> Result<(Verdict, File, Option<Contents>)> {
     let work = move || {
         let name = path.display().to_string();
         let failed = |why: String| Error::failed(format!("cannot read {name}: {why}"));
         let file = open(&path).map_err(failed)?;
         let report = db::check(&file, &Options::default()).map_err(|failure| failed(failure.to_string()))?;
-        Ok(Verdict::new(name, &report, expected.as_ref()))
+        Ok((Verdict::new(name, &report, expected.as_ref()), file, report.contents))
     };
     let thread = tokio::task::spawn_blocking(work);
     thread.await.unwrap_or_else(|_| Err(Error::failed("the thread that reads the file ended unexpectedly")))
@@ -141,7 +157,7 @@ impl Verdict {
                     (false, Some(_)) => "failed",
                     (false, None) => "not checked",
                 },
-                content: "not compared",
+                content: "not checked",
             },
             problems,
             alarms: contents.map(|contents| contents.alarms).unwrap_or_default(),

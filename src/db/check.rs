@@ -105,9 +105,9 @@ fn report(size: u64, walked: Walked, sums: Option<Sums>) -> Report {
         Err(problems) => (None, problems),
     };
     let trailer = trailer(&found, size, sums);
-    problems.splice(0..0, found.problem.clone());
-    // A cut says all there is to say about the end of a file.
+    // A cut says all there is to say, of a second meta page that is cut away as well.
     if size >= found.meta.total_size() {
+        problems.splice(0..0, found.problem.clone());
         problems.extend(ending(&found, size, trailer, contents.is_some()));
     }
     Report { size, form: Some(found.form), trailer, sha256, contents, problems }

@@ -29,6 +29,15 @@ pub(super) fn diagnose<S: Source + ?Sized>(source: &S, size: u64) -> Result<Prob
     Ok(Problem { what, offset: None, hint })
 }
 
+/// The beginning of a text: UTF-8, perhaps cut within a character, without control characters.
+fn is_text(head: &[u8]) -> bool {
+    let utf8 = match str::from_utf8(head) {
+        Ok(_) => true,
+        Err(error) => error.error_len().is_none(),
+    };
+    utf8 && head.iter().all(|byte| matches!(byte, b'\t' | b'\n' | b'\r' | 0x20..=0x7e | 0x80..))
+}
+
 fn describe(head: &[u8], size: u64) -> (String, String) {
     let pair = |what: &str, hint: &str| (what.to_owned(), hint.to_owned());
     if size == 0 {
@@ -40,8 +49,7 @@ fn describe(head: &[u8], size: u64) -> (String, String) {
     if head.get(257..262) == Some(b"ustar") {
         return pair("this is a tar archive, not a snapshot", "unpack it with 'tar -xf' and verify what is inside");
     }
-    let text = head.iter().all(|byte| matches!(byte, b'\t' | b'\n' | b'\r' | 0x20..=0x7e | 0x80..));
-    if text {
+    if is_text(head) {
         let start = head.trim_ascii_start().get(..15).unwrap_or(head.trim_ascii_start()).to_ascii_lowercase();
         return if start.starts_with(b"<!doctype html") || start.starts_with(b"<html") {
             pair(

@@ -13,10 +13,12 @@ use super::job::{Limits, Plan, random_name};
 use super::lease::{Lease, OwnedJob};
 use super::pod::{Failure, JobPod, Phase, started, storage_limit_below};
 use super::request::{NotTaken, Place, Request, Taken};
+use super::rights::rights;
 use super::words::{Cause, cause};
 use super::{preflight, words};
 use crate::cluster::{Access, Cluster, LogFile};
 use crate::error::{Error, Kind, Result};
+use crate::etcd::Member;
 use crate::etcd::credentials::Credentials;
 use crate::ui::{Progress, Ui, decimal_bytes};
 
@@ -38,6 +40,7 @@ pub async fn take<W: Write + Send + 'static>(
     ui: &Ui,
 ) -> Result<Taken, NotTaken> {
     let until = Instant::now() + request.deadline;
+    must_be_allowed(cluster, request.member).await?;
     let checked = preflight::check(cluster, request.member, request.db_size).await?;
     let mut warnings = checked.warnings;
     let fixed = !may_renew(cluster, request).await;
@@ -89,6 +92,21 @@ pub async fn take<W: Write + Send + 'static>(
             Next::Credentials(error) | Next::Image(error) | Next::OverrideOwner(error) => return Err(error.into()),
         }
     }
+}
+
+/// A job that may not be deleted stays with its file, and one that may not be looked at is not renewed: without these
+/// rights none is created. Where the cluster does not tell, the requests themselves will.
+async fn must_be_allowed(cluster: &Cluster, member: &Member) -> Result<()> {
+    let jobs = rights(Transport::Node).iter().filter(|right| right.is_required() && right.resources.contains(&"jobs"));
+    // The request that creates it is refused by itself.
+    for access in jobs.flat_map(|right| right.accesses(member)).filter(|access| access.verb != "create") {
+        if cluster.may(&access).await == Some(false) {
+            return Err(Error::not_allowed(format!("not allowed to {access}"))
+                .hint("nothing was created; a cluster administrator can grant it with this manifest ('kubectl apply -f -')")
+                .manifest(access.manifest(None)));
+        }
+    }
+    Ok(())
 }
 
 /// Without the right to patch, or when the cluster does not tell, the job gets all of its time at the start.

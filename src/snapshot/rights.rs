@@ -69,7 +69,7 @@ const PODS: Right = Right {
 };
 const FIND_PODS: Right = Right { buys: "finds the etcd pods, and sees whether they are ready", ..PODS };
 const JOBS: Right = Right {
-    verbs: &["create", "get", "list", "delete"],
+    verbs: &["create", "get", "delete"],
     group: "batch",
     resources: &["jobs"],
     scope: Scope::Namespace,
@@ -93,6 +93,14 @@ const RENEW: Right = Right {
     without: Some(
         "after a kill, the job and its file stay for up to --deadline after the end of the save; a warning says so",
     ),
+};
+const FIND_JOBS: Right = Right {
+    verbs: &["list"],
+    group: "batch",
+    resources: &["jobs"],
+    scope: Scope::Namespace,
+    buys: "'cleanup' finds what killed runs left",
+    without: Some("'cleanup' is refused"),
 };
 const EXEC: Right = Right {
     verbs: &["get", "create"],
@@ -166,9 +174,20 @@ const IDENTITY: Right = Right {
 /// All rights of one transport, the required ones first.
 pub fn rights(transport: Transport) -> &'static [Right] {
     match transport {
-        Transport::Node => {
-            &[PODS, JOBS, NODES_PROXY, RENEW, STATUS, NODES, EVENTS, LOG, LIMIT_RANGES, CERTIFICATES, IDENTITY]
-        }
+        Transport::Node => &[
+            PODS,
+            JOBS,
+            NODES_PROXY,
+            RENEW,
+            STATUS,
+            NODES,
+            EVENTS,
+            LOG,
+            LIMIT_RANGES,
+            FIND_JOBS,
+            CERTIFICATES,
+            IDENTITY,
+        ],
         Transport::Direct => &[FIND_PODS, PORT_FORWARD, STATUS, IDENTITY],
         Transport::Exec => &[FIND_PODS, EXEC, CERTIFICATES, IDENTITY],
     }
@@ -217,6 +236,6 @@ mod tests {
                 "create pods/exec of etcd-cp1 in namespace kube-system"
             ]
         );
-        assert_eq!(JOBS.accesses(&member).len(), 4);
+        assert_eq!(JOBS.accesses(&member).len(), 3);
     }
 }

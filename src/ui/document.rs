@@ -24,6 +24,8 @@ pub struct Document {
     /// The newest revision in the file; where its structure was not looked at, the one that the member had before, and
     /// the file holds this one or a later one.
     pub revision: Option<i64>,
+    /// The hash of `etcdutl snapshot status`; null where the structure was not looked at or is not sound.
+    pub hash: Option<u32>,
     /// How the snapshot came here.
     pub transport: &'static str,
     /// What was proven.

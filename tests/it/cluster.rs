@@ -69,6 +69,18 @@ fn each_required_right_is_named_with_its_cure() {
 }
 
 #[test]
+fn a_job_that_could_not_be_removed_or_renewed_is_not_created() {
+    for verb in ["get", "delete"] {
+        let verbs = format!("    - {verb}\n");
+        fails(
+            move |faults| faults.forbid.push((verb, "jobs")),
+            3,
+            &[&format!("not allowed to {verb} jobs"), "nothing was created", "kubectl apply", verbs.trim()],
+        );
+    }
+}
+
+#[test]
 fn optional_rights_degrade_and_say_so() {
     for (verb, resource, says) in [
         ("get", "pods/exec", "roles and health of the members are unknown"),

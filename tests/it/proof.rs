@@ -132,7 +132,7 @@ fn a_right_checksum_on_a_damaged_database_is_a_bad_file() {
     let rig = Rig::with(|faults| faults.damage = Some(overwrite_the_root));
     let outcome = rig.run(&["--out", "x.db", "-o", "json"]).code(4);
     let outcome = outcome.says("the database in the snapshot is damaged").says("kept as x.db.unproven");
-    assert_eq!(verified(&outcome), ["proven", "bad", "not checked"]);
+    assert_eq!(verified(&outcome), ["proven", "failed", "not checked"]);
     outcome.leaves_only(&["x.db.unproven"]);
 }
 
@@ -311,4 +311,27 @@ fn an_interruption_while_a_member_is_asked_leaves_nothing() {
     let rig = Rig::with(|faults| faults.member("cp1").slow_hash = Some(Duration::from_secs(60)));
     let asking = rig.start(&["--out", "x.db"]).until(|rig| !asked(rig).is_empty() && rig.standin.left() == (0, 0, 0));
     asking.signal("INT").end().code(130).leaves_only(&[]);
+}
+
+#[test]
+fn a_file_is_compared_with_the_members_of_today_where_they_still_know_its_revision() {
+    let rig = Rig::singles(one_odd(), |_| ());
+    rig.run(&["--out", "right.db", "--member", "cp1", "--verify", "structure"]).code(0);
+    rig.run(&["--out", "wrong.db", "--member", "cp3", "--verify", "structure"]).code(0);
+    let outcome = rig.run(&["verify", "right.db", "--against-cluster", "-o", "json"]).code(4);
+    assert_eq!(verified(&outcome), ["proven", "proven", "member differs"]);
+    outcome.says("member cp3 (pod kube-system/etcd-cp3) holds other data than right.db and the other members");
+    let outcome = rig.run(&["verify", "wrong.db", "--against-cluster", "-o", "json"]).code(4);
+    assert_eq!(verified(&outcome), ["proven", "proven", "differs"]);
+    outcome.says("wrong.db holds other data than the members: 1 of 3 members agrees");
+
+    let etcd = own();
+    let rig = Rig::singles([&*etcd], |_| ());
+    rig.run(&["--out", "x.db"]).code(0);
+    let outcome = rig.run(&["verify", "x.db", "--against-cluster", "-o", "json"]).code(0);
+    assert_eq!(verified(&outcome), ["proven", "proven", "proven"]);
+    compact(&etcd);
+    let outcome = rig.run(&["verify", "x.db", "--against-cluster", "-o", "json"]).code(0);
+    assert_eq!(verified(&outcome), ["proven", "proven", "not comparable"]);
+    outcome.says("warning: x.db was not proven against the members").says("has compacted revision");
 }

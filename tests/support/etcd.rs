@@ -23,7 +23,7 @@ pub struct Etcd {
     /// What etcdctl needs to open it.
     client: Vec<String>,
     watch: Child,
-    _data: tempfile::TempDir,
+    data: tempfile::TempDir,
 }
 
 impl Etcd {
@@ -103,7 +103,7 @@ impl Etcd {
         let watch = Command::new("sh")
             .args(["-c", script, "sh"])
             .arg(data.path())
-            .arg(tool("etcd"))
+            .arg(std::env::var_os("TEST_ETCD").map_or_else(|| tool("etcd"), PathBuf::from))
             .arg("--data-dir")
             .arg(data.path().join("member-data"))
             .args(["--listen-client-urls", &url, "--advertise-client-urls", &url])
@@ -113,7 +113,7 @@ impl Etcd {
             .stdin(Stdio::piped())
             .spawn()
             .expect("etcd starts");
-        Etcd { url, flags: Vec::new(), client: Vec::new(), watch, _data: data }
+        Etcd { url, flags: Vec::new(), client: Vec::new(), watch, data }
     }
 
     fn wait(&self) {
@@ -123,6 +123,11 @@ impl Etcd {
             assert!(start.elapsed() < Duration::from_secs(30), "etcd does not listen");
             std::thread::sleep(Duration::from_millis(50));
         }
+    }
+
+    /// The member's own database.
+    pub fn database(&self) -> PathBuf {
+        self.data.path().join("member-data/member/snap/db")
     }
 
     /// Kills the process; its data stays until this is dropped.
@@ -181,6 +186,19 @@ impl Etcd {
     /// Rewrites the database without its free pages.
     pub fn defragment(&self) {
         assert!(self.etcdctl().arg("defrag").output().expect("etcdctl starts").status.success());
+    }
+
+    /// Puts one value of that size.
+    pub fn put_large(&self, key: &str, bytes: usize) {
+        let mut child = self
+            .etcdctl()
+            .args(["put", key])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("etcdctl starts");
+        child.stdin.take().expect("it is piped").write_all(&vec![b'x'; bytes]).expect("etcdctl reads");
+        assert!(child.wait().expect("etcdctl ends").success());
     }
 
     /// `etcdctl snapshot save`.

@@ -3,6 +3,8 @@
 //
 //	snapmaker live URL DIR COUNT SEED   changes a running etcd at random, COUNT times, takes a snapshot after each
 //	                                    round and asks it for HashKV at several revisions; one line of JSON for each
+//	snapmaker fill URL KEYS BYTES       puts that many keys, every third of them again, and compacts: what a database
+//	                                    looks like that has been in use
 //	snapmaker bolt DIR                  databases with a free list, of every page size, and some that are not etcd's
 //	snapmaker seeds DIR                 a few of the smallest, to begin fuzzing with
 //	snapmaker keys FILE KEYS BYTES      one large snapshot: KEYS keys with values of BYTES bytes
@@ -34,6 +36,16 @@ func run(args []string) error {
 			return err
 		}
 		return live(args[1], args[2], count, seed)
+	case len(args) == 4 && args[0] == "fill":
+		keys, err := strconv.Atoi(args[2])
+		if err != nil {
+			return err
+		}
+		bytes, err := strconv.Atoi(args[3])
+		if err != nil {
+			return err
+		}
+		return fill(args[1], keys, bytes)
 	case len(args) == 2 && args[0] == "bolt":
 		return bolt(args[1])
 	case len(args) == 2 && args[0] == "seeds":

@@ -1,0 +1,95 @@
+//! What is on the cluster beside the cluster itself: it must be the same after a scenario as before.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use super::cluster::Cluster;
+
+#[derive(Debug, PartialEq, Eq)]
+pub struct Remains {
+    jobs: BTreeSet<String>,
+    pods: BTreeSet<String>,
+    /// From the workstation to the API server.
+    connections: usize,
+}
+
+impl Remains {
+    pub fn of(cluster: &Cluster) -> Self {
+        Remains::try_of(cluster).unwrap_or_else(|error| panic!("the cluster does not tell what is on it: {error}"))
+    }
+
+    fn try_of(cluster: &Cluster) -> Result<Self, String> {
+        let names = |kind: &str| -> Result<BTreeSet<String>, String> {
+            let path = "jsonpath={range .items[*]}{.metadata.namespace}/{.metadata.name}{\"\\n\"}{end}";
+            Ok(cluster.try_kubectl(&["get", kind, "-A", "-o", path])?.lines().map(str::to_owned).collect())
+        };
+        // On somebody else's cluster others come and go.
+        let ours = |name: &String| cluster.is_rig() || name.contains("etcd-backup");
+        let keep = |names: BTreeSet<String>| names.into_iter().filter(ours).collect();
+        Ok(Remains { jobs: keep(names("jobs")?), pods: keep(names("pods")?), connections: connections(cluster) })
+    }
+
+    /// Fails unless the cluster comes back to this. The plugin's own remains have the time that it promises: none but
+    /// what the cluster needs to delete a pod.
+    pub fn must_be_all(&self, cluster: &Cluster) {
+        let start = Instant::now();
+        loop {
+            let now = Remains::try_of(cluster);
+            if now.as_ref() == Ok(self) {
+                break;
+            }
+            assert!(start.elapsed() < Duration::from_secs(60), "before: {self:?}\nafter: {now:?}");
+            std::thread::sleep(Duration::from_millis(300));
+        }
+        let entries = std::fs::read_dir(cluster.directory()).into_iter().flatten().flatten();
+        let parts: Vec<_> =
+            entries.map(|entry| entry.file_name()).filter(|name| name.to_string_lossy().ends_with(".part")).collect();
+        assert!(parts.is_empty(), "partial files are left here: {parts:?}");
+    }
+}
+
+/// Established connections to port 6443, as the kernel lists them in the workstation's network.
+fn connections(cluster: &Cluster) -> usize {
+    if !cluster.is_rig() {
+        return 0;
+    }
+    let output = cluster.workstation("cat").arg("/proc/self/net/tcp").output().expect("cat starts");
+    let table = String::from_utf8_lossy(&output.stdout).into_owned();
+    let established = |line: &&str| {
+        let columns: Vec<&str> = line.split_whitespace().collect();
+        columns.get(2).is_some_and(|remote| remote.ends_with(":192B")) && columns.get(3) == Some(&"01")
+    };
+    table.lines().filter(established).count()
+}
+
+/// Directories on the nodes that the kubelet has yet to remove, by the scenario that made them.
+#[derive(Default)]
+pub struct Debts(BTreeMap<String, String>);
+
+impl Debts {
+    pub fn note(&mut self, cluster: &Cluster, scenario: &str) {
+        for node in cluster.all_nodes() {
+            for directory in node.job_directories() {
+                self.0.entry(format!("{}:{directory}", node.name)).or_insert_with(|| scenario.to_owned());
+            }
+        }
+    }
+
+    /// Those that are still there after the time in which the kubelet removes them.
+    pub fn settle(self, cluster: &Cluster) -> Vec<(String, String)> {
+        let start = Instant::now();
+        loop {
+            let there = |name: &String| {
+                cluster.all_nodes().iter().any(|node| {
+                    node.job_directories().iter().any(|directory| *name == format!("{}:{directory}", node.name))
+                })
+            };
+            let left: Vec<_> =
+                self.0.iter().filter(|(name, _)| there(name)).map(|(name, by)| (by.clone(), name.clone())).collect();
+            if left.is_empty() || start.elapsed() > Duration::from_secs(180) {
+                return left;
+            }
+            std::thread::sleep(Duration::from_secs(1));
+        }
+    }
+}

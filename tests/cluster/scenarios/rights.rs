@@ -1,0 +1,215 @@
+//! Users with exactly the rules that the README prints, with one less, and without the optional ones. The rules are
+//! read out of the README, so that it and these scenarios cannot drift apart.
+
+use serde_json::{Value, json};
+
+use crate::harness::cluster::{Cluster, User, until};
+use crate::harness::undo::Undo;
+use crate::harness::{Needs, Scenario, scenario};
+
+const README: &str = include_str!("../../../README.md");
+
+/// A verb on a resource, of a Role or of a ClusterRole.
+#[derive(Clone, PartialEq)]
+struct Rule {
+    cluster_wide: bool,
+    group: String,
+    resource: String,
+    verb: String,
+    /// As in the README: `cp1` and `etcd-cp1` stand for nodes and pods that are called otherwise here.
+    names: Vec<String>,
+}
+
+impl Rule {
+    fn title(&self) -> String {
+        format!("{} {}", self.verb, self.resource)
+    }
+
+    fn names_here(&self, nodes: &[String]) -> Vec<String> {
+        match self.resource.split('/').next() {
+            _ if self.names.is_empty() => Vec::new(),
+            Some("nodes") => nodes.to_vec(),
+            Some("pods") => nodes.iter().map(|node| format!("etcd-{node}")).collect(),
+            _ => self.names.clone(),
+        }
+    }
+}
+
+pub fn scenarios() -> Vec<Scenario> {
+    let (required, optional) = (of_readme(false), of_readme(true));
+    let mut found = Vec::new();
+    let all: Vec<Rule> = required.iter().chain(&optional).cloned().collect();
+    found.push(scenario("rights: all rules of the README", Needs::Any, move |cluster| everything(cluster, &all)));
+    let rules = required.clone();
+    found.push(scenario("rights: only the required rules", Needs::Any, move |cluster| only_required(cluster, &rules)));
+    for missing in &required {
+        let rules: Vec<Rule> = required.iter().chain(&optional).filter(|rule| *rule != missing).cloned().collect();
+        let missing = missing.clone();
+        let name = format!("rights: without the required '{}'", missing.title());
+        found.push(scenario(&name, Needs::Any, move |cluster| without_required(cluster, &rules, &missing)));
+    }
+    for missing in &optional {
+        let rules: Vec<Rule> = required.iter().chain(&optional).filter(|rule| *rule != missing).cloned().collect();
+        let missing = missing.clone();
+        let name = format!("rights: without the optional '{}'", missing.title());
+        found.push(scenario(&name, Needs::Any, move |cluster| without_optional(cluster, &rules, &missing)));
+    }
+    found
+}
+
+/// The rules of the README's section on permissions: those of its roles whose name ends with `-optional`, or the others.
+fn of_readme(optional: bool) -> Vec<Rule> {
+    let (_, section) = README.split_once("\n## Permissions\n").expect("the README has a section on permissions");
+    let section = section.split("\n## ").next().unwrap_or(section);
+    let (_, block) = section.split_once("```yaml\n").expect("it has a block of YAML");
+    let block = block.split("\n```").next().unwrap_or(block);
+    let mut rules = Vec::new();
+    for document in block.split("\n---\n") {
+        let object: Value = serde_yaml::from_str(document).expect("the README's YAML is sound");
+        let is_optional = object["metadata"]["name"].as_str().is_some_and(|name| name.ends_with("-optional"));
+        if matches!(object["kind"].as_str(), Some("Role" | "ClusterRole")) && is_optional == optional {
+            rules.extend(flat(&object["rules"], object["kind"] == "ClusterRole"));
+        }
+    }
+    assert!(!rules.is_empty(), "the README names no rules");
+    rules
+}
+
+/// One rule for each verb on each resource.
+fn flat(rules: &Value, cluster_wide: bool) -> Vec<Rule> {
+    let texts = |value: &Value| -> Vec<String> {
+        value.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
+    };
+    let mut flat = Vec::new();
+    for rule in rules.as_array().expect("a list of rules") {
+        for resource in texts(&rule["resources"]) {
+            for verb in texts(&rule["verbs"]) {
+                flat.push(Rule {
+                    cluster_wide,
+                    group: texts(&rule["apiGroups"])[0].clone(),
+                    resource: resource.clone(),
+                    verb,
+                    names: texts(&rule["resourceNames"]),
+                });
+            }
+        }
+    }
+    flat
+}
+
+/// A user with these rules, until the end.
+fn with_rules<'c>(cluster: &'c Cluster, rules: &[Rule]) -> (User, Undo<'c>) {
+    let name = format!("e2e-{}-{}", std::process::id(), serial());
+    let nodes = cluster.etcd_nodes();
+    let mut manifest = String::new();
+    for cluster_wide in [false, true] {
+        let rules: Vec<Value> = rules
+            .iter()
+            .filter(|rule| rule.cluster_wide == cluster_wide)
+            .map(|rule| {
+                let mut json = json!({"apiGroups": [rule.group], "resources": [rule.resource], "verbs": [rule.verb]});
+                if !rule.names.is_empty() {
+                    json["resourceNames"] = json!(rule.names_here(&nodes));
+                }
+                json
+            })
+            .collect();
+        let kind = if cluster_wide { "ClusterRole" } else { "Role" };
+        let mut metadata = json!({"name": name, "labels": {"kubectl-etcd-backup-e2e": "true"}});
+        if !cluster_wide {
+            metadata["namespace"] = json!("kube-system");
+        }
+        let group = "rbac.authorization.k8s.io";
+        for object in [
+            json!({"apiVersion": format!("{group}/v1"), "kind": kind, "metadata": metadata, "rules": rules}),
+            json!({"apiVersion": format!("{group}/v1"), "kind": format!("{kind}Binding"), "metadata": metadata,
+                "roleRef": {"apiGroup": group, "kind": kind, "name": name},
+                "subjects": [{"apiGroup": group, "kind": "User", "name": name}]}),
+        ] {
+            manifest.push_str(&format!("---\n{object}\n"));
+        }
+    }
+    let undo = cluster.with(&manifest);
+    // The API server's authorizer learns of them a moment later; the last ones written are the last ones known.
+    until(std::time::Duration::from_secs(30), "the rules are in force", || {
+        [false, true].iter().all(|wide| {
+            rules.iter().rfind(|rule| rule.cluster_wide == *wide).is_none_or(|rule| may(cluster, &name, rule, &nodes))
+        })
+    });
+    (cluster.user(&name), undo)
+}
+
+fn serial() -> usize {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    static SERIAL: AtomicUsize = AtomicUsize::new(0);
+    SERIAL.fetch_add(1, Ordering::Relaxed)
+}
+
+fn may(cluster: &Cluster, user: &str, rule: &Rule, nodes: &[String]) -> bool {
+    let (resource, sub) = rule.resource.split_once('/').unwrap_or((&rule.resource, ""));
+    let resource = if rule.group.is_empty() { resource.to_owned() } else { format!("{resource}.{}", rule.group) };
+    let target = rule.names_here(nodes).first().map_or_else(|| resource.clone(), |name| format!("{resource}/{name}"));
+    let subresource = format!("--subresource={sub}");
+    let mut args = vec!["auth", "can-i", rule.verb.as_str(), target.as_str(), "--as", user, subresource.as_str()];
+    if !rule.cluster_wide {
+        args.extend(["-n", "kube-system"]);
+    }
+    cluster.try_kubectl(&args).is_ok()
+}
+
+fn everything(cluster: &Cluster, rules: &[Rule]) {
+    let (user, _undo) = with_rules(cluster, rules);
+    let outcome = cluster.backup(&["-o", "json"]).as_user(&user).run().says_nothing_of("not allowed");
+    let document: Value = serde_json::from_str(&outcome.stdout).expect("standard output is JSON");
+    assert_eq!(document["warnings"], json!([]), "{document}");
+    assert!(document["cluster"]["uid"].is_string(), "{document}");
+    outcome.proven();
+}
+
+fn only_required(cluster: &Cluster, rules: &[Rule]) {
+    let (user, _undo) = with_rules(cluster, rules);
+    let outcome = cluster.backup(&["-o", "json"]).as_user(&user).run();
+    // What it could not tell, as the README's table says.
+    let outcome = outcome
+        .says("roles and health of the members are unknown")
+        .says("the condition of node")
+        .says("not allowed to patch jobs");
+    let document: Value = serde_json::from_str(&outcome.stdout).expect("standard output is JSON");
+    assert!(document["cluster"]["uid"].is_null(), "{document}");
+    outcome.proven();
+}
+
+fn without_required(cluster: &Cluster, rules: &[Rule], missing: &Rule) {
+    let (user, _undo) = with_rules(cluster, rules);
+    // The reason stands in the error, not among the warnings.
+    let outcome = cluster.backup(&["--pod-running-timeout", "20s"]).as_user(&user).run().code(3).without_file();
+    let error = outcome.said.split("error: ").nth(1).unwrap_or_else(|| panic!("no error:\n{}", outcome.said));
+    let words = format!("not allowed to {} {}", missing.verb, missing.resource);
+    assert!(error.contains(&words), "{words:?} is missing:\n{}", outcome.said);
+}
+
+fn without_optional(cluster: &Cluster, rules: &[Rule], missing: &Rule) {
+    let (user, _undo) = with_rules(cluster, rules);
+    let outcome = cluster.backup(&["-o", "json"]).as_user(&user).run();
+    let document: Value =
+        serde_json::from_str(&outcome.stdout).unwrap_or_else(|_| panic!("no JSON:\n{}", outcome.said));
+    let outcome = match (missing.verb.as_str(), missing.resource.as_str()) {
+        ("patch", "jobs") => outcome.says("not allowed to patch jobs"),
+        ("get", "nodes") => outcome.says("the condition of node"),
+        ("get", "pods/exec") => outcome.says("roles and health of the members are unknown"),
+        ("get", "namespaces") => {
+            assert!(document["cluster"]["uid"].is_null(), "{document}");
+            outcome
+        }
+        ("list", "jobs") => {
+            let words = "not allowed to list jobs";
+            cluster.plugin(&["cleanup"]).as_user(&user).run().code(3).says(words);
+            outcome
+        }
+        // They matter only to a run that fails, to 'members', and to API servers of another version.
+        ("create", "pods/exec") | ("get", "pods/log") | ("list", "events" | "limitranges") => outcome,
+        ("get" | "create", "pods/portforward") => outcome,
+        (verb, resource) => panic!("the README has an optional rule that nothing is known about: {verb} {resource}"),
+    };
+    outcome.proven();
+}

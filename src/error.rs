@@ -15,7 +15,7 @@ pub enum Kind {
     Usage,
     /// The cluster refuses: authentication, RBAC, admission, Pod Security, quota (exit 3).
     NotAllowed,
-    /// The file is complete and bad (exit 4).
+    /// The file is complete and bad, or a member is (exit 4).
     BadFile,
     /// There is no etcd to back up here (exit 5).
     NoEtcd,

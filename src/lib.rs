@@ -1,13 +1,16 @@
 //! `kubectl etcd-backup`: an etcd snapshot of a Kubernetes cluster, brought home and proven.
 //!
 //! The library exists for the binary and its tests and promises no stability. Its modules are rooms, and dependencies
-//! point one way: `command` uses `cluster`, `etcd`, `snapshot`, `sink` and `ui`; `ui` is the only one that prints.
+//! point one way: `command` uses `cluster`, `etcd`, `snapshot`, `sink`, `db` and `ui`; `ui` is the only one that prints,
+//! `db` knows none of the others.
 
 pub mod cli;
 pub mod cluster;
 pub mod command;
+pub mod db;
 pub mod error;
 pub mod etcd;
+mod quantity;
 pub mod sink;
 pub mod snapshot;
 pub mod ui;

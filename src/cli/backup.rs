@@ -1,11 +1,12 @@
 //! The flags of the default action: take a backup.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, CommandFactory, Parser, ValueEnum};
 
-use super::value::positive_duration;
+use super::content::ContentArgs;
+use super::value::{duration, positive_duration};
 use super::{EtcdArgs, PlanArgs};
 
 /// What to back up, where to, and how long to wait for it.
@@ -20,13 +21,17 @@ pub struct BackupArgs {
     #[arg(long)]
     pub force: bool,
 
+    /// How far to prove the snapshot: transport, structure or content [default: as far as is possible]
+    #[arg(long, value_name = "LEVEL", value_enum, hide_possible_values = true)]
+    pub verify: Option<Level>,
+
     /// Member to back up, by pod, node or member name, or leader or follower [default: asks, or takes the recommended one]
     #[arg(long, value_name = "NAME")]
     pub member: Option<String>,
 
-    /// How the snapshot comes here: a job on the member's node and the kubelet (node), a connection to etcd (direct), or
-    /// a command in the etcd container (exec)
-    #[arg(long, value_name = "HOW", value_enum, default_value_t = TransportChoice::Auto)]
+    /// How the snapshot comes here: auto, node (a job on the node, the kubelet serves the file), direct (a connection to
+    /// etcd) or exec (a command in the etcd container)
+    #[arg(long, value_name = "HOW", value_enum, default_value_t = TransportChoice::Auto, hide_possible_values = true)]
     pub transport: TransportChoice,
 
     /// Image with etcdctl for the snapshot job [default: the etcd pod's own]
@@ -65,6 +70,14 @@ pub struct BackupArgs {
     #[arg(long, value_name = "URL")]
     pub pod_endpoint: Option<String>,
 
+    /// What the comparison with the members may cost.
+    #[command(flatten)]
+    pub content: ContentArgs,
+
+    /// A copy that takes longer than this has the members asked meanwhile: etcd forgets old revisions
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration)]
+    pub content_after: Duration,
+
     /// How to go about it.
     #[command(flatten)]
     pub plan: PlanArgs,
@@ -72,6 +85,17 @@ pub struct BackupArgs {
     /// What opens etcd itself.
     #[command(flatten)]
     pub etcd: EtcdArgs,
+}
+
+/// The levels of proof; each one holds those before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+pub enum Level {
+    /// Every byte that etcd sent arrived.
+    Transport,
+    /// The file is a sound database.
+    Structure,
+    /// The file holds what most of the members hold.
+    Content,
 }
 
 /// What `--transport` may be.
@@ -107,6 +131,11 @@ impl BackupArgs {
             Some(path) if path.as_os_str() == "-" => Destination::Stdout,
             Some(path) => Destination::File(path.clone()),
         }
+    }
+
+    /// Where a file with the default name goes.
+    pub fn directory(&self) -> &Path {
+        self.plan.out_dir.as_deref().unwrap_or(Path::new(""))
     }
 
     /// The identifiers of this group's arguments.

@@ -17,7 +17,7 @@ pub struct ConnectionArgs {
     #[arg(long, global = true, value_name = "FILE")]
     pub kubeconfig: Option<PathBuf>,
 
-    /// Name of the kubeconfig context to use
+    /// Name of the kubeconfig context to use; a backup takes several, separated by commas, see --out-dir
     #[arg(long, global = true, value_name = "NAME")]
     pub context: Option<String>,
 
@@ -80,4 +80,8 @@ pub struct ConnectionArgs {
     /// How long a single API request may take, never the copy; 0 is for ever
     #[arg(long, global = true, value_name = "DURATION", default_value = "30s", value_parser = duration)]
     pub request_timeout: Duration,
+
+    /// Nobody can be asked: a credential plugin must not try.
+    #[arg(skip)]
+    pub unattended: bool,
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use clap::Args;
 
+use super::EtcdArgs;
 use super::value::positive_duration;
 
 /// How to show the members.
@@ -17,4 +18,8 @@ pub struct MembersArgs {
     /// How often to ask with --watch
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = positive_duration)]
     pub interval: Duration,
+
+    /// What opens etcd itself.
+    #[command(flatten)]
+    pub etcd: EtcdArgs,
 }

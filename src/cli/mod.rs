@@ -6,19 +6,23 @@
 mod backup;
 mod cleanup;
 pub mod connection;
+mod content;
 mod etcd;
 mod members;
 mod plan;
 mod rbac;
 mod value;
+mod verify;
 
-pub use backup::{BackupArgs, Destination, TransportChoice};
+pub use backup::{BackupArgs, Destination, Level, TransportChoice};
 pub use cleanup::CleanupArgs;
 pub use connection::ConnectionArgs;
+pub use content::ContentArgs;
 pub use etcd::EtcdArgs;
 pub use members::MembersArgs;
 pub use plan::PlanArgs;
-pub use rbac::{RbacArgs, RbacTransport};
+pub use rbac::RbacArgs;
+pub use verify::VerifyArgs;
 
 use clap::{ArgAction, CommandFactory, FromArgMatches, Parser, Subcommand, parser::ValueSource};
 
@@ -27,7 +31,9 @@ use value::output_format;
 /// What every user has to know, below the flags.
 const AFTER_HELP: &str = "\
 Needs nothing but a kubeconfig: a short-lived job on the member's node runs etcdctl from etcd's own image, the kubelet \
-serves the file, and both are removed as soon as the copy is proven.
+serves the file, and both are removed as soon as all bytes are here. Where that is not open, or certificates of etcd are \
+given, the file comes in another way (--transport). Then it is checked page by page and compared with what the members \
+hold.
 
 A snapshot holds every object of the cluster, Secrets among them: keep it in a secure place. It holds no application \
 data or volumes, and it is no rollback mechanism. Cluster services are unavailable while a restore runs.
@@ -38,13 +44,13 @@ Exit codes:
   1    failed: API unreachable, copy broken, pod not ready, no room, --out exists
   2    usage: bad flags, unknown context or member
   3    not allowed: credentials, RBAC, admission, Pod Security
-  4    the complete file is bad
+  4    the complete file is bad, or a member is
   5    no etcd found
   130, 143, 129  ended by Ctrl-C, SIGTERM or SIGHUP
   141  standard output was closed";
 
-/// Takes an etcd snapshot of a Kubernetes cluster, brings it to this machine and proves that every byte arrived.
-#[derive(Debug, Parser)]
+/// Takes an etcd snapshot of a Kubernetes cluster, brings it to this machine and proves that it is good.
+#[derive(Debug, Clone, Parser)]
 #[command(
     name = "kubectl-etcd_backup",
     bin_name = "kubectl etcd-backup",
@@ -72,7 +78,7 @@ pub struct Cli {
 }
 
 /// Everything but the default action.
-#[derive(Debug, Subcommand)]
+#[derive(Debug, Clone, Subcommand)]
 pub enum Command {
     /// Show the etcd members: role, version, size, revision, lag, alarms, health
     Members(MembersArgs),
@@ -80,6 +86,8 @@ pub enum Command {
     Rbac(RbacArgs),
     /// Remove what earlier runs left on the cluster
     Cleanup(CleanupArgs),
+    /// Prove that a snapshot is good: every byte, and every page of its database; a cluster is needed only to compare with it
+    Verify(VerifyArgs),
 }
 
 /// Flags that decide what is printed, for every subcommand.
@@ -137,7 +145,12 @@ impl Cli {
                 ));
             }
         }
-        let cli = Cli::from_arg_matches(&matches)?;
+        let mut cli = Cli::from_arg_matches(&matches)?;
+        match &cli.command {
+            Some(Command::Members(args)) => cli.backup.etcd = args.etcd.clone(),
+            Some(Command::Verify(args)) => cli.backup.etcd = args.etcd.clone(),
+            _ => {}
+        }
         let table = matches!(cli.talk.output, Some(OutputFormat::Wide | OutputFormat::Name));
         if table && !matches!(cli.command, Some(Command::Members(_))) {
             let what = "-o wide and -o name are for 'members'; here it is json or yaml";

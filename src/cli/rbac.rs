@@ -1,14 +1,16 @@
 //! The flags of `rbac`.
 
-use clap::{Args, ValueEnum};
+use clap::Args;
+
+use super::TransportChoice;
 
 /// For which way in, and for whom.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Rights")]
 pub struct RbacArgs {
-    /// The transport that is to be allowed
-    #[arg(long, value_enum, default_value_t = RbacTransport::Auto)]
-    pub transport: RbacTransport,
+    /// The transport that is to be allowed: node, direct, exec, or auto for what a backup takes by itself: node
+    #[arg(long, value_enum, value_name = "NAME", default_value = "auto", hide_possible_values = true)]
+    pub transport: TransportChoice,
 
     /// Print the optional rules as rules, not as comments
     #[arg(long)]
@@ -25,19 +27,6 @@ pub struct RbacArgs {
     /// Service account to bind the roles to; may be repeated
     #[arg(long, value_name = "NAMESPACE:NAME", visible_alias = "serviceaccount", value_parser = service_account)]
     pub to_serviceaccount: Vec<(String, String)>,
-}
-
-/// The transports as `rbac` takes them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum RbacTransport {
-    /// What a backup needs where nothing else is said: those of node
-    Auto,
-    /// A job on the node; the kubelet serves the file
-    Node,
-    /// A port-forward to etcd, with certificates of your own
-    Direct,
-    /// Commands in the etcd container
-    Exec,
 }
 
 /// As `kubectl create rolebinding` takes it.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::OutputFormat;
+use crate::quantity::quantity;
 
 /// A duration as kubectl takes it: `90s`, `5m`, `1h30m`, or a bare number of seconds; `0` is zero.
 pub(super) fn duration(word: &str) -> Result<Duration, String> {
@@ -18,6 +19,11 @@ pub(super) fn positive_duration(word: &str) -> Result<Duration, String> {
         Duration::ZERO => Err("must be more than zero".to_owned()),
         duration => Ok(duration),
     }
+}
+
+/// A size in bytes, as Kubernetes writes quantities: `500M`, `2Gi`.
+pub(super) fn size(word: &str) -> Result<u64, String> {
+    quantity(word).ok_or_else(|| "expected a size such as 500M or 2Gi".to_owned())
 }
 
 pub(super) fn output_format(word: &str) -> Result<OutputFormat, String> {
@@ -36,6 +42,13 @@ pub(super) fn output_format(word: &str) -> Result<OutputFormat, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sizes_are_kubernetes_quantities() {
+        assert_eq!(size("2Gi"), Ok(2 << 30));
+        assert_eq!(size("0"), Ok(0));
+        assert!(size("large").is_err());
+    }
 
     #[test]
     fn durations_are_kubectls() {

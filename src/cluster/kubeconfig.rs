@@ -7,7 +7,8 @@ use std::path::Path;
 
 use kube::Config;
 use kube::config::{
-    AuthInfo, Cluster, Context, KubeConfigOptions, Kubeconfig, NamedAuthInfo, NamedCluster, NamedContext,
+    AuthInfo, Cluster, Context, ExecInteractiveMode, KubeConfigOptions, Kubeconfig, NamedAuthInfo, NamedCluster,
+    NamedContext,
 };
 
 use crate::cli::ConnectionArgs;
@@ -40,6 +41,15 @@ pub(super) async fn resolve(args: &ConnectionArgs) -> Result<Target> {
     let (user_name, mut user) = pick_user(&files, context.as_ref(), args)?;
     override_cluster(&mut cluster, args);
     override_user(&mut user, args);
+    if let Some(plugin) = user.exec.as_mut().filter(|_| args.unattended) {
+        if plugin.interactive_mode == Some(ExecInteractiveMode::Always) {
+            return Err(Error::failed(
+                "the credential plugin of this context asks questions, and nobody can answer them here",
+            )
+            .hint("back this cluster up by itself"));
+        }
+        plugin.interactive_mode = Some(ExecInteractiveMode::Never);
+    }
 
     let config = Config::from_custom_kubeconfig(
         single(cluster_name.clone(), cluster, user_name, user, context.and_then(|context| context.namespace)),
@@ -53,6 +63,38 @@ pub(super) async fn resolve(args: &ConnectionArgs) -> Result<Target> {
     let context = context_name.filter(|_| !empty);
     let name = context.clone().or_else(|| nonempty(Some(cluster_name))).unwrap_or(host);
     Ok(Target { config, name, context })
+}
+
+/// The contexts that a list such as `a,b` names, or all; none when one context or the current one is meant.
+///
+/// # Errors
+/// [`Usage`](crate::error::Kind::Usage) for a name that is not in the kubeconfig, or a kubeconfig without contexts.
+pub(super) fn several(args: &ConnectionArgs, all: bool) -> Result<Vec<String>> {
+    let list = args.context.as_deref().unwrap_or_default();
+    if all && !list.is_empty() {
+        return Err(Error::usage("--all-contexts and --context exclude each other"));
+    }
+    if !all && !list.contains(',') {
+        return Ok(Vec::new());
+    }
+    let files = read(args.kubeconfig.as_deref())?;
+    let has = |name: &str| files.contexts.iter().any(|context| context.name == name);
+    if all {
+        let names: Vec<String> = files.contexts.iter().map(|context| context.name.clone()).collect();
+        return if names.is_empty() { Err(Error::usage("the kubeconfig has no contexts")) } else { Ok(names) };
+    }
+    // A comma may be part of a name.
+    if has(list) {
+        return Ok(Vec::new());
+    }
+    let mut names: Vec<String> = Vec::new();
+    for name in list.split(',').map(str::trim).filter(|name| !name.is_empty()) {
+        pick_context(&files, Some(name), args)?;
+        if !names.iter().any(|known| known == name) {
+            names.push(name.to_owned());
+        }
+    }
+    Ok(names)
 }
 
 /// All files that apply, merged; the first to set a value wins.

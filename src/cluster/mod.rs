@@ -63,6 +63,14 @@ impl Cluster {
         })
     }
 
+    /// The contexts that are meant when several are: all, or a list such as `a,b`. Empty when one is meant.
+    ///
+    /// # Errors
+    /// [`Usage`](crate::error::Kind::Usage) for a name that is not in the kubeconfig.
+    pub fn several(args: &ConnectionArgs, all: bool) -> Result<Vec<String>> {
+        kubeconfig::several(args, all)
+    }
+
     /// What to call this cluster in front of a person: the context's name, else the host of the API server.
     pub fn name(&self) -> &str {
         &self.name

@@ -88,6 +88,22 @@ impl PodStream {
     }
 }
 
+impl PodStream {
+    /// Why the other side closed, when it said so before a write failed on the closed connection.
+    fn last_words(&mut self, context: &mut Context<'_>) -> Option<io::Error> {
+        loop {
+            match self.poll_bytes(context) {
+                Poll::Ready(Ok(_)) => {}
+                Poll::Ready(Err(error)) => {
+                    return matches!(error.kind(), ErrorKind::ConnectionRefused | ErrorKind::UnexpectedEof)
+                        .then_some(error);
+                }
+                Poll::Pending => return None,
+            }
+        }
+    }
+}
+
 impl AsyncRead for PodStream {
     fn poll_read(
         mut self: Pin<&mut Self>,
@@ -107,12 +123,15 @@ impl AsyncRead for PodStream {
 impl AsyncWrite for PodStream {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let length = bytes.len().min(MOST);
-        ready!(self.frames.poll_send(context, DATA, &bytes[..length]))?;
-        Poll::Ready(Ok(length))
+        match ready!(self.frames.poll_send(context, DATA, &bytes[..length])) {
+            Ok(()) => Poll::Ready(Ok(length)),
+            Err(error) => Poll::Ready(Err(self.last_words(context).unwrap_or(error))),
+        }
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.frames.poll_flush(context)
+        let flushed = ready!(self.frames.poll_flush(context));
+        Poll::Ready(flushed.map_err(|error| self.last_words(context).unwrap_or(error)))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

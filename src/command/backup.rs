@@ -5,26 +5,29 @@ use std::time::{Duration, Instant};
 
 use k8s_openapi::jiff::Timestamp;
 
+use super::arrival::{Arrival, Arrived, NotArrived};
+use super::failover;
 use super::field::Field;
 use super::guard::Signals;
-use super::report::{document, tell};
-use crate::cli::{Cli, Destination};
+use super::outcome::Outcome;
+use super::report::{document, tell, tell_levels, verified};
+use crate::cli::{Cli, Destination, Level};
 use crate::cluster::Cluster;
 use crate::error::{Error, Kind, Result};
 use crate::etcd::Member;
 use crate::sink::{self, Writer};
-use crate::snapshot::{Intake, OwnedJob, node};
+use crate::snapshot::Owned;
 use crate::ui::{ClusterPart, Document, Ui, restore_terminal};
 
 /// Runs a backup. Whatever ends it, the job is removed before this returns; a second signal ends the wait for that.
 pub(super) async fn run(cli: &Cli, ui: &Ui, signals: &mut Signals) -> Result<()> {
-    let owned = OwnedJob::default();
+    let owned = Owned::default();
     let cluster = signals.interrupt(Cluster::connect(&cli.connection)).await?;
     let outcome = signals.interrupt(back_up(cli, ui, &cluster, &owned)).await;
     restore_terminal();
     let outcome = outcome.map_err(|error| match error.kind() {
         Kind::Interrupted(_) if owned.was_used() => {
-            ui.say("Removing the job from the cluster; a second signal ends at once");
+            ui.say(&format!("Removing {}; a second signal ends at once", owned.what()));
             error
         }
         Kind::Interrupted(_) => error.during("nothing was done"),
@@ -43,74 +46,153 @@ pub(super) async fn run(cli: &Cli, ui: &Ui, signals: &mut Signals) -> Result<()>
     outcome
 }
 
-async fn back_up(cli: &Cli, ui: &Ui, cluster: &Cluster, owned: &OwnedJob) -> Result<()> {
+/// Takes a backup of the member that is chosen, or of the next one when that fails before the first byte.
+pub(super) async fn back_up(cli: &Cli, ui: &Ui, cluster: &Cluster, owned: &Owned) -> Result<()> {
     let (started_at, start) = (Timestamp::now(), Instant::now());
-    let early = early_checks(cli)?;
-
+    let mut early = early_checks(cli)?;
     let field = Field::survey(cli, cluster, ui).await?;
-    let chosen = field.choose(cli, cluster, ui).await?;
-    let (member, status) = (&field.members[chosen], field.statuses[chosen].as_ref());
-    let (pending, writer, shown) = match early {
-        Early::Stdout => (None, Writer::Stdout(std::io::stdout()), "-".to_owned()),
-        Early::Prepared(pending, file, path) => {
-            let copy = clone(&file)?;
-            (Some((pending, file)), Writer::File(copy), path.display().to_string())
-        }
-        Early::Named => {
-            let path = default_name(cluster, member, started_at);
-            let (pending, file) = sink::prepare(&path, cli.backup.force)?;
-            let copy = clone(&file)?;
-            (Some((pending, file)), Writer::File(copy), path.display().to_string())
-        }
-    };
-
-    wait_until_ready(cluster, member, cli.backup.pod_running_timeout, ui).await?;
-    ui.say(&format!("Running etcd backup on pod {}", member.pod_name));
-    let request = field.request(cli, chosen);
-    let intake = Intake::start(writer, shown.clone());
-    let taken = node::take(cluster, &request, &intake, owned, ui).await;
-    // A failure to write here is the cause of a copy that broke off, so it is told first.
-    let (taken, proof) = match (taken, intake.finish().await) {
-        (Ok(taken), Ok((_, proof))) => (taken, proof),
-        (Ok(_), Err(error)) => return Err(error),
-        (Err(copy), Err(write)) if copy.message() == "the snapshot could not be written" => return Err(write),
-        (Err(copy), _) => return Err(copy),
-    };
-    taken.warnings.iter().for_each(|warning| ui.warn(warning));
-
-    // Proven: from here on nothing is needed from the node any more.
-    let (removed, kept) = tokio::join!(owned.remove(cluster), async {
-        match pending {
-            Some((pending, file)) => tokio::task::spawn_blocking(move || pending.keep(&file).map(drop))
-                .await
-                .unwrap_or_else(|_| Err(Error::failed("the thread that finishes the file ended unexpectedly"))),
-            None => Ok(()),
-        }
-    });
-    kept?;
-    if let Err(error) = removed {
-        ui.warn(&format!("{}; {}", error.message(), error.hints().join("; ")));
+    let mut chosen = field.choose(cli, cluster, ui).await?;
+    let run = Run { cli, ui, cluster, owned, field: &field, started_at, start };
+    let mut tried = Vec::new();
+    loop {
+        let error = match run.attempt(chosen, early).await? {
+            Attempt::Done => return Ok(()),
+            Attempt::NotBegun(error, again) => {
+                early = again;
+                error
+            }
+        };
+        tried.push(chosen);
+        chosen = failover::next(cli, ui, &field, &tried, error).await?;
+        owned.remove(cluster).await?;
     }
-    let duration = start.elapsed();
-    tell(ui, &shown, proof.size, duration);
-    match cli.talk.output {
-        Some(format) if shown != "-" => {
+}
+
+/// One run of the default action.
+struct Run<'r> {
+    cli: &'r Cli,
+    ui: &'r Ui,
+    cluster: &'r Cluster,
+    owned: &'r Owned,
+    field: &'r Field,
+    started_at: Timestamp,
+    start: Instant,
+}
+
+/// How the backup of one member ended, when it did not fail for good.
+enum Attempt {
+    Done,
+    /// It failed before the first byte, so the place for the file is as it was.
+    NotBegun(Error, Early),
+}
+
+impl Run<'_> {
+    async fn attempt(&self, chosen: usize, early: Early) -> Result<Attempt> {
+        let Run { cli, ui, cluster, owned, field, .. } = *self;
+        let member = &field.members[chosen];
+        if let Err(error) = wait_until_ready(cluster, member, cli.backup.pod_running_timeout, ui).await {
+            return not_begun(error, early);
+        }
+        let is_named = matches!(early, Early::Named);
+        let (pending, writer, shown) = self.open(member, early)?;
+        ui.say(&format!("Running etcd backup on pod {}", member.pod_name));
+        let wanted = if pending.is_some() { cli.backup.verify } else { Some(Level::Transport) };
+        let arrival = Arrival { cli, cluster, ui, owned, field, member: chosen, wanted };
+        let file = pending.as_ref().map(|(_, file)| file);
+        match arrival.bring(writer, &shown, file).await {
+            Ok(arrived) => self.finish(chosen, wanted, arrived, pending, shown).await.map(|()| Attempt::Done),
+            Err(NotArrived { error, begun: true }) => Err(error),
+            Err(NotArrived { error, begun: false }) => {
+                let again = match pending {
+                    Some(_) if is_named => Early::Named,
+                    Some((pending, file)) => Early::Prepared(pending, file, PathBuf::from(shown)),
+                    None => Early::Stdout,
+                };
+                not_begun(error, again)
+            }
+        }
+    }
+
+    /// The place for the bytes of `member`: the file that waits for its name, what is written to, and what to call it.
+    fn open(&self, member: &Member, early: Early) -> Result<(Waiting, Writer, String)> {
+        let (pending, file, path) = match early {
+            Early::Stdout => return Ok((None, Writer::Stdout(std::io::stdout()), "-".to_owned())),
+            Early::Prepared(pending, file, path) => (pending, file, path),
+            Early::Named => {
+                let name = default_name(self.cluster, member, self.started_at);
+                let path = self.cli.backup.directory().join(name);
+                let (pending, file) = sink::prepare(&path, self.cli.backup.force)?;
+                (pending, file, path)
+            }
+        };
+        let copy = clone(&file)?;
+        Ok((Some((pending, file)), Writer::File(copy), path.display().to_string()))
+    }
+
+    /// Gives the file its name, and tells how it went.
+    async fn finish(
+        &self,
+        chosen: usize,
+        wanted: Option<Level>,
+        arrived: Arrived,
+        pending: Waiting,
+        shown: String,
+    ) -> Result<()> {
+        let Run { cli, ui, cluster, field, .. } = *self;
+        let Arrived { taken, sum, structure, content } = arrived;
+        tell_levels(ui, &structure, &content);
+        let outcome = Outcome { structure: &structure, content: &content, wanted, field, member: chosen };
+        if let Some(warning) = outcome.warning() {
+            ui.warn(&warning);
+        }
+        let kept = match pending {
+            Some((pending, file)) => keep(pending, file, outcome.is_proven()).await?,
+            None => shown,
+        };
+        let duration = self.start.elapsed();
+        if outcome.is_proven() {
+            tell(ui, &kept, sum.size, duration);
+        }
+        let error = outcome.error(&kept);
+        if let Some(format) = cli.talk.output.filter(|_| kept != "-") {
+            let (member, status) = (&field.members[chosen], field.statuses[chosen].as_ref());
             let document = Document {
-                file: shown,
-                size_bytes: proof.size,
-                sha256: proof.sha256,
+                file: kept,
+                size_bytes: sum.size,
+                sha256: sum.sha256,
                 cluster: ClusterPart {
                     server: cluster.server().to_owned(),
                     context: cluster.context().map(str::to_owned),
                     uid: cluster.uid().await.ok().flatten(),
                 },
                 kubernetes_version: cluster.version().await.ok(),
-                ..document(member, status, &taken, started_at, duration, ui.warnings())
+                verified: verified(&structure, &content),
+                ..document(member, status, &structure, &taken, self.started_at, duration, ui.warnings())
             };
-            ui.document(format, &document)
+            ui.document(format, &document)?;
         }
-        _ => Ok(()),
+        error.map_or(Ok(()), Err)
     }
+}
+
+/// A file that has no name yet; nothing where the bytes go to standard output.
+type Waiting = Option<(sink::Pending, std::fs::File)>;
+
+/// Another member may do better after a failure, not after a refusal or an interruption.
+fn not_begun(error: Error, early: Early) -> Result<Attempt> {
+    match error.kind() {
+        Kind::Failed => Ok(Attempt::NotBegun(error, early)),
+        _ => Err(error),
+    }
+}
+
+/// Gives the file its name, or another one that says that it is not what was asked for; the name.
+async fn keep(pending: sink::Pending, file: std::fs::File, proven: bool) -> Result<String> {
+    let kept =
+        tokio::task::spawn_blocking(move || if proven { pending.keep(&file) } else { pending.keep_unproven(&file) });
+    let path =
+        kept.await.unwrap_or_else(|_| Err(Error::failed("the thread that finishes the file ended unexpectedly")))?;
+    Ok(path.display().to_string())
 }
 
 /// What the file is called, checked before anything is asked of the cluster.
@@ -129,6 +211,10 @@ pub(super) fn early_checks(cli: &Cli) -> Result<Early> {
         Destination::Stdout if std::io::IsTerminal::is_terminal(&std::io::stdout()) => {
             Err(Error::usage("standard output is a terminal, and a snapshot is no text")
                 .hint("send it to a pipe or a file, or name a file with --out"))
+        }
+        Destination::Stdout if cli.backup.verify.is_some_and(|level| level != Level::Transport) => {
+            Err(Error::usage("only a file can be proven further than its transport, and --out - writes none")
+                .hint("write the snapshot to a file, or leave --verify out"))
         }
         Destination::Stdout => Ok(Early::Stdout),
         Destination::File(path) => {

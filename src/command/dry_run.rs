@@ -9,10 +9,10 @@ use super::field::Field;
 use crate::cli::{Cli, Destination};
 use crate::cluster::Cluster;
 use crate::error::{Error, Kind, Result};
-use crate::etcd::MemberStatus;
 use crate::etcd::status::has_quorum;
+use crate::etcd::{Member, MemberStatus};
 use crate::sink;
-use crate::snapshot::{Preview, Way, preview, rights};
+use crate::snapshot::{Outlook, Preview, Transport, rights};
 use crate::ui::{Table, Ui, decimal_bytes};
 
 /// Checks all that can be checked for the member that would be taken.
@@ -24,21 +24,23 @@ pub(super) async fn run(cli: &Cli, ui: &Ui, cluster: &Cluster) -> Result<()> {
 
     let mut sheet = Sheet::default();
     sheet.member(&field, chosen);
-    let renewable = sheet.rights(cluster, &field, chosen).await;
-    let seen = preview(cluster, &request, renewable).await;
-    let job = sheet.node(&seen, request.db_size);
+    let job = match Outlook::new(cluster, &request, ui).await {
+        Ok(outlook) => sheet.transport(cluster, &field.members[chosen], outlook, request.db_size).await,
+        Err(error) => {
+            sheet.failed("transport", error);
+            None
+        }
+    };
     sheet.workstation(cli, early, request.db_size);
 
     sheet.table.take_lines().iter().for_each(|line| ui.say(line));
-    if let Some(job) = job {
-        match cli.talk.output {
-            Some(format) => ui.document(format, &job)?,
-            None if sheet.worst.is_none() => {
-                let name = job.metadata.name.as_deref().unwrap_or_default();
-                ui.data(&format!("job.batch/{name} created (dry run)"))?;
-            }
-            None => {}
+    match (job, cli.talk.output, &sheet.worst) {
+        (Some(job), Some(format), _) => ui.document(format, &job)?,
+        (Some(job), None, None) => {
+            let name = job.metadata.name.as_deref().unwrap_or_default();
+            ui.data(&format!("job.batch/{name} created (dry run)"))?;
         }
+        _ => {}
     }
     sheet.worst.map_or(Ok(()), |error| Err(error.during("the backup would fail")))
 }
@@ -92,39 +94,66 @@ impl Sheet {
         }
     }
 
-    /// Asks for every single right; whether the job's time can be renewed.
-    async fn rights(&mut self, cluster: &Cluster, field: &Field, chosen: usize) -> bool {
-        let member = &field.members[chosen];
-        let mut asked = Vec::new();
-        for right in rights(Way::Node) {
-            asked.extend(right.accesses(member).into_iter().map(|access| (right, access)));
-        }
-        let answers = join_all(asked.iter().map(|(_, access)| cluster.may(access))).await;
-        let (mut granted, mut unknown, mut missing) = (0, 0, Vec::new());
-        let mut renewable = false;
-        for ((right, access), answer) in asked.iter().zip(answers) {
-            renewable |= access.verb == "patch" && answer == Some(true);
-            match (answer, right.without) {
-                (Some(true), _) => granted += 1,
-                (None, _) => unknown += 1,
-                (Some(false), None) => missing.push(access.to_string()),
-                // kubelets before Kubernetes 1.35 are content with `get`.
-                (Some(false), Some(_)) if access.verb == "create" && right.verbs.contains(&"get") => {}
-                (Some(false), Some(without)) => {
-                    self.warning("right", &format!("not allowed to {access}; without it: {without}"));
+    /// Goes through the transports as a backup would; the job of the one that it would take, if it has one.
+    async fn transport(
+        &mut self,
+        cluster: &Cluster,
+        member: &Member,
+        mut outlook: Outlook<'_>,
+        db_size: Option<u64>,
+    ) -> Option<Job> {
+        for transport in outlook.transports.clone() {
+            let asked = ask(cluster, member, transport).await;
+            let (mut job, mut seen) = (None, None);
+            let open = match asked.missing() {
+                Some(error) => Err(error),
+                None => match transport {
+                    Transport::Direct => outlook.direct().await.map(|version| format!("etcd {version} lets us in")),
+                    Transport::Exec => outlook.exec().await.map(|path| format!("there is a shell, and room in {path}")),
+                    Transport::Node => {
+                        let found = outlook.node(asked.renewable).await;
+                        let open = match (&found.node, &found.job) {
+                            (Err(error), _) | (_, Err(error)) if error.allows_another_way() => Err(error.clone()),
+                            _ => Ok(transport.is_what().to_owned()),
+                        };
+                        seen = Some(found);
+                        open
+                    }
+                },
+            };
+            match open {
+                Ok(detail) => {
+                    self.ok("transport", &format!("{transport}: {detail}"));
+                    self.rights(&asked);
+                    if let Some(seen) = seen {
+                        job = self.node(&seen, db_size);
+                    }
+                    return job;
+                }
+                Err(error) if error.allows_another_way() => {
+                    self.warning("transport", &format!("{transport} is not open: {}", error.message()));
+                    outlook.close(transport, error);
+                }
+                Err(error) => {
+                    self.failed("transport", error);
+                    return None;
                 }
             }
         }
-        if !missing.is_empty() {
-            let error = Error::not_allowed(format!("not allowed to {}", missing.join(", or to ")));
-            self.failed("rights", error.hint("'kubectl etcd-backup rbac' prints the rules for an administrator"));
-        } else if unknown > 0 {
-            self.warning("rights", &format!("{granted} granted; of {unknown} the cluster does not tell"));
-        } else {
-            let required = rights(Way::Node).iter().filter(|right| right.is_required()).count();
-            self.ok("rights", &format!("all of the {required} required rules"));
+        self.failed("transport", outlook.none_open());
+        None
+    }
+
+    fn rights(&mut self, asked: &Asked) {
+        for (access, without) in &asked.degraded {
+            self.warning("right", &format!("not allowed to {access}; without it: {without}"));
         }
-        renewable
+        match asked.unknown {
+            0 => self.ok("rights", &format!("all of the {} required rules", asked.required)),
+            unknown => {
+                self.warning("rights", &format!("{} granted; of {unknown} the cluster does not tell", asked.granted));
+            }
+        }
     }
 
     /// What the node says; the job that would be created there.
@@ -183,4 +212,45 @@ impl Sheet {
             (None, _) => self.warning("file", &format!("{shown} can be written; free space is unknown")),
         }
     }
+}
+
+/// What the cluster says to every single right of a transport.
+#[derive(Default)]
+struct Asked {
+    required: usize,
+    granted: usize,
+    unknown: usize,
+    missing: Vec<String>,
+    degraded: Vec<(String, &'static str)>,
+    renewable: bool,
+}
+
+impl Asked {
+    fn missing(&self) -> Option<Error> {
+        (!self.missing.is_empty()).then(|| {
+            Error::not_allowed(format!("not allowed to {}", self.missing.join(", or to ")))
+                .hint("'kubectl etcd-backup rbac' prints the rules for an administrator")
+        })
+    }
+}
+
+async fn ask(cluster: &Cluster, member: &Member, transport: Transport) -> Asked {
+    let rights = rights(transport);
+    let mut asked = Asked { required: rights.iter().filter(|right| right.is_required()).count(), ..Asked::default() };
+    let each: Vec<_> =
+        rights.iter().flat_map(|right| right.accesses(member).into_iter().map(move |access| (right, access))).collect();
+    let answers = join_all(each.iter().map(|(_, access)| cluster.may(access))).await;
+    for ((right, access), answer) in each.iter().zip(answers) {
+        asked.renewable |= access.verb == "patch" && answer == Some(true);
+        // Before Kubernetes 1.35, `get` is enough for what needs both from then on.
+        let upgrade = access.verb == "create" && right.verbs.contains(&"get") && access.subresource.is_some();
+        match (answer, right.without) {
+            (Some(true), _) => asked.granted += 1,
+            (None, _) => asked.unknown += 1,
+            (Some(false), _) if upgrade => {}
+            (Some(false), None) => asked.missing.push(access.to_string()),
+            (Some(false), Some(without)) => asked.degraded.push((access.to_string(), without)),
+        }
+    }
+    asked
 }

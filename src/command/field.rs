@@ -1,22 +1,32 @@
 //! The members of the cluster as a run sees them, and the choice of the one to back up.
 
+use std::time::Duration;
+
+use futures::future::join_all;
+
 use super::row::MemberRow;
 use crate::cli::Cli;
 use crate::cluster::Cluster;
 use crate::error::{Error, Result};
 use crate::etcd::credentials::{self, Credentials};
-use crate::etcd::{Choice, Member, MemberStatus, Silence, chosen, discovery, ranked, status};
+use crate::etcd::{
+    Choice, Expiry, Member, MemberStatus, Silence, Statuses, chosen, discovery, expiry, ranked, status, straight,
+};
 use crate::snapshot::Request;
 use crate::ui::{Row, Ui, pick};
+
+/// How long a member may take to show its certificate.
+const EXPIRY_LIMIT: Duration = Duration::from_secs(10);
 
 /// The members, how they fare, and the certificates that open them.
 pub(super) struct Field {
     pub(super) members: Vec<Member>,
     pub(super) statuses: Vec<Option<MemberStatus>>,
     silent: Vec<Option<Silence>>,
+    expiries: Vec<Expiry>,
     warnings: Vec<String>,
-    candidates: Vec<Vec<Credentials>>,
-    worked: Option<&'static str>,
+    pub(super) candidates: Vec<Vec<Credentials>>,
+    pub(super) worked: Option<&'static str>,
 }
 
 impl Field {
@@ -31,14 +41,14 @@ impl Field {
             field.members.len(),
             field.members[0].namespace
         ));
-        let field = field.ask(cli, cluster).await;
+        let field = field.ask(cli, cluster, ui).await?;
         field.warnings.iter().for_each(|warning| ui.warn(warning));
         Ok(field)
     }
 
     /// The same without a word.
-    pub(super) async fn discover(cli: &Cli, cluster: &Cluster) -> Result<Self> {
-        Ok(Field::find(cli, cluster).await?.ask(cli, cluster).await)
+    pub(super) async fn discover(cli: &Cli, cluster: &Cluster, ui: &Ui) -> Result<Self> {
+        Field::find(cli, cluster).await?.ask(cli, cluster, ui).await
     }
 
     async fn find(cli: &Cli, cluster: &Cluster) -> Result<Self> {
@@ -54,6 +64,7 @@ impl Field {
         Ok(Field {
             statuses: nothing(),
             silent: vec![None; members.len()],
+            expiries: Vec::new(),
             warnings: Vec::new(),
             candidates,
             worked: None,
@@ -61,19 +72,66 @@ impl Field {
         })
     }
 
-    async fn ask(mut self, cli: &Cli, cluster: &Cluster) -> Self {
-        let endpoint = cli.backup.pod_endpoint.as_deref();
-        let found = status::gather(cluster, &self.members, &self.candidates, endpoint).await;
+    async fn ask(mut self, cli: &Cli, cluster: &Cluster, ui: &Ui) -> Result<Self> {
+        let mut found = self.now(cli, cluster, ui).await?;
+        found.conclude();
         self.statuses = found.of;
         self.silent = found.silent;
         self.warnings = found.warnings;
         self.worked = found.worked;
-        self
+        Ok(self)
+    }
+
+    /// How the members fare at this moment. With certificates at hand etcd is asked itself, else etcdctl in the pods;
+    /// each fills what the other leaves.
+    pub(super) async fn now(&self, cli: &Cli, cluster: &Cluster, ui: &Ui) -> Result<Statuses> {
+        let (args, endpoint) = (&cli.backup.etcd, cli.backup.pod_endpoint.as_deref());
+        let mut found = Statuses::nothing(self.members.len());
+        if args.are_given() {
+            straight::fill(cluster, &self.members, args, endpoint, ui, &mut found).await?;
+        }
+        if found.has_gaps() {
+            status::gather(cluster, &self.members, &self.candidates, endpoint, &mut found).await;
+        }
+        if found.has_gaps() && !args.are_given() {
+            straight::fill(cluster, &self.members, args, endpoint, ui, &mut found).await?;
+        }
+        Ok(found)
+    }
+
+    /// Asks each member when its server certificate ends.
+    pub(super) async fn ask_expiries(&mut self, cli: &Cli, cluster: &Cluster) {
+        let endpoint = cli.backup.pod_endpoint.as_deref();
+        let asked = self.members.iter().map(|member| expiry(cluster, member, endpoint, EXPIRY_LIMIT));
+        self.expiries = join_all(asked).await;
+        let unknown: Vec<(&Member, &str)> = self
+            .members
+            .iter()
+            .zip(&self.expiries)
+            .filter_map(|(member, expiry)| match expiry {
+                Expiry::Unknown(reason) => Some((member, reason.as_str())),
+                _ => None,
+            })
+            .collect();
+        let Some((_, first)) = unknown.first() else { return };
+        if unknown.iter().all(|(_, reason)| reason == first) {
+            self.warnings.push(format!("the end of the server certificates is unknown: {first}"));
+        } else {
+            for (member, reason) in unknown {
+                let name = &member.name;
+                self.warnings.push(format!("the end of the server certificate of member {name} is unknown: {reason}"));
+            }
+        }
+    }
+
+    /// The members that may be taken without being named, best first.
+    pub(super) fn ranked(&self) -> Vec<usize> {
+        ranked(&self.members, &self.statuses)
     }
 
     /// The member that is named, picked or recommended.
     pub(super) async fn choose(&self, cli: &Cli, cluster: &Cluster, ui: &Ui) -> Result<usize> {
-        let ranked = ranked(&self.members, &self.statuses);
+        let ranked = self.ranked();
         if let Some(word) = &cli.backup.member {
             let index = chosen(&self.members, &self.statuses, Choice::of(word, &self.members))?;
             if let Some(trouble) = self.statuses[index].as_ref().and_then(MemberStatus::trouble) {
@@ -106,7 +164,8 @@ impl Field {
     pub(super) fn rows(&self) -> Vec<MemberRow> {
         let newest = self.statuses.iter().flatten().map(|status| status.raft_index).max().unwrap_or_default();
         let row = |(index, member): (usize, &Member)| {
-            MemberRow::new(member, self.statuses[index].as_ref(), self.silent[index].as_ref(), newest, None)
+            let (status, silence) = (self.statuses[index].as_ref(), self.silent[index].as_ref());
+            MemberRow::new(member, status, silence, newest, self.expiries.get(index))
         };
         self.members.iter().enumerate().map(row).collect()
     }
@@ -135,12 +194,14 @@ impl Field {
             .collect()
     }
 
-    pub(super) fn request(&self, cli: &Cli, chosen: usize) -> Request<'_> {
+    pub(super) fn request<'r>(&'r self, cli: &'r Cli, chosen: usize) -> Request<'r> {
         let mut credentials = self.candidates[chosen].clone();
         // What opened etcd for the status goes first; the sort is stable, so the others keep their order.
         credentials.sort_by_key(|candidate| !(candidate.in_member && Some(candidate.origin) == self.worked));
         Request {
             member: &self.members[chosen],
+            transport: cli.backup.transport,
+            etcd: &cli.backup.etcd,
             first_works: self.worked.is_some()
                 && credentials.first().is_some_and(|first| Some(first.origin) == self.worked),
             credentials,

@@ -76,7 +76,7 @@ pub(super) fn interrupted(signal: Signal) -> Error {
     Error::new(Kind::Interrupted(signal), name)
 }
 
-fn internal() -> Error {
+pub(super) fn internal() -> Error {
     Error::failed("a mistake in this program stopped it; nothing was proven")
         .hint("please report it with the output of the same command and -v=4")
 }

@@ -15,7 +15,7 @@ use crate::ui::{Table, Ui};
 pub(super) async fn run(cli: &Cli, args: &MembersArgs, ui: &Ui) -> Result<()> {
     let cluster = Cluster::connect(&cli.connection).await?;
     let mut printer = Printer::new(cli.talk.output, ui);
-    let (rows, warnings) = look(cli, &cluster).await?;
+    let (rows, warnings) = look(cli, &cluster, ui).await?;
     printer.first(&rows)?;
     printer.warn(&warnings);
     let mut known = rows;
@@ -24,7 +24,7 @@ pub(super) async fn run(cli: &Cli, args: &MembersArgs, ui: &Ui) -> Result<()> {
     }
     loop {
         tokio::time::sleep(args.interval).await;
-        match look(cli, &cluster).await {
+        match look(cli, &cluster, ui).await {
             Ok((rows, warnings)) => {
                 let changed: Vec<MemberRow> = rows.iter().filter(|row| !known.contains(row)).cloned().collect();
                 printer.again(&changed)?;
@@ -37,8 +37,9 @@ pub(super) async fn run(cli: &Cli, args: &MembersArgs, ui: &Ui) -> Result<()> {
     }
 }
 
-async fn look(cli: &Cli, cluster: &Cluster) -> Result<(Vec<MemberRow>, Vec<String>)> {
-    let field = Field::discover(cli, cluster).await?;
+async fn look(cli: &Cli, cluster: &Cluster, ui: &Ui) -> Result<(Vec<MemberRow>, Vec<String>)> {
+    let mut field = Field::discover(cli, cluster, ui).await?;
+    field.ask_expiries(cli, cluster).await;
     Ok((field.rows(), field.gaps()))
 }
 

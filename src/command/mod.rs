@@ -1,15 +1,25 @@
 //! What the program does, one file for each subcommand; each `run` reads as its table of contents.
 
+mod against;
+mod arrival;
+mod asking;
 mod backup;
 mod cleanup;
+mod content;
 mod dry_run;
+mod expected;
+mod failover;
 mod field;
 mod guard;
 mod logging;
 mod members;
+mod outcome;
+mod proof;
 mod rbac;
 mod report;
 mod row;
+mod several;
+mod verify;
 
 use crate::cli::{Cli, Command};
 use crate::cluster::Cluster;
@@ -25,13 +35,23 @@ pub async fn run(cli: &Cli, ui: &Ui) -> Result<()> {
     guard::quiet_panics();
     let mut signals = guard::Signals::listen()?;
     match &cli.command {
-        None if cli.backup.plan.is_dry() => {
-            let dry_run = async { dry_run::run(cli, ui, &Cluster::connect(&cli.connection).await?).await };
-            signals.interrupt(dry_run).await
-        }
-        None => backup::run(cli, ui, &mut signals).await,
+        None => back_up(cli, ui, &mut signals).await,
         Some(Command::Members(args)) => signals.interrupt(members::run(cli, args, ui)).await,
         Some(Command::Rbac(args)) => signals.interrupt(rbac::run(cli, args, ui)).await,
+        Some(Command::Verify(args)) => signals.interrupt(verify::run(cli, args, ui)).await,
         Some(Command::Cleanup(args)) => signals.interrupt(cleanup::run(cli, args, ui)).await,
     }
+}
+
+/// A backup of one cluster, of several, or only a look at one.
+async fn back_up(cli: &Cli, ui: &Ui, signals: &mut guard::Signals) -> Result<()> {
+    let contexts = Cluster::several(&cli.connection, cli.backup.plan.all_contexts)?;
+    if !contexts.is_empty() {
+        return several::run(cli, contexts, ui, signals).await;
+    }
+    if cli.backup.plan.is_dry() {
+        let dry_run = async { dry_run::run(cli, ui, &Cluster::connect(&cli.connection).await?).await };
+        return signals.interrupt(dry_run).await;
+    }
+    backup::run(cli, ui, signals).await
 }

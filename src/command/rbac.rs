@@ -2,11 +2,11 @@
 
 use serde_json::{Value, json};
 
-use crate::cli::{Cli, OutputFormat, RbacArgs, RbacTransport};
+use crate::cli::{Cli, OutputFormat, RbacArgs, TransportChoice};
 use crate::cluster::Cluster;
 use crate::error::{Error, Result};
 use crate::etcd::{Member, discovery};
-use crate::snapshot::{Right, Scope, Way, caution, rights};
+use crate::snapshot::{Right, Scope, Transport, caution, rights};
 use crate::ui::Ui;
 
 const API: &str = "rbac.authorization.k8s.io";
@@ -17,28 +17,28 @@ pub(super) async fn run(cli: &Cli, args: &RbacArgs, ui: &Ui) -> Result<()> {
     let cluster = Cluster::connect(&cli.connection).await?;
     let (namespace, selector) = (cli.connection.namespace.as_deref(), cli.connection.selector.as_deref());
     let members = discovery::members(&cluster, namespace, selector).await?;
-    let way = match args.transport {
-        RbacTransport::Auto | RbacTransport::Node => Way::Node,
-        RbacTransport::Direct => Way::Direct,
-        RbacTransport::Exec => Way::Exec,
+    let transport = match args.transport {
+        TransportChoice::Auto | TransportChoice::Node => Transport::Node,
+        TransportChoice::Direct => Transport::Direct,
+        TransportChoice::Exec => Transport::Exec,
     };
     let sheet = Sheet { members: &members, subjects: subjects(args) };
-    if way == Way::Node && sheet.names(Scope::Nodes).is_empty() {
+    if transport == Transport::Node && sheet.names(Scope::Nodes).is_empty() {
         return Err(Error::failed("no etcd pod is on a node yet, so there is no node to name in the rules"));
     }
-    ui.warn(caution(way));
+    ui.warn(caution(transport));
     if sheet.subjects.is_empty() {
         ui.say("Nobody is named yet: --to-user, --to-group or --to-serviceaccount puts a name into the bindings.");
     }
     match cli.talk.output {
         Some(OutputFormat::Json) => {
-            let mut items = sheet.values(&sheet.grants(way, true));
+            let mut items = sheet.values(&sheet.grants(transport, true));
             if args.optional {
-                items.extend(sheet.values(&sheet.grants(way, false)));
+                items.extend(sheet.values(&sheet.grants(transport, false)));
             }
             ui.document(OutputFormat::Json, &json!({"apiVersion": "v1", "kind": "List", "items": items}))
         }
-        _ => sheet.text(way, args.optional).lines().try_for_each(|line| ui.data(line)),
+        _ => sheet.text(transport, args.optional).lines().try_for_each(|line| ui.data(line)),
     }
 }
 
@@ -66,10 +66,10 @@ struct Sheet<'m> {
 
 impl Sheet<'_> {
     /// The roles for the required rules, or for the others.
-    fn grants(&self, way: Way, required: bool) -> Vec<Grant> {
+    fn grants(&self, transport: Transport, required: bool) -> Vec<Grant> {
         let name = if required { NAME.to_owned() } else { format!("{NAME}-optional") };
         let of = |in_namespace: bool| -> Vec<Right> {
-            let wanted = rights(way).iter().filter(|right| right.is_required() == required);
+            let wanted = rights(transport).iter().filter(|right| right.is_required() == required);
             let is_namespaced = |right: &&Right| matches!(right.scope, Scope::Namespace | Scope::EtcdPods);
             // A rule with an empty list of names would be one for all names.
             let is_named = |right: &&Right| right.scope == Scope::Namespace || !self.names(right.scope).is_empty();
@@ -135,10 +135,10 @@ impl Sheet<'_> {
 
     /// All of it for `kubectl apply -f -`, with what each rule is for. The optional rules are roles of their own, in
     /// comments unless they are wanted.
-    fn text(&self, way: Way, optional: bool) -> String {
-        let required: Vec<String> = self.grants(way, true).iter().map(|grant| self.grant_text(grant)).collect();
-        let others: Vec<String> = self.grants(way, false).iter().map(|grant| self.grant_text(grant)).collect();
-        let mut text = comment(caution(way));
+    fn text(&self, transport: Transport, optional: bool) -> String {
+        let required: Vec<String> = self.grants(transport, true).iter().map(|grant| self.grant_text(grant)).collect();
+        let others: Vec<String> = self.grants(transport, false).iter().map(|grant| self.grant_text(grant)).collect();
+        let mut text = comment(caution(transport));
         text.push_str("#\n# Required:\n");
         text.push_str(&required.join("---\n"));
         text.push_str("---\n");
@@ -233,19 +233,19 @@ mod tests {
             ["etcd-cp1", "etcd-cp2"].iter().filter_map(|name| Member::of(pod(name, &["etcd"], true))).collect();
         let subject = json!({"apiGroup": API, "kind": "User", "name": "on: \"x\"\n"});
         let sheet = Sheet { members: &members, subjects: vec![subject] };
-        for way in [Way::Node, Way::Direct, Way::Exec] {
-            let text = sheet.text(way, true);
+        for transport in [Transport::Node, Transport::Direct, Transport::Exec] {
+            let text = sheet.text(transport, true);
             let read: Vec<Value> = text.split("---\n").filter_map(crate::yaml::from_str).collect();
-            let mut values = sheet.values(&sheet.grants(way, true));
-            values.extend(sheet.values(&sheet.grants(way, false)));
+            let mut values = sheet.values(&sheet.grants(transport, true));
+            values.extend(sheet.values(&sheet.grants(transport, false)));
             assert_eq!(read, values, "{text}");
             let least: Vec<Value> = sheet
-                .text(way, false)
+                .text(transport, false)
                 .split("---\n")
                 .filter_map(crate::yaml::from_str)
                 .filter(|value: &Value| !value.is_null())
                 .collect();
-            assert_eq!(least, sheet.values(&sheet.grants(way, true)));
+            assert_eq!(least, sheet.values(&sheet.grants(transport, true)));
         }
     }
 

@@ -3,7 +3,7 @@
 use k8s_openapi::jiff::Timestamp;
 use serde::Serialize;
 
-use crate::etcd::{Member, MemberStatus, Silence};
+use crate::etcd::{Expiry, Member, MemberStatus, Silence};
 use crate::ui::{Row, decimal_bytes};
 
 /// etcd's quota where nothing else is set (etcd `server/storage/quota.go`, DefaultQuotaBytes).
@@ -38,6 +38,8 @@ pub(super) struct MemberRow {
     pub lag: Option<u64>,
     #[serde(skip)]
     state: String,
+    #[serde(skip)]
+    has_no_certificate: bool,
 }
 
 impl MemberRow {
@@ -47,7 +49,7 @@ impl MemberRow {
         status: Option<&MemberStatus>,
         silence: Option<&Silence>,
         newest: u64,
-        expiry: Option<Timestamp>,
+        expiry: Option<&Expiry>,
     ) -> Self {
         let healthy = match (status, silence) {
             (Some(status), _) => Some(status.is_healthy()),
@@ -76,7 +78,11 @@ impl MemberRow {
             raft_index: status.map(|status| status.raft_index),
             alarms: status.map(|status| status.alarms.clone()),
             healthy,
-            certificate_expiry: expiry.map(|time| time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()),
+            certificate_expiry: match expiry {
+                Some(Expiry::At(time)) => Some(time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()),
+                _ => None,
+            },
+            has_no_certificate: expiry == Some(&Expiry::None),
             lag: status.map(|status| newest.saturating_sub(status.applied)),
             state,
         }
@@ -117,6 +123,10 @@ impl MemberRow {
             [] => "<none>".to_owned(),
             alarms => alarms.join(","),
         });
+        let certificate = |text| match self.has_no_certificate {
+            true => "<none>".to_owned(),
+            false => or_unknown(text),
+        };
         let left = self.certificate_expiry.as_ref().and_then(|expiry| expiry.parse::<Timestamp>().ok());
         let mut cells = vec![
             self.pod_name().to_owned(),
@@ -131,10 +141,10 @@ impl MemberRow {
             figure(self.lag),
             or_unknown(alarms),
             or_unknown(self.healthy.map(|healthy| healthy.to_string())),
-            or_unknown(left.map(|expiry| remaining(expiry, now))),
+            certificate(left.map(|expiry| remaining(expiry, now))),
         ];
         if wide {
-            cells.extend([self.name.clone(), figure(self.raft_index), or_unknown(self.certificate_expiry.clone())]);
+            cells.extend([self.name.clone(), figure(self.raft_index), certificate(self.certificate_expiry.clone())]);
         }
         cells
     }

@@ -37,6 +37,27 @@ impl MemberStatus {
         self.alarms.is_empty() && self.has_leader
     }
 
+    /// The same, told by etcd itself; `None` when the answer names no member.
+    pub fn told(status: super::rpc::Status) -> Option<Self> {
+        let header = status.header?;
+        let figure = |figure: i64| u64::try_from(figure).unwrap_or_default();
+        Some(
+            Status {
+                header: Header { member_id: header.member_id, revision: figure(header.revision) },
+                version: status.version,
+                db_size: figure(status.db_size),
+                db_size_in_use: figure(status.db_size_in_use),
+                db_size_quota: figure(status.db_size_quota),
+                leader: status.leader,
+                raft_index: status.raft_index,
+                raft_applied_index: status.raft_applied_index,
+                errors: Some(status.errors),
+                is_learner: status.is_learner,
+            }
+            .into_status(),
+        )
+    }
+
     /// `leader`, `follower` or `learner`.
     pub fn role(&self) -> &'static str {
         match self {
@@ -109,7 +130,13 @@ pub(super) fn read(stdout: &str) -> Option<Vec<Entry>> {
 
 impl Entry {
     pub(super) fn into_status(self) -> MemberStatus {
-        let status = self.status;
+        self.status.into_status()
+    }
+}
+
+impl Status {
+    fn into_status(self) -> MemberStatus {
+        let status = self;
         let id = status.header.member_id;
         let known = |figure: u64| (figure != 0).then_some(figure);
         MemberStatus {

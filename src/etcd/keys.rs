@@ -323,6 +323,14 @@ impl Opening {
         self.server_name.as_deref()
     }
 
+    /// Why a connection straight to etcd can be tried.
+    pub fn why(&self) -> String {
+        match &self.keys {
+            Some(keys) => format!("with {}", keys.origin()),
+            None => "since it serves plain http".to_owned(),
+        }
+    }
+
     /// What was given must work; what was found may be the wrong thing.
     pub(super) fn judge(&self, error: Error) -> Error {
         if self.found { error.or_another_way() } else { error }

@@ -6,14 +6,19 @@
 mod answer;
 pub mod credentials;
 pub mod discovery;
+pub(crate) mod etcdctl;
+mod expiry;
+pub mod hashkv;
 pub mod keys;
 pub mod member;
 pub mod rpc;
 mod select;
 mod settings;
 pub mod status;
+pub mod straight;
 
 pub use answer::MemberStatus;
+pub use expiry::{Expiry, expiry};
 pub use member::Member;
 pub use select::{Choice, chosen, ranked};
-pub use status::Silence;
+pub use status::{Silence, Statuses};

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use futures::future::join_all;
 
-use super::Member;
 use super::answer::{self, Entry, MemberStatus};
 use super::credentials::Credentials;
+use super::{Member, etcdctl};
 use crate::cluster::Cluster;
 use crate::snapshot::{etcdctl_error, is_tls};
 
@@ -23,6 +23,8 @@ pub struct Statuses {
     pub silent: Vec<Option<Silence>>,
     /// The credentials that worked in the first pod that answered, by their origin.
     pub worked: Option<&'static str>,
+    /// Why the members could not be asked for all at once.
+    unlisted: Option<String>,
     /// What could not be learned, and why.
     pub warnings: Vec<String>,
 }
@@ -58,38 +60,42 @@ pub(super) struct Question<'q> {
     pub endpoint: Option<&'q str>,
 }
 
-/// Asks the members. `candidates` gives each member's credentials. Never fails: what cannot be learned is a warning.
+/// Asks the members of which `found` knows nothing yet. `candidates` gives each member's credentials. Never fails: what
+/// cannot be learned is a warning.
 pub async fn gather(
     cluster: &Cluster,
     members: &[Member],
     candidates: &[Vec<Credentials>],
     endpoint: Option<&str>,
-) -> Statuses {
+    found: &mut Statuses,
+) {
     let question = Question { cluster, members, candidates, endpoint };
-    let mut found =
-        Statuses { of: vec![None; members.len()], silent: vec![None; members.len()], ..Statuses::default() };
-    let listed = question.all(&mut found).await;
-    question.each_alone(&mut found).await;
-
-    let unknown: Vec<&str> = found.silent.iter().flatten().map(Silence::reason).collect();
-    if let (true, Some(reason)) = (found.of.iter().all(Option::is_none), unknown.first()) {
-        found.warnings.push(format!("roles and health of the members are unknown: {reason}"));
-    } else if let Err(reason) = listed
-        && members.len() > 1
-    {
-        found.warnings.push(if found.has_quorum() == Some(false) {
-            "etcd has lost its quorum: no member knows a leader; a member can still be backed up".to_owned()
-        } else {
-            format!("the members could not be listed: {reason}")
-        });
-    }
-    found
+    found.unlisted = question.all(found).await.err();
+    question.each_alone(found).await;
 }
 
 impl Statuses {
-    /// Whether etcd has a quorum, as far as the members that answered know; `None` when none answered.
-    pub fn has_quorum(&self) -> Option<bool> {
-        has_quorum(&self.of)
+    /// Of `members` members nothing is known.
+    pub fn nothing(members: usize) -> Self {
+        Statuses { of: vec![None; members], silent: vec![None; members], ..Statuses::default() }
+    }
+
+    /// Some member has said nothing.
+    pub fn has_gaps(&self) -> bool {
+        self.of.iter().any(Option::is_none)
+    }
+
+    /// Says what could not be learned in the end.
+    pub fn conclude(&mut self) {
+        let first = self.silent.iter().flatten().next().map(Silence::reason);
+        if let (true, Some(reason)) = (self.of.iter().all(Option::is_none), first) {
+            self.warnings.push(format!("roles and health of the members are unknown: {reason}"));
+        } else if has_quorum(&self.of) == Some(false) {
+            self.warnings
+                .push("etcd has lost its quorum: no member knows a leader; a member can still be backed up".to_owned());
+        } else if let (Some(reason), true) = (&self.unlisted, self.has_gaps()) {
+            self.warnings.push(format!("the members could not be listed: {reason}"));
+        }
     }
 }
 
@@ -226,26 +232,9 @@ fn wants_another_pair(reason: &str) -> bool {
     is_tls(reason) || ["no such file", "permission denied"].iter().any(|words| reason.contains(words))
 }
 
-/// etcdctl refuses a flag whose variable is set as well (etcd `pkg/flags`, verifyEnv), so those are left out.
 fn command(member: &Member, credentials: &Credentials, endpoint: Option<&str>, all: bool) -> Vec<String> {
-    let is_set = |name: &str| member.container.env.iter().flatten().any(|variable| variable.name == name);
-    let mut command: Vec<String> =
-        ["etcdctl", "endpoint", "status", "-w", "json", "--dial-timeout=3s", "--command-timeout=5s"]
-            .map(str::to_owned)
-            .to_vec();
-    let mut flag = |name: &str, value: &str| {
-        if !is_set(&format!("ETCDCTL_{}", name.to_ascii_uppercase())) {
-            command.push(format!("--{name}={value}"));
-        }
-    };
-    flag("endpoints", endpoint.unwrap_or(&member.local_endpoint()));
-    if let Some(cacert) = &credentials.cacert {
-        flag("cacert", cacert);
-    }
-    if let Some((cert, key)) = &credentials.pair {
-        flag("cert", cert);
-        flag("key", key);
-    }
+    let flags = [("write-out", "json"), ("dial-timeout", "3s"), ("command-timeout", "5s")];
+    let mut command = etcdctl::command(member, credentials, endpoint, &["endpoint", "status"], &flags);
     if all {
         command.push("--cluster".to_owned());
     }

@@ -103,20 +103,52 @@ impl Pending {
     /// The disk failed, or another file took the name meanwhile; then no file keeps the name because of us.
     pub fn keep(self, file: &File) -> Result<PathBuf> {
         let Pending { target, temporary, replace } = self;
-        let failed = |error: &io::Error| Error::failed(format!("cannot finish {}: {error}", target.display()));
-        file.sync_all().map_err(|error| failed(&error))?;
+        file.sync_all().map_err(|error| unfinished(&target, &error))?;
         let persisted = if replace { temporary.persist(&target) } else { temporary.persist_noclobber(&target) };
         persisted.map_err(|error| {
             if error.error.kind() == io::ErrorKind::AlreadyExists {
                 Error::failed(format!("{} appeared while the snapshot was taken", target.display()))
                     .hint("choose another name, or replace it with --force")
             } else {
-                failed(&error.error)
+                unfinished(&target, &error.error)
             }
         })?;
-        sync_directory(&target).map_err(|error| failed(&error))?;
+        sync_directory(&target).map_err(|error| unfinished(&target, &error))?;
         Ok(target)
     }
+
+    /// Makes sure that the bytes are on disk, and gives the file the name `TARGET.unproven`: it is not what was asked
+    /// for, and it may be the only copy there is. A file that an earlier run left under that name stays, and this one
+    /// gets a number behind it. Returns the name.
+    ///
+    /// # Errors
+    /// The disk failed.
+    pub fn keep_unproven(self, file: &File) -> Result<PathBuf> {
+        let Pending { target, mut temporary, .. } = self;
+        file.sync_all().map_err(|error| unfinished(&target, &error))?;
+        let mut number = 1_u64;
+        loop {
+            let mut name = target.clone().into_os_string();
+            name.push(".unproven");
+            if number > 1 {
+                name.push(format!(".{number}"));
+            }
+            let name = PathBuf::from(name);
+            match temporary.persist_noclobber(&name) {
+                Ok(()) => {
+                    sync_directory(&name).map_err(|error| unfinished(&name, &error))?;
+                    return Ok(name);
+                }
+                Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => temporary = error.path,
+                Err(error) => return Err(unfinished(&name, &error.error)),
+            }
+            number += 1;
+        }
+    }
+}
+
+fn unfinished(path: &Path, error: &io::Error) -> Error {
+    Error::failed(format!("cannot finish {}: {error}", path.display()))
 }
 
 /// The name itself must survive a power cut, too; only Unix can sync a directory.
@@ -183,6 +215,23 @@ mod tests {
         assert!(pending.keep(&file).is_err());
         assert_eq!(names(directory.path()), ["snap.db"]);
         assert_eq!(std::fs::read_to_string(&target).expect("it is there"), "theirs");
+    }
+
+    #[test]
+    fn an_unproven_file_overwrites_neither_the_target_nor_an_earlier_one() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let target = directory.path().join("snap.db");
+        std::fs::write(&target, "old").expect("it is written");
+        for content in ["first", "second"] {
+            let (pending, mut file) = prepare(&target, true).expect("it may be replaced");
+            file.write_all(content.as_bytes()).expect("it is written");
+            pending.keep_unproven(&file).expect("it is kept");
+        }
+        let read = |name: &str| std::fs::read_to_string(directory.path().join(name)).expect("it is there");
+        assert_eq!(read("snap.db"), "old");
+        assert_eq!(read("snap.db.unproven"), "first");
+        assert_eq!(read("snap.db.unproven.2"), "second");
+        assert_eq!(names(directory.path()).len(), 3);
     }
 
     #[test]

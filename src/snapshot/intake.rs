@@ -9,7 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use crate::error::{Error, Kind, Result};
@@ -49,6 +49,8 @@ enum Message {
 #[derive(Debug)]
 pub struct Intake<W> {
     queue: mpsc::Sender<Message>,
+    /// A byte has been handed over.
+    begun: watch::Sender<bool>,
     batch: Mutex<Batch>,
     thread: JoinHandle<Result<(W, Check)>>,
 }
@@ -58,7 +60,7 @@ impl<W: Write + Send + 'static> Intake<W> {
     pub fn start(writer: W, name: String) -> Self {
         let (queue, receiver) = mpsc::channel(QUEUE);
         let thread = tokio::task::spawn_blocking(move || drain(receiver, writer, &name));
-        Intake { queue, batch: Mutex::default(), thread }
+        Intake { queue, begun: watch::Sender::new(false), batch: Mutex::default(), thread }
     }
 
     /// Takes the next bytes; waits while the queue is full.
@@ -66,6 +68,7 @@ impl<W: Write + Send + 'static> Intake<W> {
     /// # Errors
     /// [`Stopped`]: the thread has ended, because writing failed; [`Intake::finish`] tells why.
     pub(super) async fn push(&self, bytes: Bytes) -> Result<(), Stopped> {
+        self.begun.send_if_modified(|begun| !std::mem::replace(begun, true));
         let full = {
             let mut batch = self.batch();
             batch.length += bytes.len();
@@ -89,6 +92,18 @@ impl<W: Write + Send + 'static> Intake<W> {
             return Ok(());
         }
         self.queue.send(Message::Bytes(batch.pieces)).await.map_err(|_| Stopped)
+    }
+
+    /// Waits for the first bytes: from then on etcd reads from one state of its database, whatever it compacts
+    /// meanwhile. False when the intake ends without any.
+    pub fn begun(&self) -> impl Future<Output = bool> + use<W> {
+        let mut begun = self.begun.subscribe();
+        async move { begun.wait_for(|begun| *begun).await.is_ok() }
+    }
+
+    /// Nothing has been handed over yet, so a snapshot may still begin here.
+    pub fn is_untouched(&self) -> bool {
+        !*self.begun.borrow()
     }
 
     /// Whether the bytes so far are a whole snapshot.

@@ -142,8 +142,7 @@ impl Lease<'_> {
             let left = self.until.saturating_duration_since(Instant::now());
             tokio::time::sleep(every.min(left)).await;
             if Instant::now() >= self.until {
-                return Error::failed("the copy took longer than --deadline allows")
-                    .hint("a slow line needs a longer one, such as --deadline 12h");
+                return super::direct::too_long();
             }
             if self.fixed {
                 continue;

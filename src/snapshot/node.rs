@@ -4,14 +4,16 @@
 //! leads to the next try; everything else ends the run. A job that failed is removed before the next one is made.
 
 use std::io::Write;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+use super::choice::Transport;
 use super::copy::{Copy, CopyFailure};
 use super::intake::Intake;
 use super::job::{Limits, Plan, random_name};
 use super::lease::{Lease, OwnedJob};
 use super::pod::{Failure, JobPod, Phase, started, storage_limit_below};
-use super::rights::{Way, rights};
+use super::request::{NotTaken, Place, Request, Taken};
+use super::rights::rights;
 use super::words::{Cause, cause};
 use super::{preflight, words};
 use crate::cluster::{Access, Cluster, LogFile};
@@ -19,40 +21,6 @@ use crate::error::{Error, Kind, Result};
 use crate::etcd::Member;
 use crate::etcd::credentials::Credentials;
 use crate::ui::{Progress, Ui, decimal_bytes};
-
-/// What to take, and within which limits.
-#[derive(Debug)]
-pub struct Request<'r> {
-    /// The member.
-    pub member: &'r Member,
-    /// Certificates to try, in this order.
-    pub credentials: Vec<Credentials>,
-    /// The first of them is known to work.
-    pub first_works: bool,
-    /// Size of the member's database in bytes.
-    pub db_size: Option<u64>,
-    /// `--image`.
-    pub image: Option<String>,
-    /// `--pod-endpoint`.
-    pub endpoint: Option<String>,
-    /// `--deadline`.
-    pub deadline: Duration,
-    /// `--lease`.
-    pub lease: Duration,
-    /// `--stall-timeout`.
-    pub stall: Duration,
-    /// `--pod-running-timeout`.
-    pub start_limit: Duration,
-}
-
-/// Where the snapshot lay, for those who want to know who could read it.
-#[derive(Debug, Clone)]
-pub struct Taken {
-    /// Path of the directory on the node.
-    pub directory: LogFile,
-    /// What could not be learned.
-    pub warnings: Vec<String>,
-}
 
 enum Next {
     Credentials(Error),
@@ -63,15 +31,14 @@ enum Next {
 /// Takes the snapshot and hands its bytes to `intake`, whose proof decides whether it is good.
 ///
 /// # Errors
-/// Why there is no whole snapshot. When writing here failed, the error is a placeholder and
-/// [`Intake::finish`] has the true one.
+/// Why there is no whole snapshot.
 pub async fn take<W: Write + Send + 'static>(
     cluster: &Cluster,
     request: &Request<'_>,
     intake: &Intake<W>,
     owned: &OwnedJob,
     ui: &Ui,
-) -> Result<Taken> {
+) -> Result<Taken, NotTaken> {
     let until = Instant::now() + request.deadline;
     must_be_allowed(cluster, request.member).await?;
     let checked = preflight::check(cluster, request.member, request.db_size).await?;
@@ -89,7 +56,7 @@ pub async fn take<W: Write + Send + 'static>(
     let endpoint = request.endpoint.clone().unwrap_or_else(|| request.member.endpoint_from_node());
     let usable: Vec<&Credentials> = request.credentials.iter().filter(|candidate| candidate.mounts.is_some()).collect();
     if usable.is_empty() {
-        return Err(no_credentials(request));
+        return Err(no_credentials(request).into());
     }
     let (mut image, mut pair, mut override_owner) = (0, 0, request.member.runs_as_other_user());
     loop {
@@ -111,7 +78,10 @@ pub async fn take<W: Write + Send + 'static>(
         };
         let attempt = Attempt { cluster, request, plan: &plan, pod_logs: &checked.pod_logs, fixed, until };
         let next = match attempt.run(intake, owned, ui).await? {
-            Ok(directory) => return Ok(Taken { directory, warnings }),
+            Ok(directory) => {
+                let place = Some(Place::Node(directory.path));
+                return Ok(Taken { transport: Transport::Node, place, warnings });
+            }
             Err(next) => next,
         };
         owned.remove(cluster).await?;
@@ -119,7 +89,7 @@ pub async fn take<W: Write + Send + 'static>(
             Next::Credentials(_) if pair + 1 < usable.len() => pair += 1,
             Next::Image(_) if image + 1 < images.len() => image += 1,
             Next::OverrideOwner(_) if !override_owner => override_owner = true,
-            Next::Credentials(error) | Next::Image(error) | Next::OverrideOwner(error) => return Err(error),
+            Next::Credentials(error) | Next::Image(error) | Next::OverrideOwner(error) => return Err(error.into()),
         }
     }
 }
@@ -127,7 +97,7 @@ pub async fn take<W: Write + Send + 'static>(
 /// A job that may not be deleted stays with its file, and one that may not be looked at is not renewed: without these
 /// rights none is created. Where the cluster does not tell, the requests themselves will.
 async fn must_be_allowed(cluster: &Cluster, member: &Member) -> Result<()> {
-    let jobs = rights(Way::Node).iter().filter(|right| right.is_required() && right.resources.contains(&"jobs"));
+    let jobs = rights(Transport::Node).iter().filter(|right| right.is_required() && right.resources.contains(&"jobs"));
     // The request that creates it is refused by itself.
     for access in jobs.flat_map(|right| right.accesses(member)).filter(|access| access.verb != "create") {
         if cluster.may(&access).await == Some(false) {
@@ -162,9 +132,9 @@ pub(super) fn images(request: &Request<'_>) -> Vec<String> {
 pub(super) fn no_credentials(request: &Request<'_>) -> Error {
     let pod = request.member.pod_path();
     let error = if request.credentials.is_empty() {
-        Error::failed(format!("pod {pod} does not say which certificates its etcd uses"))
+        Error::not_possible(format!("pod {pod} does not say which certificates its etcd uses"))
     } else {
-        Error::failed(format!("the certificates of pod {pod} lie in a volume that no other pod can read"))
+        Error::not_possible(format!("the certificates of pod {pod} lie in a volume that no other pod can read"))
     };
     error.hint("name them with --pod-cacert, --pod-cert and --pod-key (paths in the etcd container)")
 }
@@ -185,7 +155,7 @@ impl Attempt<'_> {
         intake: &Intake<W>,
         owned: &OwnedJob,
         ui: &Ui,
-    ) -> Result<Result<LogFile, Next>> {
+    ) -> Result<Result<LogFile, Next>, NotTaken> {
         let namespace = self.request.member.namespace.as_str();
         tracing::info!(
             job = self.plan.name,
@@ -193,13 +163,13 @@ impl Attempt<'_> {
             certificates = self.plan.credentials.origin,
             "creating the job"
         );
-        let job = owned.create(self.cluster, namespace, self.plan.job()).await?;
+        let job = owned.create(self.cluster, namespace, self.plan.job()).await.map_err(Error::from)?;
         let job_pod = JobPod { cluster: self.cluster, namespace, job: &job };
         let pod = job_pod.created(self.request.start_limit).await?;
         self.refuse_low_storage_limit(&pod).await?;
         let directory = self.directory(&pod);
         match started(&job_pod, &pod, self.request.start_limit).await? {
-            Phase::Failed(failure) => return self.judge(failure),
+            Phase::Failed(failure) => return Ok(self.judge(failure)?),
             phase => debug_assert!(phase.is_started()),
         }
         tracing::info!(node = %directory.node, path = %directory.path, "the snapshot is written here");
@@ -213,9 +183,16 @@ impl Attempt<'_> {
             fixed: self.fixed,
             until: self.until,
         };
-        let most = self.request.db_size.map_or(u64::MAX, |size| size.saturating_mul(2).saturating_add(64 << 20));
-        let copy =
-            Copy::new(self.cluster, &job_pod, &pod, directory.clone(), intake, &progress, self.request.stall, most);
+        let copy = Copy::new(
+            self.cluster,
+            &job_pod,
+            &pod,
+            directory.clone(),
+            intake,
+            &progress,
+            self.request.stall,
+            self.request.most(),
+        );
         let copied = tokio::select! {
             copied = copy.run() => copied,
             error = lease.keep() => Err(CopyFailure::Copy(error)),
@@ -227,15 +204,15 @@ impl Attempt<'_> {
             }
             Err(CopyFailure::Pod(failure)) => {
                 progress.abandon();
-                self.judge(failure)
+                Ok(self.judge(failure)?)
             }
             Err(CopyFailure::Copy(error)) => {
                 progress.abandon();
-                Err(self.with_log(error, &pod).await)
+                Err(self.with_log(error, &pod).await.into())
             }
             Err(CopyFailure::Intake) => {
                 progress.abandon();
-                Err(Error::failed("the snapshot could not be written"))
+                Err(NotTaken::NotWritten)
             }
         }
     }
@@ -261,8 +238,9 @@ impl Attempt<'_> {
             Failure::Etcdctl(ref sentence) | Failure::Probe(ref sentence)
                 if cause(sentence) == Cause::PermissionDenied =>
             {
-                let error = Error::failed(format!("the snapshot job may not read etcd's certificates: {sentence}"))
-                    .hint("their owner is another user, and the cluster did not let the job override that");
+                let error =
+                    Error::not_possible(format!("the snapshot job may not read etcd's certificates: {sentence}"))
+                        .hint("their owner is another user, and the cluster did not let the job override that");
                 Next::OverrideOwner(error)
             }
             Failure::Probe(_) => Next::Credentials(failure.into_error(image)),

@@ -7,7 +7,8 @@ use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodStatus};
 
 use super::words::etcdctl_error;
 use crate::cluster::Cluster;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
+use crate::quantity::quantity;
 
 /// How the pod stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -105,7 +106,7 @@ impl JobPod<'_> {
             Err(failure) if failure.is_not_found() => return super::lease::removed(self.namespace, name),
             _ => format!("job {}/{name} got no pod within {}s, and no event says why", self.namespace, limit.as_secs()),
         };
-        Error::failed(what).hint("is the kube-controller-manager running? 'kubectl get pods -n kube-system'")
+        Error::not_possible(what).hint("is the kube-controller-manager running? 'kubectl get pods -n kube-system'")
     }
 
     /// How the pod stands now; [`Phase::Failed`] when it is gone or was replaced.
@@ -227,7 +228,8 @@ fn cannot_start(container: &ContainerStatus, pod: &Pod) -> Option<Failure> {
     }
     match reason {
         "ErrImagePull" | "ImagePullBackOff" | "InvalidImageName" | "ErrImageNeverPull" | "RegistryUnavailable" => {
-            let error = Error::failed(format!("the image {} cannot be pulled on the node: {message}", container.image));
+            let error =
+                Error::not_possible(format!("the image {} cannot be pulled on the node: {message}", container.image));
             let policy = pod.spec.as_ref().and_then(|spec| spec.containers.first()?.image_pull_policy.clone());
             Some(Failure::Stopped(if policy.as_deref() == Some("Always") {
                 error.hint("the admission plugin AlwaysPullImages makes the node pull an image that it already has: the registry must be reachable, or name an image that can be pulled with --image")
@@ -235,9 +237,9 @@ fn cannot_start(container: &ContainerStatus, pod: &Pod) -> Option<Failure> {
                 error.hint("name an image with etcdctl that the node has or can pull with --image")
             }))
         }
-        "CreateContainerConfigError" | "CreateContainerError" | "RunContainerError" => {
-            Some(Failure::Stopped(Error::failed(format!("the snapshot container cannot start ({reason}): {message}"))))
-        }
+        "CreateContainerConfigError" | "CreateContainerError" | "RunContainerError" => Some(Failure::Stopped(
+            Error::not_possible(format!("the snapshot container cannot start ({reason}): {message}")),
+        )),
         _ => None,
     }
 }
@@ -247,10 +249,11 @@ fn stopped(status: &PodStatus) -> Error {
     let reason = status.reason.as_deref().unwrap_or("no reason");
     let message = status.message.as_deref().unwrap_or("the pod's status says no more");
     match reason {
+        // A node that is short of room must not be filled in another way.
         "Evicted" => Error::failed(format!("the node evicted the snapshot's pod: {message}"))
             .hint("the node is short of space or memory; choose a member on another node with --member"),
         "DeadlineExceeded" => Error::failed(format!("the job was stopped at its deadline: {message}")),
-        _ => Error::failed(format!("the node did not run the snapshot's pod ({reason}): {message}")),
+        _ => Error::not_possible(format!("the node did not run the snapshot's pod ({reason}): {message}")),
     }
 }
 
@@ -264,37 +267,18 @@ pub(super) fn storage_limit_below(pod: &Pod, needed: u64) -> Option<String> {
     limits.filter(|limit| quantity(&limit.0).is_some_and(|bytes| bytes < needed)).map(|limit| limit.0.clone()).next()
 }
 
-/// A resource quantity in bytes, as far as sizes are written (`resource.Quantity`): `5Gi`, `500M`, `1e9`, `1024`.
-fn quantity(text: &str) -> Option<u64> {
-    const UNITS: &[(&str, f64)] = &[
-        ("Ki", 1024.0),
-        ("Mi", 1_048_576.0),
-        ("Gi", 1_073_741_824.0),
-        ("Ti", 1_099_511_627_776.0),
-        ("k", 1e3),
-        ("M", 1e6),
-        ("G", 1e9),
-        ("T", 1e12),
-        ("m", 1e-3),
-    ];
-    let unit = UNITS.iter().find_map(|(suffix, factor)| Some((text.strip_suffix(suffix)?, *factor)));
-    let (number, factor) = unit.unwrap_or((text, 1.0));
-    let number: f64 = number.parse().ok()?;
-    (number.is_finite() && number >= 0.0).then_some((number * factor) as u64)
-}
-
 impl Failure {
     /// As an error of its own, when nothing else can be tried.
     pub(super) fn into_error(self, image: &str) -> Error {
         match self {
-            Failure::NoEtcdctl => Error::failed(format!("the image {image} holds no etcdctl"))
+            Failure::NoEtcdctl => Error::not_possible(format!("the image {image} holds no etcdctl"))
                 .hint("name an image that does, of etcd's own version, with --image"),
             Failure::Etcdctl(sentence) if super::words::cause(&sentence) == super::words::Cause::NoSpace => {
                 Error::failed(format!("the node ran out of space while etcdctl wrote the snapshot: {sentence}"))
                     .hint("/var/log of the node is full, or a partition of its own that is too small; what was written is removed")
             }
             Failure::Etcdctl(sentence) => Error::failed(format!("etcdctl failed on the node: {sentence}")),
-            Failure::Probe(sentence) => Error::failed(format!("etcd did not answer the snapshot job with this certificate: {sentence}"))
+            Failure::Probe(sentence) => Error::not_possible(format!("etcd did not answer the snapshot job with this certificate: {sentence}"))
                 .hint("name a client certificate with --pod-cert, --pod-key and --pod-cacert (paths in the etcd container)"),
             Failure::Stopped(error) => error,
         }
@@ -321,10 +305,10 @@ pub(super) async fn started(job: &JobPod<'_>, pod: &Pod, limit: Duration) -> Res
         }
         if start.elapsed() > limit {
             let warning = job.newest_warning(pod).await.unwrap_or(told);
-            return Err(Error::new(
-                Kind::Failed,
-                format!("the snapshot's pod did not start within {}s; it waits for: {warning}", limit.as_secs()),
-            )
+            return Err(Error::not_possible(format!(
+                "the snapshot's pod did not start within {}s; it waits for: {warning}",
+                limit.as_secs()
+            ))
             .hint("--pod-running-timeout sets the limit"));
         }
         tokio::time::sleep(POLL).await;
@@ -381,14 +365,5 @@ mod tests {
         ));
         let Phase::Failed(Failure::Stopped(error)) = phase else { panic!("{phase:?}") };
         assert!(error.message().contains("low on resource"));
-    }
-
-    #[test]
-    fn quantities_are_read_as_kubernetes_writes_them() {
-        assert_eq!(quantity("5Gi"), Some(5 << 30));
-        assert_eq!(quantity("500M"), Some(500_000_000));
-        assert_eq!(quantity("1e9"), Some(1_000_000_000));
-        assert_eq!(quantity("1024"), Some(1024));
-        assert_eq!(quantity("much"), None);
     }
 }

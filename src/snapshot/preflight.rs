@@ -73,8 +73,10 @@ fn conditions(node: &Node, name: &str) -> Result<()> {
             "PIDPressure" if is_true => "is out of process IDs",
             _ => continue,
         };
-        return Err(Error::failed(format!("node {name} {trouble}: {message}"))
-            .hint("nothing was created; choose a member on another node with --member"));
+        let error = Error::failed(format!("node {name} {trouble}: {message}"))
+            .hint("nothing was created; choose a member on another node with --member");
+        // Under pressure, no other way may write on the node either.
+        return Err(if condition.type_ == "Ready" { error.or_another_way() } else { error });
     }
     Ok(())
 }
@@ -88,7 +90,7 @@ async fn pod_logs_directory(cluster: &Cluster, node: &str) -> Result<LogFile> {
         Err(failure) => return Err(failure.into()),
     };
     LogFile::new(node, &path).ok_or_else(|| {
-        Error::failed(format!(
+        Error::not_possible(format!(
             "the kubelet of node {node} keeps pods' logs in {path}, outside of /var/log, so it cannot serve the snapshot"
         ))
         .hint("choose a member on another node with --member")
@@ -97,14 +99,14 @@ async fn pod_logs_directory(cluster: &Cluster, node: &str) -> Result<LogFile> {
 
 fn no_file_server(node: &str, directory: &LogFile, failure: crate::cluster::CallFailure) -> Error {
     if failure.is_disabled() {
-        return Error::failed(format!(
+        return Error::not_possible(format!(
             "the kubelet of node {node} does not serve its logs: {}",
             failure.error().message()
         ))
         .hint("enableSystemLogHandler and enableDebuggingHandlers of the kubelet's configuration must be on");
     }
     if failure.is_not_found() {
-        return Error::failed(format!("the kubelet of node {node} does not serve {}", directory.path))
+        return Error::not_possible(format!("the kubelet of node {node} does not serve {}", directory.path))
             .hint("podLogsDir of the kubelet's configuration must lie in /var/log");
     }
     failure.into()

@@ -1,15 +1,88 @@
-//! What the transport `node` would do, for those who want to know before.
+//! What a backup would do, for those who want to know before. Nothing here creates anything.
+
+use std::time::Duration;
 
 use k8s_openapi::api::batch::v1::Job;
 
+use super::Transport;
+use super::choice::{none_open, open, ways};
+use super::container::Shell;
 use super::job::{Limits, Plan, random_name};
-use super::node::{Request, images, no_credentials};
+use super::node::{images, no_credentials};
 use super::preflight;
+use super::request::Request;
 use crate::cluster::{Cluster, Room};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::etcd::credentials::Credentials;
+use crate::etcd::keys::Opening;
+use crate::etcd::rpc::Rpc;
+use crate::ui::Ui;
 
-/// What would be created, and what the node says.
+/// How long etcd may take to answer.
+const LIMIT: Duration = Duration::from_secs(10);
+
+/// The transports that a backup would try, in this order.
+pub struct Outlook<'r> {
+    cluster: &'r Cluster,
+    request: &'r Request<'r>,
+    opening: Option<Opening>,
+    closed: Vec<(Transport, Error)>,
+    /// The transports.
+    pub transports: Vec<Transport>,
+}
+
+impl<'r> Outlook<'r> {
+    /// Finds out what would be tried.
+    ///
+    /// # Errors
+    /// What was given to open etcd cannot be used.
+    pub async fn new(cluster: &'r Cluster, request: &'r Request<'r>, ui: &Ui) -> Result<Self> {
+        let (opening, closed) = open(cluster, request, ui).await?;
+        let transports = ways(request.transport, opening.is_some());
+        Ok(Outlook { cluster, request, opening, closed, transports })
+    }
+
+    /// `transport` is not open: a backup would go on with the next one.
+    pub fn close(&mut self, transport: Transport, error: Error) {
+        self.closed.push((transport, error));
+    }
+
+    /// The error of a backup for which no transport is open.
+    pub fn none_open(self) -> Error {
+        none_open(self.request, self.closed)
+    }
+
+    /// Connects to etcd and asks for its status; etcd's version.
+    ///
+    /// # Errors
+    /// etcd cannot be reached, is not trusted, or does not let us in.
+    pub async fn direct(&self) -> Result<String> {
+        let Some(opening) = &self.opening else {
+            return Err(Error::not_possible("there are no certificates that etcd accepts"));
+        };
+        let mut rpc = Rpc::connect(self.cluster, self.request.member, opening, LIMIT).await?;
+        Ok(rpc.status(LIMIT).await?.version)
+    }
+
+    /// Looks for a shell, tools and a directory with room in the etcd container; the directory.
+    ///
+    /// # Errors
+    /// The container does not have what it takes, or too little room.
+    pub async fn exec(&self) -> Result<String> {
+        let shell = Shell::of(self.request);
+        let tools = shell.probe(self.cluster, self.request).await?;
+        let data = self.request.member.settings.get("data-dir");
+        let directories = tools.with_room(self.request.db_size, data, &shell.place())?;
+        Ok(directories.first().map(|directory| directory.path.clone()).unwrap_or_default())
+    }
+
+    /// Asks the node, and builds the job. `renewable`: the job's time can be prolonged while copying.
+    pub async fn node(&self, renewable: bool) -> Preview {
+        preview(self.cluster, self.request, renewable).await
+    }
+}
+
+/// What the transport `node` would create, and what the node says.
 #[derive(Debug)]
 pub struct Preview {
     /// The job, with a name that the true one will not have; else why there would be none.
@@ -24,8 +97,7 @@ pub struct Preview {
     pub warnings: Vec<String>,
 }
 
-/// Asks the node as a backup would, and builds the job. `renewable`: the job's time can be prolonged while copying.
-pub async fn preview(cluster: &Cluster, request: &Request<'_>, renewable: bool) -> Preview {
+async fn preview(cluster: &Cluster, request: &Request<'_>, renewable: bool) -> Preview {
     let checked = preflight::check(cluster, request.member, request.db_size).await;
     let image = images(request).into_iter().next();
     let pod_logs = checked.as_ref().map_or("/var/log/pods", |checked| checked.pod_logs.path.as_str());

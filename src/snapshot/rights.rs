@@ -1,18 +1,8 @@
 //! The rights that a backup needs, in one list: `rbac` prints it, `--dry-run` asks for it, the README shows it.
 
+use super::Transport;
 use crate::cluster::Access;
 use crate::etcd::Member;
-
-/// A way in; each needs other rights.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Way {
-    /// A job on the node and the kubelet's file server.
-    Node,
-    /// A port-forward to etcd.
-    Direct,
-    /// Commands in the etcd container.
-    Exec,
-}
 
 /// What a rule is about, which decides whether it is a Role's or a ClusterRole's and which names it carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -121,7 +111,7 @@ const EXEC: Right = Right {
     without: None,
 };
 const STATUS: Right = Right {
-    buys: "roles, health, version, size and revision of the members",
+    buys: "roles, health, version, size and revision of the members, and the comparison of the content with them",
     without: Some(
         "the first ready member is recommended; the size is unknown, so the check for room knows only the tenth that stays free",
     ),
@@ -181,10 +171,10 @@ const IDENTITY: Right = Right {
     without: Some("null"),
 };
 
-/// All rights of one way, the required ones first.
-pub fn rights(way: Way) -> &'static [Right] {
-    match way {
-        Way::Node => &[
+/// All rights of one transport, the required ones first.
+pub fn rights(transport: Transport) -> &'static [Right] {
+    match transport {
+        Transport::Node => &[
             PODS,
             JOBS,
             NODES_PROXY,
@@ -198,23 +188,23 @@ pub fn rights(way: Way) -> &'static [Right] {
             CERTIFICATES,
             IDENTITY,
         ],
-        Way::Direct => &[FIND_PODS, PORT_FORWARD, STATUS, IDENTITY],
-        Way::Exec => &[FIND_PODS, EXEC, CERTIFICATES, IDENTITY],
+        Transport::Direct => &[FIND_PODS, PORT_FORWARD, STATUS, IDENTITY],
+        Transport::Exec => &[FIND_PODS, EXEC, CERTIFICATES, IDENTITY],
     }
 }
 
 /// What whoever grants these rights must know of them; empty when there is nothing.
-pub fn caution(way: Way) -> &'static str {
-    match way {
-        Way::Node => {
+pub fn caution(transport: Transport) -> &'static str {
+    match transport {
+        Transport::Node => {
             "'get' on nodes/proxy is as good as cluster-admin: through WebSockets it can run commands in any container \
              of that node (kubernetes#119640). Bind it for the time of a backup, and for the nodes of etcd only. \
              'create' on jobs is hardly weaker: such a job may mount what it likes from a node, unless a policy forbids \
              it. While a backup runs, whoever may get nodes/proxy or nodes/log of the node, or mounts its /var/log, can \
              read the snapshot."
         }
-        Way::Direct => "Whoever has these rights and a client certificate of etcd reads and writes all of it.",
-        Way::Exec => {
+        Transport::Direct => "Whoever has these rights and a client certificate of etcd reads and writes all of it.",
+        Transport::Exec => {
             "'create' on pods/exec of the etcd pods is as good as cluster-admin: their containers hold the keys to \
              etcd. Bind it for the time of a backup."
         }
@@ -228,9 +218,9 @@ mod tests {
 
     #[test]
     fn the_required_rights_come_first() {
-        for way in [Way::Node, Way::Direct, Way::Exec] {
-            let required: Vec<bool> = rights(way).iter().map(Right::is_required).collect();
-            assert!(required.is_sorted_by(|a, b| a >= b), "{way:?}");
+        for transport in [Transport::Node, Transport::Direct, Transport::Exec] {
+            let required: Vec<bool> = rights(transport).iter().map(Right::is_required).collect();
+            assert!(required.is_sorted_by(|a, b| a >= b), "{transport:?}");
         }
     }
 

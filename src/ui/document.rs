@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-/// A backup that succeeded. Field names are camelCase, as Kubernetes writes them; a field that could not be learned is
+/// A backup whose bytes all arrived. Field names are camelCase, as Kubernetes writes them; a field that could not be learned is
 /// null.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -21,14 +21,19 @@ pub struct Document {
     pub etcd_version: Option<String>,
     /// The API server's version.
     pub kubernetes_version: Option<String>,
-    /// The member's revision just before the snapshot was taken: the file holds this one or a later one.
-    pub revision: Option<u64>,
+    /// The newest revision in the file; where its structure was not looked at, the one that the member had before, and
+    /// the file holds this one or a later one.
+    pub revision: Option<i64>,
+    /// The hash of `etcdutl snapshot status`; null where the structure was not looked at or is not sound.
+    pub hash: Option<u32>,
     /// How the snapshot came here.
     pub transport: &'static str,
     /// What was proven.
     pub verified: Verified,
-    /// Where the file lay on the node meanwhile.
-    pub node_directory: String,
+    /// Where the file lay on the node meanwhile (transport `node`).
+    pub node_directory: Option<String>,
+    /// Where the file lay in the etcd container meanwhile (transport `exec`).
+    pub container_file: Option<String>,
     /// Start of the run, RFC 3339.
     pub started_at: String,
     /// Duration of the run in seconds.
@@ -61,13 +66,13 @@ pub struct MemberPart {
     pub node: String,
 }
 
-/// The levels of proof; a level that was not looked at says so.
+/// The levels of proof: `proven`, or what else came of it; a level that was not looked at says so.
 #[derive(Debug, Clone, Serialize)]
 pub struct Verified {
     /// Every byte arrived: the sha-256 at the end of the snapshot matches.
     pub transport: &'static str,
     /// The file is a sound database.
     pub structure: &'static str,
-    /// The file holds what the members hold.
+    /// The file holds what most of the members hold.
     pub content: &'static str,
 }

@@ -4,6 +4,7 @@
 //! escaped before it reaches the terminal, and a terminal that has gone away is no reason to fail.
 
 mod document;
+mod lane;
 mod picker;
 mod progress;
 mod sanitize;
@@ -11,6 +12,7 @@ mod secret;
 mod table;
 
 pub use document::{ClusterPart, Document, MemberPart, Verified};
+pub use lane::Lanes;
 pub use picker::{Row, pick};
 pub use progress::Progress;
 pub use secret::ask_secret;
@@ -32,12 +34,14 @@ use sanitize::sanitize;
 pub struct Ui {
     quiet: bool,
     warnings: Arc<Mutex<Vec<String>>>,
+    /// One of several backups has a line of its own and keeps its document.
+    lane: Option<Arc<lane::Lane>>,
 }
 
 impl Ui {
     /// A voice as the flags ask for it.
     pub fn new(args: &TalkArgs) -> Self {
-        Ui { quiet: args.quiet, warnings: Arc::default() }
+        Ui { quiet: args.quiet, warnings: Arc::default(), lane: None }
     }
 
     /// Nothing but errors is wanted.
@@ -47,11 +51,14 @@ impl Ui {
 
     /// A person sits in front: both the questions can be seen and the answers typed.
     pub fn is_interactive(&self) -> bool {
-        io::stdin().is_terminal() && io::stderr().is_terminal()
+        self.lane.is_none() && io::stdin().is_terminal() && io::stderr().is_terminal()
     }
 
     /// A line of talk.
     pub fn say(&self, line: &str) {
+        if let Some(lane) = &self.lane {
+            return lane.say(line);
+        }
         if !self.quiet {
             to_stderr(&format!("{}\n", sanitize(line)));
         }
@@ -59,6 +66,9 @@ impl Ui {
 
     /// The start of a line that [`Ui::say`] ends.
     pub fn say_start(&self, start: &str) {
+        if let Some(lane) = &self.lane {
+            return lane.say(start);
+        }
         if !self.quiet {
             to_stderr(&sanitize(start));
         }
@@ -68,7 +78,11 @@ impl Ui {
     pub fn warn(&self, warning: &str) {
         self.warnings.lock().unwrap_or_else(PoisonError::into_inner).push(warning.to_owned());
         if !self.quiet {
-            to_stderr(&format!("{} {}\n", style().yellow().bold().apply_to("warning:"), sanitize(warning)));
+            let line = format!("{} {}\n", style().yellow().bold().apply_to("warning:"), sanitize(warning));
+            match &self.lane {
+                Some(lane) => lane.print(&line),
+                None => to_stderr(&line),
+            }
         }
     }
 
@@ -107,6 +121,10 @@ impl Ui {
     /// # Errors
     /// [`Kind::StdoutClosed`] when nobody reads it any more.
     pub fn document<T: Serialize>(&self, format: OutputFormat, document: &T) -> Result<()> {
+        if let Some(lane) = &self.lane {
+            lane.keep(serde_json::to_value(document).unwrap_or_default());
+            return Ok(());
+        }
         match format {
             // The documents are ours, with text keys and finite numbers: they always convert.
             // The command line lets the forms of a table through only where there is one.
@@ -114,6 +132,21 @@ impl Ui {
                 write_stdout(&format!("{}\n", serde_json::to_string_pretty(document).unwrap_or_default()))
             }
             OutputFormat::Yaml => write_stdout(&crate::yaml::to_string(document)),
+        }
+    }
+}
+
+impl Ui {
+    /// The document that one of several backups kept.
+    pub fn kept_document(&self) -> Option<serde_json::Value> {
+        self.lane.as_ref()?.document()
+    }
+
+    /// The last word of one of several backups.
+    pub fn end(&self, word: &str) {
+        match &self.lane {
+            Some(lane) if !self.quiet => lane.end(word),
+            _ => {}
         }
     }
 }

@@ -68,15 +68,35 @@ fn the_manifest_is_that_of_the_job_that_a_backup_creates() {
 fn every_missing_right_is_told_at_once() {
     finds(
         |faults| {
-            faults.forbid.extend([("get", "nodes/proxy"), ("create", "jobs"), ("patch", "jobs")]);
+            faults.forbid.extend([("get", "nodes/proxy"), ("create", "jobs")]);
         },
         3,
         &[
-            "not allowed to create jobs of API group batch in namespace kube-system, or to get nodes/proxy of cp1",
-            "not allowed to patch jobs of API group batch in namespace kube-system; without it: after a kill",
+            "node is not open: not allowed to create jobs of API group batch in namespace kube-system, or to get nodes/proxy of cp1",
+            "no transport is open for a snapshot of pod kube-system/etcd-cp1",
             "hint: 'kubectl etcd-backup rbac'",
         ],
     );
+}
+
+#[test]
+fn what_a_missing_optional_right_costs() {
+    finds(
+        |faults| faults.forbid.push(("patch", "jobs")),
+        0,
+        &["not allowed to patch jobs of API group batch in namespace kube-system; without it: after a kill"],
+    );
+}
+
+#[test]
+fn the_transport_that_is_asked_for_is_looked_at() {
+    let rig = Rig::new();
+    rig.run(&["--dry-run=client", "--transport", "exec"]).code(1).says("runs no shell").leaves_only(&[]);
+    rig.standin.shared.state().faults.forbid.push(("get", "pods/exec"));
+    rig.run(&["--dry-run=client", "--transport", "exec"])
+        .code(3)
+        .says("not allowed to get pods/exec of etcd-cp1 in namespace kube-system")
+        .leaves_only(&[]);
 }
 
 #[test]

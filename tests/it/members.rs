@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::support::certs::Authority;
 use crate::support::etcd::{Etcd, EtcdCluster};
 use crate::support::standin::members::StandinMember;
 use crate::support::{Rig, three};
@@ -57,13 +58,16 @@ fn the_table_has_kubectls_form_and_says_what_it_could_not_fill() {
     assert_eq!(roles.iter().filter(|role| **role == "follower").count(), 2, "{printed}");
     let wide = rig.run(&["members", "-o", "wide"]).code(0).printed();
     assert!(wide.lines().next().unwrap().contains("RAFT-INDEX"), "{wide}");
+    assert!(wide.lines().nth(1).unwrap().ends_with("<none>"), "plain http has no certificate:\n{wide}");
     let names = rig.run(&["members", "-o", "name"]).code(0).printed();
     assert_eq!(names, "pod/etcd-cp1\npod/etcd-cp2\npod/etcd-cp3\n");
 }
 
 #[test]
 fn without_the_right_to_exec_the_pods_are_shown_and_the_reason_is_said() {
-    let rig = Rig::members(three(), |faults| faults.forbid.push(("get", "pods/exec")));
+    let rig = Rig::members(three(), |faults| {
+        faults.forbid.extend([("get", "pods/exec"), ("get", "pods/portforward")]);
+    });
     let outcome = rig.run(&["members", "-o", "json"]).code(0).says("not allowed to get pods/exec");
     let row = &outcome.json()[1];
     assert_eq!(
@@ -182,4 +186,58 @@ fn watching_prints_each_member_that_changed() {
     let printed = outcome.printed();
     assert_eq!(printed.lines().filter(|line| line.starts_with("POD")).count(), 1, "{printed}");
     assert_eq!(printed.lines().count(), 3, "the header, the member, and the member after the write:\n{printed}");
+}
+
+#[test]
+fn the_end_of_the_server_certificate_is_seen_without_a_certificate_and_without_exec() {
+    let authority = Authority::new("etcd-ca");
+    for (expired, date, left) in [(true, "2021-01-01T00:00:00Z", "expired"), (false, "4096-01-01T00:00:00Z", "d")] {
+        let etcd = Etcd::secured(&authority, &authority.issue("server", &["localhost", "127.0.0.1"], expired));
+        let rig = Rig::before(&etcd, |faults| {
+            faults.forbid.push(("get", "pods/exec"));
+        });
+        let row = rig.run(&["members", "-o", "json"]).code(0).says("not allowed to get pods/exec").json()[0].clone();
+        assert_eq!((&row["certificateExpiry"], &row["role"]), (&json!(date), &Value::Null));
+        let table = rig.run(&["members"]).code(0).printed();
+        assert!(table.lines().nth(1).unwrap().ends_with(left), "{table}");
+    }
+}
+
+#[test]
+fn an_end_that_cannot_be_seen_is_unknown_and_the_reason_is_said() {
+    let authority = Authority::new("etcd-ca");
+    let etcd = Etcd::secured(&authority, &authority.issue("server", &["localhost", "127.0.0.1"], false));
+    let rig = Rig::before(&etcd, |faults| {
+        faults.forbid.push(("get", "pods/portforward"));
+    });
+    let outcome = rig.run(&["members", "-o", "json"]).code(0);
+    assert_eq!(outcome.json()[0]["certificateExpiry"], Value::Null);
+    outcome.says("the end of the server certificates is unknown: not allowed to get pods/portforward");
+}
+
+#[test]
+fn with_certificates_etcd_itself_is_asked() {
+    let authority = Authority::new("etcd-ca");
+    let etcd = Etcd::secured(&authority, &authority.issue("server", &["localhost", "127.0.0.1"], false));
+    let rig = Rig::before(&etcd, |faults| {
+        faults.forbid.push(("get", "pods/exec"));
+    });
+    let (cert, key) = authority.issue("client", &[], false);
+    let paths = [authority.ca(), cert, key].map(|path| path.display().to_string());
+    let words =
+        ["members", "-o", "json", "--etcd-cacert", &paths[0], "--etcd-cert", &paths[1], "--etcd-key", &paths[2]];
+    let outcome = rig.run(&words).code(0).says_not("warning:");
+    let (row, truth) = (outcome.json()[0].clone(), etcdctl(&etcd));
+    assert_eq!((&row["role"], &row["healthy"]), (&json!("leader"), &json!(true)));
+    assert_eq!(row["dbSizeBytes"], truth["dbSize"]);
+    assert_eq!(row["quotaBytes"], truth["dbSizeQuota"]);
+    assert!(rig.standin.requests("GET", "/exec").is_empty());
+}
+
+#[test]
+fn an_etcd_that_serves_plain_http_is_asked_itself_where_exec_is_refused() {
+    let rig = Rig::members(three(), |faults| faults.forbid.push(("get", "pods/exec")));
+    let outcome = rig.run(&["members", "-o", "json"]).code(0).says_not("warning:");
+    let rows = outcome.json();
+    assert!(rows.as_array().unwrap().iter().all(|row| row["healthy"] == true), "{rows}");
 }

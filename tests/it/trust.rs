@@ -1,15 +1,16 @@
 //! The API server's certificate: trusted by the kubeconfig's authority, for the server's own name, and in its time.
 
 use crate::support::Rig;
-use crate::support::tls::Authority;
+use crate::support::certs::Authority;
+use crate::support::tls;
 
-/// A rig behind TLS whose certificate is for `name`, until the year `until`; the kubeconfig trusts `trusted`.
-fn behind_tls(server: &Authority, trusted: &Authority, name: &str, until: i32) -> Rig {
+/// A rig behind TLS whose certificate is for `name`; the kubeconfig trusts `trusted`.
+fn behind_tls(server: &Authority, trusted: &Authority, name: &str, expired: bool) -> Rig {
     let rig = Rig::new();
-    let port = server.serve(rig.standin.port, name, until);
+    let port = tls::serve(server, rig.standin.port, name, expired);
     let config = std::fs::read_to_string(rig.path("config")).unwrap();
     let mut config: serde_json::Value = serde_json::from_str(&config).unwrap();
-    std::fs::write(rig.path("ca.crt"), trusted.pem()).unwrap();
+    std::fs::copy(trusted.ca(), rig.path("ca.crt")).unwrap();
     config["clusters"][0]["cluster"]["server"] = format!("https://127.0.0.1:{port}").into();
     config["clusters"][0]["cluster"]["certificate-authority"] = "ca.crt".into();
     std::fs::write(rig.path("config"), config.to_string()).unwrap();
@@ -18,14 +19,14 @@ fn behind_tls(server: &Authority, trusted: &Authority, name: &str, until: i32) -
 
 #[test]
 fn a_certificate_of_the_clusters_authority_is_trusted() {
-    let authority = Authority::new();
-    let rig = behind_tls(&authority, &authority, "127.0.0.1", 2100);
+    let authority = Authority::new("test");
+    let rig = behind_tls(&authority, &authority, "127.0.0.1", false);
     rig.run(&["--out", "x.db"]).code(0).says("sha-256 matches").leaves_only(&["ca.crt", "x.db"]);
 }
 
 #[test]
 fn a_certificate_of_another_authority_is_refused_unless_told_otherwise() {
-    let rig = behind_tls(&Authority::new(), &Authority::new(), "127.0.0.1", 2100);
+    let rig = behind_tls(&Authority::new("one"), &Authority::new("another"), "127.0.0.1", false);
     rig.run(&["--out", "x.db"])
         .code(1)
         .says("no trusted connection to the API server https://127.0.0.1:")
@@ -37,15 +38,15 @@ fn a_certificate_of_another_authority_is_refused_unless_told_otherwise() {
 
 #[test]
 fn an_expired_certificate_is_refused() {
-    let authority = Authority::new();
-    let rig = behind_tls(&authority, &authority, "127.0.0.1", 2020);
+    let authority = Authority::new("test");
+    let rig = behind_tls(&authority, &authority, "127.0.0.1", true);
     rig.run(&["--out", "x.db"]).code(1).says("no trusted connection").says("expired").leaves_only(&["ca.crt"]);
 }
 
 #[test]
 fn a_certificate_for_another_name_needs_tls_server_name() {
-    let authority = Authority::new();
-    let rig = behind_tls(&authority, &authority, "kubernetes.internal", 2100);
+    let authority = Authority::new("test");
+    let rig = behind_tls(&authority, &authority, "kubernetes.internal", false);
     rig.run(&["--out", "x.db"]).code(1).says("no trusted connection").says("name").leaves_only(&["ca.crt"]);
     rig.run(&["--out", "x.db", "--tls-server-name", "kubernetes.internal"]).code(0).leaves_only(&["ca.crt", "x.db"]);
 }

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::support::certs::Authority;
+
 /// A program that `tests/tools/install` built or linked.
 pub fn tool(name: &str) -> PathBuf {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools/bin").join(name);
@@ -16,8 +18,12 @@ pub fn tool(name: &str) -> PathBuf {
 /// One member on loopback, gone with this process, however that ends.
 pub struct Etcd {
     pub url: String,
+    /// The flags of its TLS, as its pod has them.
+    pub flags: Vec<String>,
+    /// What etcdctl needs to open it.
+    client: Vec<String>,
     watch: Child,
-    _data: tempfile::TempDir,
+    data: tempfile::TempDir,
 }
 
 impl Etcd {
@@ -31,6 +37,38 @@ impl Etcd {
     pub fn with(flags: &[&str]) -> Self {
         let data = tempfile::tempdir().expect("a directory");
         Etcd::on(data, flags)
+    }
+
+    /// Starts an empty member that serves https with this certificate, and asks for one of the same CA.
+    pub fn secured(authority: &Authority, (cert, key): &(PathBuf, PathBuf)) -> Self {
+        let flags = vec![
+            format!("--cert-file={}", cert.display()),
+            format!("--key-file={}", key.display()),
+            format!("--trusted-ca-file={}", authority.ca().display()),
+            "--client-cert-auth=true".to_owned(),
+        ];
+        let words: Vec<&str> = flags.iter().map(String::as_str).collect();
+        let mut etcd = Etcd::with(&words);
+        etcd.flags = flags;
+        let (cert, key) = authority.issue("etcdctl", &[], false);
+        etcd.client = vec![
+            format!("--cacert={}", authority.ca().display()),
+            format!("--cert={}", cert.display()),
+            format!("--key={}", key.display()),
+        ];
+        etcd
+    }
+
+    /// Switches authentication on, with the user root and this password.
+    pub fn with_user(self, password: &str) -> Self {
+        for words in [
+            vec!["user", "add", "root", "--new-user-password", password],
+            vec!["user", "grant-role", "root", "root"],
+            vec!["auth", "enable"],
+        ] {
+            self.ctl(&words);
+        }
+        self
     }
 
     /// Starts a member on the data that `etcdutl snapshot restore` made of `snapshot`.
@@ -57,12 +95,15 @@ impl Etcd {
 
     /// Starts a process and does not wait for it: a member of a cluster listens only when the others are there.
     fn launch(data: tempfile::TempDir, peer: &str, flags: &[&str]) -> Self {
-        let url = format!("http://127.0.0.1:{}", free_port());
-        // The shell waits for the end of its standard input, which is the end of this process.
-        let script = "\"$@\" >/dev/null 2>&1 & pid=$!; read -r _; kill -9 $pid";
+        let scheme = if flags.iter().any(|flag| flag.starts_with("--cert-file")) { "https" } else { "http" };
+        let url = format!("{scheme}://127.0.0.1:{}", free_port());
+        // The shell waits for the end of its standard input, which is the end of this process. A member that all tests
+        // share is never dropped, so the shell removes the data as well, unless it is told to keep them.
+        let script = "data=$1; shift; \"$@\" >/dev/null 2>&1 & pid=$!; read -r word; kill -9 $pid; wait; [ \"$word\" = keep ] || rm -rf \"$data\"";
         let watch = Command::new("sh")
             .args(["-c", script, "sh"])
-            .arg(tool("etcd"))
+            .arg(data.path())
+            .arg(std::env::var_os("TEST_ETCD").map_or_else(|| tool("etcd"), PathBuf::from))
             .arg("--data-dir")
             .arg(data.path().join("member-data"))
             .args(["--listen-client-urls", &url, "--advertise-client-urls", &url])
@@ -72,21 +113,27 @@ impl Etcd {
             .stdin(Stdio::piped())
             .spawn()
             .expect("etcd starts");
-        Etcd { url, watch, _data: data }
+        Etcd { url, flags: Vec::new(), client: Vec::new(), watch, data }
     }
 
     fn wait(&self) {
         let start = Instant::now();
-        let address = self.url.trim_start_matches("http://");
+        let address = self.url.rsplit('/').next().expect("a URL");
         while TcpStream::connect(address).is_err() {
             assert!(start.elapsed() < Duration::from_secs(30), "etcd does not listen");
             std::thread::sleep(Duration::from_millis(50));
         }
     }
 
+    /// The member's own database.
+    pub fn database(&self) -> PathBuf {
+        self.data.path().join("member-data/member/snap/db")
+    }
+
     /// Kills the process; its data stays until this is dropped.
     pub fn stop(&mut self) {
-        drop(self.watch.stdin.take());
+        let mut shell = self.watch.stdin.take().expect("it runs");
+        shell.write_all(b"keep\n").expect("the shell listens");
         self.watch.wait().expect("it ends");
     }
 
@@ -136,9 +183,33 @@ impl Etcd {
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
+    /// Rewrites the database without its free pages.
+    pub fn defragment(&self) {
+        assert!(self.etcdctl().arg("defrag").output().expect("etcdctl starts").status.success());
+    }
+
+    /// Puts one value of that size.
+    pub fn put_large(&self, key: &str, bytes: usize) {
+        let mut child = self
+            .etcdctl()
+            .args(["put", key])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("etcdctl starts");
+        child.stdin.take().expect("it is piped").write_all(&vec![b'x'; bytes]).expect("etcdctl reads");
+        assert!(child.wait().expect("etcdctl ends").success());
+    }
+
+    /// `etcdctl snapshot save`.
+    pub fn save(&self, path: &Path) {
+        let output = self.etcdctl().args(["snapshot", "save"]).arg(path).output().expect("etcdctl starts");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+
     fn etcdctl(&self) -> Command {
         let mut command = Command::new(tool("etcdctl"));
-        command.args(["--endpoints", &self.url]);
+        command.args(["--endpoints", &self.url]).args(&self.client);
         command
     }
 }

@@ -1,6 +1,8 @@
 //! The harness: a stand-in cluster, the built binary in a directory of its own, and what is checked after each run.
 
+pub mod certs;
 pub mod etcd;
+pub mod files;
 pub mod standin;
 pub mod tls;
 
@@ -36,6 +38,20 @@ pub fn three() -> &'static EtcdCluster {
     })
 }
 
+/// Three members that know nothing of each other, `cp1` and so on, filled alike but for one value of `cp3`: to a client
+/// they are a cluster whose third member went wrong.
+pub fn one_odd() -> &'static [Etcd; 3] {
+    static ODD: OnceLock<[Etcd; 3]> = OnceLock::new();
+    ODD.get_or_init(|| {
+        [("right"), ("right"), ("wrong")].map(|value| {
+            let etcd = Etcd::start();
+            etcd.fill(500, 2000);
+            etcd.ctl(&["put", "/registry/odd", value]);
+            etcd
+        })
+    })
+}
+
 /// A stand-in cluster and a directory to work in.
 pub struct Rig {
     pub standin: Standin,
@@ -52,9 +68,22 @@ impl Rig {
         Rig::of(vec![StandinMember::new("cp1", &etcd().url)], script)
     }
 
+    /// In front of an etcd of one's own.
+    pub fn before(etcd: &Etcd, script: impl FnOnce(&mut Faults)) -> Self {
+        let member = StandinMember { flags: etcd.flags.clone(), ..StandinMember::new("cp1", &etcd.url) };
+        Rig::of(vec![member], script)
+    }
+
     /// In front of a cluster of several members.
     pub fn members(cluster: &EtcdCluster, script: impl FnOnce(&mut Faults)) -> Self {
         let named = cluster.members.iter().enumerate();
+        let members = named.map(|(index, etcd)| StandinMember::new(&EtcdCluster::name(index), &etcd.url));
+        Rig::of(members.collect(), script)
+    }
+
+    /// In front of single members, each named by its place in the list.
+    pub fn singles<'e>(etcds: impl IntoIterator<Item = &'e Etcd>, script: impl FnOnce(&mut Faults)) -> Self {
+        let named = etcds.into_iter().enumerate();
         let members = named.map(|(index, etcd)| StandinMember::new(&EtcdCluster::name(index), &etcd.url));
         Rig::of(members.collect(), script)
     }
@@ -67,6 +96,14 @@ impl Rig {
         let directory = tempfile::tempdir().expect("a directory");
         standin.write_kubeconfig(&directory.path().join("config"), TOKEN);
         Rig { standin, directory }
+    }
+
+    /// With a variable of the environment.
+    pub fn run_with(&self, (variable, value): (&str, &str), words: &[&str]) -> Outcome<'_> {
+        let mut command = self.command(words);
+        command.env(variable, value).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let child = command.spawn().expect("the program starts");
+        Running { rig: self, child, words: words.join(" ") }.end()
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -176,6 +213,11 @@ impl Outcome<'_> {
 
     pub fn says(self, text: &str) -> Self {
         assert!(self.stderr.contains(text), "{text:?} is missing after '{}':\n{}", self.words, self.stderr);
+        self
+    }
+
+    pub fn says_not(self, text: &str) -> Self {
+        assert!(!self.stderr.contains(text), "{text:?} is there after '{}':\n{}", self.words, self.stderr);
         self
     }
 

@@ -3,12 +3,13 @@
 
 use std::io::Read;
 
+mod certs;
 mod etcd;
 mod standin;
 
 /// The stand-in names its neighbours as the tests do.
 mod support {
-    pub(crate) use crate::etcd;
+    pub(crate) use crate::{certs, etcd};
 }
 
 fn main() {

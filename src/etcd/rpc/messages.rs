@@ -156,12 +156,6 @@ impl Alarm {
     }
 }
 
-#[derive(Clone, PartialEq, prost::Message)]
-pub(super) struct AuthStatusResponse {
-    #[prost(bool, tag = "2")]
-    pub enabled: bool,
-}
-
 /// Its `Debug` form would show the password, so it is never logged.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct AuthenticateRequest {

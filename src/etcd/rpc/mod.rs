@@ -35,8 +35,8 @@ use super::member::port_of;
 use crate::cluster::Cluster;
 use crate::error::{Error, Kind, Result};
 use messages::{
-    AlarmRequest, AlarmResponse, AuthStatusResponse, AuthenticateRequest, AuthenticateResponse, Empty, HashKvRequest,
-    MemberListRequest, MemberListResponse,
+    AlarmRequest, AlarmResponse, AuthenticateRequest, AuthenticateResponse, Empty, HashKvRequest, MemberListRequest,
+    MemberListResponse,
 };
 use pipe::{Cause, Pipe, Trace};
 
@@ -58,7 +58,6 @@ pub struct Rpc {
     certificate: Option<CertificateDer<'static>>,
     member: String,
     with_tls: bool,
-    user: bool,
 }
 
 impl Drop for Rpc {
@@ -142,7 +141,6 @@ impl Rpc {
             certificate,
             member: place,
             with_tls,
-            user: opening.login().is_some(),
         };
         if let Some(login) = opening.login() {
             rpc.log_in(login, limit).await?;
@@ -150,15 +148,20 @@ impl Rpc {
         Ok(rpc)
     }
 
+    /// Whether authentication is on, only an administrator may ask; the answer to a login tells as well.
     async fn log_in(&mut self, login: &Login, limit: Duration) -> Result<()> {
-        let status: AuthStatusResponse = self.call("/etcdserverpb.Auth/AuthStatus", Empty {}, limit).await?;
-        if !status.enabled {
-            return Ok(());
-        }
         let request = AuthenticateRequest { name: login.user.clone(), password: login.password.reveal().to_owned() };
-        let answer: AuthenticateResponse = self.call("/etcdserverpb.Auth/Authenticate", request, limit).await?;
-        self.token = answer.token.parse().ok();
-        Ok(())
+        match self.ask("/etcdserverpb.Auth/Authenticate", request, limit).await {
+            Ok(AuthenticateResponse { token }) => {
+                self.token = token.parse().ok();
+                Ok(())
+            }
+            Err(Unanswered::Status(status)) if status.message().contains("authentication is not enabled") => Ok(()),
+            Err(Unanswered::Status(status)) if status.code() == Code::InvalidArgument => {
+                Err(refused(&format!("etcd refuses the user of --etcd-user: {}", plain(status.message()))))
+            }
+            Err(unanswered) => Err(self.explain(unanswered, limit)),
+        }
     }
 
     /// The certificate that the server showed, in DER; `None` without TLS.
@@ -218,6 +221,14 @@ impl Rpc {
         M: prost::Message + 'static,
         A: prost::Message + Default + 'static,
     {
+        self.ask(path, message, limit).await.map_err(|unanswered| self.explain(unanswered, limit))
+    }
+
+    async fn ask<M, A>(&mut self, path: &'static str, message: M, limit: Duration) -> Result<A, Unanswered>
+    where
+        M: prost::Message + 'static,
+        A: prost::Message + Default + 'static,
+    {
         let request = self.request(message);
         let answered = tokio::time::timeout(limit, async {
             self.grpc.ready().await.map_err(|error| GrpcStatus::unavailable(error.to_string()))?;
@@ -225,8 +236,15 @@ impl Rpc {
         });
         match answered.await {
             Ok(Ok(answer)) => Ok(answer.into_inner()),
-            Ok(Err(status)) => Err(self.failed(&status)),
-            Err(_) => Err(self.silent(limit)),
+            Ok(Err(status)) => Err(Unanswered::Status(status)),
+            Err(_) => Err(Unanswered::Silence),
+        }
+    }
+
+    fn explain(&self, unanswered: Unanswered, limit: Duration) -> Error {
+        match unanswered {
+            Unanswered::Status(status) => self.failed(&status),
+            Unanswered::Silence => self.silent(limit),
         }
     }
 
@@ -237,13 +255,16 @@ impl Rpc {
     /// A failed call in words: what broke the connection, or what etcd said.
     fn failed(&self, status: &GrpcStatus) -> Error {
         if let Some(cause) = self.trace.cause() {
-            if !self.with_tls && self.trace.first_byte().is_none() && matches!(cause, Cause::Ended(_)) {
-                return speaks_tls(&self.member);
+            if let Cause::Ended(said) | Cause::Broke(said) = &cause
+                && !self.with_tls
+                && self.trace.first_byte().is_none()
+            {
+                return speaks_tls(&self.member, said);
             }
             return broken(&cause, &self.member, status.message());
         }
         if !self.with_tls && self.trace.first_byte() == Some(TLS_ALERT) {
-            return speaks_tls(&self.member);
+            return speaks_tls(&self.member, "it sent a TLS alert");
         }
         let said = status.message();
         match status.code() {
@@ -251,19 +272,22 @@ impl Rpc {
                 .hint("name a user that has the role root with --etcd-user, or give the certificate of one"),
             Code::PermissionDenied | Code::Unauthenticated => refused(&format!("etcd refuses: {said}"))
                 .hint("a snapshot needs a user that has the role root: --etcd-user"),
-            Code::InvalidArgument if self.user && self.token.is_none() => {
-                refused(&format!("etcd refuses the user of --etcd-user: {said}"))
-            }
             code => Error::failed(format!("etcd in pod {} failed: {} ({code:?})", self.member, plain(said))),
         }
     }
 }
 
+/// Why a call has no answer.
+enum Unanswered {
+    Status(GrpcStatus),
+    Silence,
+}
+
 /// The content type of a TLS record that carries an alert.
 const TLS_ALERT: u8 = 0x15;
 
-fn speaks_tls(place: &str) -> Error {
-    Error::failed(format!("etcd in pod {place} closed the connection at once: it seems to serve https, not http"))
+fn speaks_tls(place: &str, said: &str) -> Error {
+    Error::failed(format!("etcd in pod {place} does not answer to http, it may serve https: {said}"))
         .hint("say so with --pod-endpoint https://127.0.0.1:PORT, and give its certificates: --etcd-cacert, --etcd-cert, --etcd-key")
 }
 

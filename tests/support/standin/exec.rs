@@ -2,16 +2,17 @@
 
 use std::net::TcpStream;
 use std::process::Command;
+use std::sync::Arc;
 
 use serde_json::json;
 use tungstenite::protocol::{Role, WebSocket};
 use tungstenite::{Message, handshake::derive_accept_key};
 
-use super::Shared;
 use super::http::{Request, head};
+use super::{Shared, container};
 use crate::support::etcd::tool;
 
-pub fn serve(shared: &Shared, mut stream: TcpStream, request: &Request, _pod: &str) {
+pub fn serve(shared: &Arc<Shared>, mut stream: TcpStream, request: &Request, pod: &str) {
     let key = request.header("sec-websocket-key").unwrap_or_default();
     let upgraded = head(
         &mut stream,
@@ -26,8 +27,15 @@ pub fn serve(shared: &Shared, mut stream: TcpStream, request: &Request, _pod: &s
     if upgraded.is_err() {
         return;
     }
-    let mut socket = WebSocket::from_raw_socket(stream, Role::Server, None);
     let command = request.query("command");
+    if command.iter().any(|word| word == "hashkv") {
+        std::thread::sleep(super::members::slow_hash(shared, pod));
+    }
+    if command.first().is_some_and(|program| program == "sh") && !shared.state().faults.container.tools.is_empty() {
+        container::serve(shared, stream, &command);
+        return;
+    }
+    let mut socket = WebSocket::from_raw_socket(stream, Role::Server, None);
     let (stdout, stderr, status) = if command.first().is_some_and(|program| program == "etcdctl") {
         let output = Command::new(tool("etcdctl")).args(&command[1..]).output().expect("etcdctl starts");
         let status = if output.status.success() {

@@ -1,6 +1,8 @@
 //! What can be made to go wrong. Everything is off by default, and each field is one fault of the real world.
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 #[derive(Debug, Clone, Default)]
@@ -67,10 +69,40 @@ pub struct Faults {
     pub delete_job_at: Option<u64>,
     /// The pod is replaced by another when this many bytes were served.
     pub replace_pod_at: Option<u64>,
+    /// The way to etcd through `pods/portforward`.
+    pub forward: super::portforward::Faults,
+    /// The etcd container.
+    pub container: super::container::Faults,
     /// DELETE answers with this status.
     pub delete_status: Option<u16>,
+    /// What happens on the node just before etcdctl reads the database.
+    pub before_save: Option<Hook>,
+    /// What happens once, when this many bytes were served.
+    pub when_served: Option<(u64, Hook)>,
+    /// The finished file is changed by this, and gets a checksum that fits.
+    pub damage: Option<fn(&mut [u8])>,
     /// What is wrong with single members, by their name (`cp2`).
     pub members: BTreeMap<&'static str, MemberFaults>,
+}
+
+/// Something that a test lets happen at a moment that it cannot hit from outside.
+#[derive(Clone)]
+pub struct Hook(Arc<dyn Fn() + Send + Sync>);
+
+impl Hook {
+    pub fn new(happens: impl Fn() + Send + Sync + 'static) -> Self {
+        Hook(Arc::new(happens))
+    }
+
+    pub fn happen(&self) {
+        (self.0)();
+    }
+}
+
+impl fmt::Debug for Hook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Hook")
+    }
 }
 
 impl Faults {
@@ -100,6 +132,8 @@ pub struct MemberFaults {
     pub exec_refused: Option<(u16, &'static str)>,
     /// etcdctl's answers carry this alarm against it, whoever is asked.
     pub alarm: Option<&'static str>,
+    /// It takes this long for a hash.
+    pub slow_hash: Option<Duration>,
     /// etcdctl tells this size of its database.
     pub db_size: Option<u64>,
     /// The node that it runs on has this condition, beside Ready.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use sha2::Digest;
 
 use super::Shared;
 use super::faults::Faults;
@@ -144,6 +145,9 @@ fn run(shared: &Shared, name: &str, pod: &str, container: &Value, faults: &Fault
     std::fs::create_dir_all(&directory).expect("the node's directory");
     set(shared, pod, "Running", json!({"running": {}}));
     let deadline = Duration::from_secs(job["spec"]["activeDeadlineSeconds"].as_u64().unwrap_or(u64::MAX / 2));
+    if let Some(hook) = &faults.before_save {
+        hook.happen();
+    }
     match save(shared, name, container, &directory, faults.save_rate, deadline) {
         Ended::Well => {
             set(shared, pod, "Succeeded", terminated(0, "Completed", ""));
@@ -194,7 +198,13 @@ fn save(
     if !output.status.success() {
         return Ended::Badly(String::from_utf8_lossy(&output.stderr).into_owned());
     }
-    let bytes = std::fs::read(&scratch).expect("etcdctl saved it");
+    let mut bytes = std::fs::read(&scratch).expect("etcdctl saved it");
+    if let Some(damage) = shared.state().faults.damage {
+        let body = bytes.len() - 32;
+        damage(&mut bytes[..body]);
+        let sum = sha2::Sha256::digest(&bytes[..body]);
+        bytes[body..].copy_from_slice(sum.as_slice());
+    }
     let _ = std::fs::remove_file(&scratch);
     let part = directory.join("snapshot.db.part");
     let step = rate.map_or(bytes.len(), |rate| (rate / 20) as usize).max(1);

@@ -123,6 +123,10 @@ fn body(
             state.served += piece.len() as u64;
             state.served
         };
+        let hook = shared.state().faults.when_served.take_if(|(limit, _)| served > *limit);
+        if let Some((_, hook)) = hook {
+            hook.happen();
+        }
         if past(faults.rename_at, served) && path.ends_with(".part") {
             stream.shutdown(std::net::Shutdown::Both)?;
             return Err(Error::other("cut before the rename"));

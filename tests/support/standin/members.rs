@@ -1,5 +1,7 @@
 //! The etcd members of the stand-in's cluster: their pods, and what is wrong with single ones.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use super::Shared;
@@ -15,11 +17,15 @@ pub struct StandinMember {
     pub name: String,
     /// Where its etcd serves clients.
     pub url: String,
+    /// Flags of etcd besides its URLs.
+    pub flags: Vec<String>,
+    /// A Secret that the pod mounts, and where: a hosted control plane.
+    pub secret: Option<(String, String)>,
 }
 
 impl StandinMember {
     pub fn new(name: &str, url: &str) -> Self {
-        StandinMember { name: name.to_owned(), url: url.to_owned() }
+        StandinMember { name: name.to_owned(), url: url.to_owned(), flags: Vec::new(), secret: None }
     }
 
     pub fn pod(&self) -> String {
@@ -32,18 +38,31 @@ pub fn pod(member: &StandinMember, faults: &Faults) -> Value {
     let (name, url) = (&member.name, &member.url);
     let not_ready = faults.not_ready || faults.members.get(name.as_str()).is_some_and(|faults| faults.not_ready);
     let ready = if not_ready { "False" } else { "True" };
-    json!({
+    let mut command = vec![
+        "etcd".to_owned(),
+        format!("--name={name}"),
+        format!("--listen-client-urls={url}"),
+        format!("--advertise-client-urls={url}"),
+    ];
+    command.extend(member.flags.iter().cloned());
+    let uid = format!("uid-{}etcd-{name}", if faults.forward.replaced { "of-the-next-" } else { "" });
+    let mut pod = json!({
         "kind": "Pod", "apiVersion": "v1",
-        "metadata": {"name": member.pod(), "namespace": "kube-system", "uid": format!("uid-etcd-{name}"), "labels": {"component": "etcd", "tier": "control-plane"}},
+        "metadata": {"name": member.pod(), "namespace": "kube-system", "uid": uid, "labels": {"component": "etcd", "tier": "control-plane"}},
         "spec": {
             "nodeName": name, "hostNetwork": true,
             "containers": [{
                 "name": "etcd", "image": IMAGE,
-                "command": ["etcd", format!("--name={name}"), format!("--listen-client-urls={url}"), format!("--advertise-client-urls={url}")],
+                "command": command,
             }],
         },
         "status": {"phase": "Running", "podIP": "127.0.0.1", "hostIP": "127.0.0.1", "conditions": [{"type": "Ready", "status": ready, "message": "scripted: not ready"}]},
-    })
+    });
+    if let Some((secret, path)) = &member.secret {
+        pod["spec"]["volumes"] = json!([{"name": "certs", "secret": {"secretName": secret}}]);
+        pod["spec"]["containers"][0]["volumeMounts"] = json!([{"name": "certs", "mountPath": path}]);
+    }
+    pod
 }
 
 /// The answer to an exec that never becomes a stream.
@@ -52,6 +71,13 @@ pub fn exec_refused(shared: &Shared, pod: &str, faults: &Faults) -> Option<(u16,
     let (code, message) = faults.members.get(member.name.as_str())?.exec_refused?;
     let reason = if code == 403 { "Forbidden" } else { "InternalError" };
     Some((code, status(code, reason, message)))
+}
+
+/// How long the member of this pod takes for a hash.
+pub fn slow_hash(shared: &Shared, pod: &str) -> Duration {
+    let state = shared.state();
+    let faults = shared.member(pod).and_then(|member| state.faults.members.get(member.name.as_str()));
+    faults.and_then(|faults| faults.slow_hash).unwrap_or_default()
 }
 
 /// Puts the scripted alarms and sizes into what `etcdctl endpoint status -w json` printed.

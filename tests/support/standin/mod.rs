@@ -4,6 +4,7 @@
 //! It speaks only the endpoints that the tool uses, and keeps the traps of the real one: a deleted Job orphans its pod
 //! unless told otherwise, and a log URL with a query string is refused.
 
+pub mod container;
 mod exec;
 pub mod faults;
 pub mod http;
@@ -11,6 +12,7 @@ mod job;
 mod logs;
 pub mod members;
 mod objects;
+pub mod portforward;
 
 use std::collections::BTreeMap;
 use std::io::BufReader;
@@ -38,6 +40,9 @@ pub struct State {
     pub served: u64,
     pub first_read: Option<Instant>,
     pub count: u64,
+    pub secrets: BTreeMap<String, Value>,
+    /// Processes in the etcd container.
+    pub running: Vec<u32>,
 }
 
 /// What the threads share.
@@ -109,6 +114,11 @@ impl Standin {
         Standin { shared, port, _root: root }
     }
 
+    /// The URL of the API server.
+    pub fn url(&self) -> String {
+        format!("http://127.0.0.1:{}{}", self.port, self.shared.state().faults.base_path)
+    }
+
     pub fn write_kubeconfig(&self, path: &Path, token: &str) {
         let base = self.shared.state().faults.base_path;
         let config = json!({
@@ -120,12 +130,14 @@ impl Standin {
         std::fs::write(path, config.to_string()).expect("the kubeconfig can be written");
     }
 
-    /// Jobs, pods of jobs and directories on the node that are left.
+    /// Jobs, pods of jobs, and directories on the node, files and processes in the etcd container that are left.
     pub fn left(&self) -> (usize, usize, usize) {
         let state = self.shared.state();
         let nodes = self.shared.members.iter().map(|member| self.shared.pod_logs(&member.name));
-        let directories = nodes.map(|logs| std::fs::read_dir(logs).expect("it is there").count()).sum();
-        (state.jobs.len(), state.pods.len(), directories)
+        let directories: usize = nodes.map(|logs| std::fs::read_dir(logs).expect("it is there").count()).sum();
+        let (jobs, pods) = (state.jobs.len(), state.pods.len());
+        drop(state);
+        (jobs, pods, directories + container::left(&self.shared))
     }
 
     /// All requests so far with this method whose target contains `part`.
@@ -143,6 +155,7 @@ impl Standin {
 impl Drop for Standin {
     fn drop(&mut self) {
         self.shared.stopped.store(true, Ordering::Relaxed);
+        container::end(&self.shared);
         // Wakes the thread that accepts.
         let _ = TcpStream::connect(("127.0.0.1", self.port));
     }
@@ -187,6 +200,10 @@ fn serve(shared: &Arc<Shared>, stream: TcpStream) {
                     return;
                 }
             },
+            ["api", "v1", "namespaces", _, "pods", pod, "portforward"] => {
+                portforward::serve(shared, stream, &request, pod);
+                return;
+            }
             parts => {
                 let (status, body) = objects::route(shared, &request, parts, &faults);
                 match body {

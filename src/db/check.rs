@@ -1,0 +1,168 @@
+//! The examination of a file from its first byte to its verdict.
+
+use super::meta::{Found, Meta, Missing, find};
+use super::pace::{Pace, Shared};
+use super::report::{Contents, Failure, Form, Problem, Report, Trailer};
+use super::source::Source;
+use super::trailer::{LENGTH, Sums, sum};
+use super::{Watch, foreign, structure};
+
+/// What an examination is to do.
+#[derive(Clone)]
+pub struct Options<'a> {
+    /// Compute the sha-256 and check the trailer. Not where the copy has done so already: with it the whole file is
+    /// read a second time, by a second thread.
+    pub transport: bool,
+    /// Revisions for which [`super::hash_kv`] will be asked, besides the newest one: the pass that is made here anyhow
+    /// remembers what it needs for them.
+    pub revisions: Vec<i64>,
+    /// Progress and stop. All in all about the size of the file is read, and twice that with `transport`.
+    pub watch: Watch<'a>,
+}
+
+impl Default for Options<'_> {
+    fn default() -> Self {
+        Options { transport: true, revisions: Vec::new(), watch: &|_| true }
+    }
+}
+
+impl std::fmt::Debug for Options<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Options")
+            .field("transport", &self.transport)
+            .field("revisions", &self.revisions)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Examines a file.
+///
+/// # Errors
+/// Reading failed or was stopped. A bad file is no error: it is what the report says.
+pub fn check<S: Source + ?Sized>(source: &S, options: &Options<'_>) -> Result<Report, Failure> {
+    let size = source.size()?;
+    let shared = Shared::new(options.transport);
+    let pace = Pace::new(&shared, options.watch);
+    std::thread::scope(|scope| {
+        let sums = options.transport.then(|| scope.spawn(|| sum(source, size, &shared, pace)));
+        let walked = walk(source, size, &options.revisions, pace);
+        if walked.is_err() {
+            shared.stop();
+        }
+        // The thread neither panics nor outlives the scope.
+        let sums = sums.map(|thread| thread.join().unwrap_or(Err(Failure::Stopped)));
+        match (walked, sums.transpose()) {
+            // Which of the two stopped first does not matter, but the reason of a failure does.
+            (Err(Failure::Stopped), Err(failure)) | (Err(failure), _) | (Ok(_), Err(failure)) => Err(failure),
+            (Ok(walked), Ok(sums)) => Ok(report(size, walked, sums)),
+        }
+    })
+}
+
+/// What the pages say, before the trailer is known.
+enum Walked {
+    Foreign(Problem),
+    Database(Found, Box<Result<Contents, Vec<Problem>>>),
+}
+
+fn walk<S: Source + ?Sized>(source: &S, size: u64, revisions: &[i64], pace: Pace<'_>) -> Result<Walked, Failure> {
+    let mut found = match find(source, size)? {
+        Ok(found) => found,
+        Err(Missing::Damaged(problem)) => return Ok(Walked::Foreign(problem)),
+        Err(Missing::Foreign) => return Ok(Walked::Foreign(foreign::diagnose(source, size)?)),
+    };
+    if found.problem.is_some() && size == found.meta.total_size().saturating_add(LENGTH) {
+        found.form = Form::Snapshot;
+    }
+    let contents = match too_short(&found.meta, size) {
+        Some(problem) => Err(vec![problem]),
+        None => structure::check(source, &found.meta, revisions, pace)?,
+    };
+    Ok(Walked::Database(found, Box::new(contents)))
+}
+
+/// The file ends before the database does.
+fn too_short(meta: &Meta, size: u64) -> Option<Problem> {
+    let total = meta.total_size();
+    (size < total).then(|| Problem {
+        what: format!("the file is cut: it ends after {size} of {total} bytes"),
+        offset: Some(size),
+        hint: "the copy broke off, or the disk was full; take the snapshot again".to_owned(),
+    })
+}
+
+fn report(size: u64, walked: Walked, sums: Option<Sums>) -> Report {
+    let sha256 = sums.map(|sums| sums.whole);
+    let (found, contents) = match walked {
+        Walked::Foreign(problem) => {
+            let trailer = Trailer::NotChecked;
+            return Report { size, form: None, trailer, sha256, contents: None, problems: vec![problem] };
+        }
+        Walked::Database(found, contents) => (found, *contents),
+    };
+    let (contents, mut problems) = match contents {
+        Ok(contents) => (Some(contents), Vec::new()),
+        Err(problems) => (None, problems),
+    };
+    let trailer = trailer(&found, size, sums);
+    // A cut says all there is to say, of a second meta page that is cut away as well.
+    if size >= found.meta.total_size() {
+        problems.splice(0..0, found.problem.clone());
+        problems.extend(ending(&found, size, trailer, contents.is_some()));
+    }
+    Report { size, form: Some(found.form), trailer, sha256, contents, problems }
+}
+
+fn trailer(found: &Found, size: u64, sums: Option<Sums>) -> Trailer {
+    let expected = size == found.meta.total_size().saturating_add(LENGTH);
+    match sums {
+        Some(sums) if sums.matches => Trailer::Matches,
+        Some(_) if expected => Trailer::Differs,
+        Some(_) => Trailer::Missing,
+        None => Trailer::NotChecked,
+    }
+}
+
+/// What is wrong with the bytes behind the database.
+fn ending(found: &Found, size: u64, trailer: Trailer, sound: bool) -> Option<Problem> {
+    let total = found.meta.total_size();
+    let behind = size - total;
+    let problem =
+        |what: String, offset: u64, hint: &str| Some(Problem { what, offset: Some(offset), hint: hint.to_owned() });
+    match (found.form, behind) {
+        (Form::Snapshot, LENGTH) if trailer == Trailer::Differs && sound => problem(
+            "the sha-256 at the end does not match, though the structure is sound: the trailer or some value was changed"
+                .to_owned(),
+            total,
+            "do not restore from this file; bytes changed on a disk or on the way",
+        ),
+        (Form::Snapshot, LENGTH) if trailer == Trailer::Differs => problem(
+            "the sha-256 at the end does not match, either".to_owned(),
+            total,
+            "do not restore from this file; bytes changed on a disk or on the way",
+        ),
+        (Form::Snapshot, LENGTH) => None,
+        (Form::Snapshot, 0) => problem(
+            "the snapshot has lost the sha-256 at its end".to_owned(),
+            total,
+            "the copy missed the last 32 bytes, or something removed them; without them nobody can tell whether the rest \
+             is unchanged",
+        ),
+        (Form::Snapshot, 1..LENGTH) => problem(
+            format!("the file is cut: {} of the 32 bytes of sha-256 at its end are missing", LENGTH - behind),
+            size,
+            "the copy broke off just before its end; take the snapshot again",
+        ),
+        (Form::Snapshot, _) => problem(
+            format!("{} bytes that do not belong to it follow the snapshot", behind - LENGTH),
+            total + LENGTH,
+            "something was appended; the part before it may be whole, but nothing should write to a snapshot",
+        ),
+        (Form::Member, _) if !size.is_multiple_of(found.meta.page_size) => problem(
+            "the file does not end with a whole page".to_owned(),
+            size - size % found.meta.page_size,
+            "a member's own database has whole pages only: something was appended, or its end is missing",
+        ),
+        (Form::Member, _) => None,
+    }
+}

@@ -1,0 +1,197 @@
+//! HashKV out of a file: the sum that a member computes over its history.
+//!
+//! Rule: etcd `server/storage/mvcc/hash.go` and `kvstore.go` (hashByRev). At hash revision R and compact revision C it
+//! is the CRC-32C over the name of the bucket `key` and then key and value of every entry with a main revision up to
+//! R; one with a main revision up to C counts only if it is in `keep`, which is per key the latest revision at R, but
+//! no tombstone; where `keep` is empty nothing is filtered; a tombstone at C itself never counts. etcd 3.4, 3.5 and 3.6
+//! agree in this: older ones do not skip that tombstone by itself, but it is not in `keep` either.
+
+use std::fmt;
+
+use super::Watch;
+use super::bytes::Bits;
+use super::keys::{Keyspace, Latest, Revision};
+use super::pace::{Pace, Shared};
+use super::page::Leaf;
+use super::reader::Reader;
+use super::report::{Contents, Failure, Problem};
+use super::source::Source;
+use super::walk::{Found, walk};
+
+/// What a member's answer to HashKV was computed at; both come from that answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HashPoint {
+    /// `hash_revision`.
+    pub revision: i64,
+    /// `compact_revision`: -1 when the member never compacted.
+    pub compact_revision: i64,
+}
+
+/// Why a member's HashKV says nothing about this file. It does not mean that they differ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NotComparable {
+    /// The file is newer in its compaction: what the member still counted is no longer in the file.
+    CompactedFurther {
+        /// The file's compaction.
+        file: i64,
+        /// The member's.
+        member: i64,
+    },
+    /// The file ends before that revision.
+    EndsBefore {
+        /// The file's newest revision.
+        file: i64,
+        /// The one that was asked for.
+        asked: i64,
+    },
+    /// The answer contradicts itself: it was computed at a revision below its own compaction.
+    BelowCompaction {
+        /// The revision.
+        revision: i64,
+        /// The compaction.
+        compact_revision: i64,
+    },
+    /// No key exists at that revision; then etcd's sum depends on how far its compaction has come.
+    NothingAlive,
+}
+
+impl fmt::Display for NotComparable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            NotComparable::CompactedFurther { file, member } => {
+                write!(f, "the file was compacted at revision {file}, the member only at {member} when it was asked")
+            }
+            NotComparable::EndsBefore { file, asked } => {
+                write!(f, "the file ends at revision {file}, before revision {asked}")
+            }
+            NotComparable::BelowCompaction { revision, compact_revision } => {
+                write!(f, "the member has compacted revision {revision} away (its compaction is at {compact_revision})")
+            }
+            NotComparable::NothingAlive => f.write_str("there is no key at that revision"),
+        }
+    }
+}
+
+/// Computes HashKV at each of `points` from a file that [`super::check`] found sound, in one pass over the bucket `key`;
+/// in two if a revision was not among [`super::Options::revisions`] and is not the newest one.
+///
+/// # Errors
+/// Reading failed or was stopped, or the file has been changed since it was checked.
+pub fn hash_kv<S: Source + ?Sized>(
+    source: &S,
+    contents: &Contents,
+    points: &[HashPoint],
+    watch: Watch<'_>,
+) -> Result<Vec<Result<u32, NotComparable>>, Failure> {
+    let checked: Vec<_> = points.iter().map(|point| comparable(contents, point).map(|()| *point)).collect();
+    let wanted: Vec<i64> = checked.iter().flatten().map(|point| point.revision).collect();
+    let missing: Vec<i64> = wanted.iter().copied().filter(|revision| contents.latest.at(*revision).is_none()).collect();
+    let again = if missing.is_empty() { None } else { Some(latest(source, contents, &missing, watch)?) };
+    let kept = |revision: i64| contents.latest.at(revision).or_else(|| again.as_ref()?.at(revision));
+
+    let mut sums: Vec<Result<Sum<'_>, NotComparable>> = checked
+        .into_iter()
+        .map(|point| {
+            let point = point?;
+            kept(point.revision).map(|keep| Sum::new(point, keep)).ok_or(NotComparable::NothingAlive)
+        })
+        .collect();
+    let mut ordinal = 0;
+    pass(source, contents, watch, &mut |leaf| {
+        if let Some(revision) = Revision::parse(leaf.key) {
+            sums.iter_mut().flatten().for_each(|sum| sum.entry(leaf, revision, ordinal));
+        }
+        ordinal += 1;
+        Ok(())
+    })?;
+    let finished = contents.finished_compact.unwrap_or(-1) == contents.compact_revision();
+    let settled = |point: &HashPoint| finished && point.compact_revision == contents.compact_revision();
+    Ok(sums.into_iter().map(|sum| sum.and_then(|sum| sum.finish(settled))).collect())
+}
+
+/// The file holds all that a member counted at that point.
+fn comparable(contents: &Contents, point: &HashPoint) -> Result<(), NotComparable> {
+    let HashPoint { revision, compact_revision } = *point;
+    if compact_revision > revision {
+        return Err(NotComparable::BelowCompaction { revision, compact_revision });
+    }
+    if contents.compact_revision() > compact_revision {
+        let file = contents.compact_revision();
+        return Err(NotComparable::CompactedFurther { file, member: compact_revision });
+    }
+    if revision > contents.revision {
+        return Err(NotComparable::EndsBefore { file: contents.revision, asked: revision });
+    }
+    Ok(())
+}
+
+/// The sum at one point, while the entries come by.
+struct Sum<'a> {
+    point: HashPoint,
+    keep: &'a Bits,
+    keep_is_empty: bool,
+    crc: u32,
+    /// An entry counted that a compaction may or may not have removed from a member by now.
+    uncertain: bool,
+    /// The last revision that counts deletes something.
+    ends_with_tombstone: bool,
+}
+
+impl<'a> Sum<'a> {
+    fn new(point: HashPoint, keep: &'a Bits) -> Self {
+        let keep_is_empty = keep.count() == 0;
+        Sum { point, keep, keep_is_empty, crc: crc32c::crc32c(b"key"), uncertain: false, ends_with_tombstone: false }
+    }
+
+    fn entry(&mut self, leaf: &Leaf<'_>, revision: Revision, ordinal: u64) {
+        let HashPoint { revision: last, compact_revision } = self.point;
+        let Revision { main, tombstone, .. } = revision;
+        if main > last {
+            return;
+        }
+        self.ends_with_tombstone |= tombstone && main == last;
+        let compacted = main <= compact_revision;
+        if compacted && !self.keep_is_empty && !self.keep.get(ordinal) || tombstone && main == compact_revision {
+            return;
+        }
+        self.uncertain |= compacted && self.keep_is_empty;
+        self.crc = crc32c::crc32c_append(self.crc, leaf.key);
+        self.crc = crc32c::crc32c_append(self.crc, leaf.value);
+    }
+
+    /// `settled`: members have finished the compaction in question, and so has the file. Even then the sum that a
+    /// member stored while it compacted differs from a fresh one if the last revision deleted the last key
+    /// (`kvstore_compaction.go` filters by another `keep`).
+    fn finish(self, settled: impl Fn(&HashPoint) -> bool) -> Result<u32, NotComparable> {
+        if self.uncertain && (self.ends_with_tombstone || !settled(&self.point)) {
+            return Err(NotComparable::NothingAlive);
+        }
+        Ok(self.crc)
+    }
+}
+
+fn latest<S: Source + ?Sized>(
+    source: &S,
+    contents: &Contents,
+    revisions: &[i64],
+    watch: Watch<'_>,
+) -> Result<Latest, Failure> {
+    let mut keyspace = Keyspace::new(revisions);
+    pass(source, contents, watch, &mut |leaf| keyspace.entry(leaf))?;
+    Ok(keyspace.finish())
+}
+
+/// Goes through the bucket `key` once.
+fn pass<S: Source + ?Sized>(
+    source: &S,
+    contents: &Contents,
+    watch: Watch<'_>,
+    visit: &mut dyn FnMut(&Leaf<'_>) -> Result<(), Problem>,
+) -> Result<(), Failure> {
+    let shared = Shared::new(false);
+    let pages = contents.total_size / contents.page_size;
+    let mut reader = Reader::new(source, contents.page_size, pages, Pace::new(&shared, watch));
+    let mut found = Found::default();
+    walk(&mut reader, &contents.keys, &mut found, visit)?;
+    if found.problems.is_empty() { Ok(()) } else { Err(Failure::Changed) }
+}

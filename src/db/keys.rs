@@ -1,0 +1,196 @@
+//! The bucket `key`: every revision of every key, and which of them are the latest.
+//!
+//! Sources: etcd `server/storage/mvcc/revision.go` (keys of 17 bytes, or 18 for a tombstone), `kvstore_txn.go` (what a
+//! put and a delete write), `etcdutl/snapshot/v3_snapshot.go` (how keys are counted; a restore that bumps the revision
+//! leaves an entry without a value), `key_index.go` (`keep`: per key the latest revision, unless it is a tombstone).
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState};
+
+use super::bytes::{Bits, be_u64};
+use super::page::Leaf;
+use super::report::Problem;
+use super::wire::KeyValue;
+
+/// A revision and what happened at it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Revision {
+    pub(super) main: i64,
+    pub(super) sub: i64,
+    pub(super) tombstone: bool,
+}
+
+impl Revision {
+    /// Reads a key of the bucket, or a revision in the bucket `meta`.
+    pub(super) fn parse(bytes: &[u8]) -> Option<Self> {
+        let (bytes, tombstone) = match bytes {
+            [bytes @ .., b't'] if bytes.len() == 17 => (bytes, true),
+            bytes => (bytes, false),
+        };
+        if bytes.len() != 17 || bytes[8] != b'_' {
+            return None;
+        }
+        let main = be_u64(&bytes[..8])?.cast_signed();
+        let sub = be_u64(&bytes[9..])?.cast_signed();
+        (main >= 0 && sub >= 0).then_some(Revision { main, sub, tombstone })
+    }
+}
+
+/// A key's fingerprint is taken with a secret that changes with each run, so no file can provoke equal ones; by chance
+/// two of ten million keys are equal once in 370 000 runs.
+type Fingerprint = [u32; 2];
+
+/// A fingerprint is as good a hash as any.
+#[derive(Debug, Default)]
+struct AsItIs(u64);
+
+impl Hasher for AsItIs {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        // `[u32; 2]` arrives as a length, which says nothing, and eight bytes.
+        if let Ok(bytes) = bytes.try_into() {
+            self.0 = u64::from_ne_bytes(bytes);
+        }
+    }
+
+    fn write_usize(&mut self, _: usize) {}
+}
+
+/// Which entries of the bucket are the latest of their key, at the newest revision and at others that were asked for.
+/// An entry is its place in the bucket, so this costs a bit for each, and while it is built 13 to 26 bytes for each key.
+#[derive(Debug, Default)]
+pub(super) struct Latest {
+    newest: Bits,
+    at: Vec<(i64, Bits)>,
+    last: i64,
+}
+
+impl Latest {
+    /// One bit for each entry: at `revision` it is its key's latest, and no tombstone. `None` when it was not asked for.
+    pub(super) fn at(&self, revision: i64) -> Option<&Bits> {
+        if revision >= self.last {
+            return Some(&self.newest);
+        }
+        self.at.iter().find(|(at, _)| *at == revision).map(|(_, bits)| bits)
+    }
+
+    /// The newest revision in the bucket.
+    pub(super) fn last(&self) -> i64 {
+        self.last
+    }
+
+    /// Keys that exist at the newest revision.
+    pub(super) fn count(&self) -> u64 {
+        self.newest.count()
+    }
+}
+
+/// Builds [`Latest`] while the entries come by in order.
+#[derive(Debug)]
+pub(super) struct Keyspace {
+    keys: HashMap<Fingerprint, u32, BuildHasherDefault<AsItIs>>,
+    secret: RandomState,
+    latest: Latest,
+    entries: u32,
+    /// Revisions that are still to come at which the state is wanted; the next one is the last.
+    wanted: Vec<i64>,
+    previous: Option<Revision>,
+}
+
+impl Keyspace {
+    /// `revisions`: those at which [`Latest::at`] will be asked, besides the newest one.
+    pub(super) fn new(revisions: &[i64]) -> Self {
+        let mut wanted = revisions.to_vec();
+        wanted.sort_unstable_by(|a, b| b.cmp(a));
+        wanted.dedup();
+        Keyspace {
+            keys: HashMap::default(),
+            secret: RandomState::new(),
+            latest: Latest::default(),
+            entries: 0,
+            wanted,
+            previous: None,
+        }
+    }
+
+    /// Takes the next entry.
+    ///
+    /// # Errors
+    /// It is none that etcd writes.
+    pub(super) fn entry(&mut self, leaf: &Leaf<'_>) -> Result<(), Problem> {
+        let (revision, key) = check(leaf, self.previous)?;
+        self.previous = Some(revision);
+        while let Some(wanted) = self.wanted.pop_if(|wanted| *wanted < revision.main) {
+            self.latest.at.push((wanted, self.latest.newest.clone()));
+        }
+        let ordinal = self.entries;
+        self.entries = ordinal.checked_add(1).ok_or_else(|| Problem {
+            what: "the database has more than four billion revisions".to_owned(),
+            offset: Some(leaf.offset),
+            hint: "no etcd gets this large; the file was made by something else".to_owned(),
+        })?;
+        self.latest.last = revision.main;
+        let print = self.secret.hash_one(key);
+        let print: Fingerprint = [print as u32, (print >> 32) as u32];
+        let before = if revision.tombstone {
+            self.keys.remove(&print)
+        } else {
+            self.latest.newest.set(u64::from(ordinal));
+            self.keys.insert(print, ordinal)
+        };
+        if let Some(before) = before {
+            self.latest.newest.clear(u64::from(before));
+        }
+        Ok(())
+    }
+
+    pub(super) fn entries(&self) -> u64 {
+        u64::from(self.entries)
+    }
+
+    pub(super) fn finish(self) -> Latest {
+        self.latest
+    }
+}
+
+/// An entry's revision and key, if it is what etcd writes.
+fn check<'a>(leaf: &Leaf<'a>, previous: Option<Revision>) -> Result<(Revision, &'a [u8]), Problem> {
+    let problem = |what: String| Problem {
+        what,
+        offset: Some(leaf.offset),
+        hint: "bytes of this entry were changed, or the bucket was written by something else than etcd".to_owned(),
+    };
+    if leaf.is_bucket {
+        return Err(problem("the bucket \"key\" has a bucket among its entries".to_owned()));
+    }
+    let revision = Revision::parse(leaf.key)
+        .ok_or_else(|| problem("an entry of the bucket \"key\" has a key that is no revision".to_owned()))?;
+    let Revision { main, sub, tombstone } = revision;
+    let bad = |what: &str| problem(format!("the entry at revision {main}/{sub} {what}"));
+    if previous.is_some_and(|previous| (previous.main, previous.sub) >= (main, sub)) {
+        return Err(bad("is there twice, once as a tombstone"));
+    }
+    let kv = KeyValue::parse(leaf.value).ok_or_else(|| bad("holds a value that cannot be decoded"))?;
+    // The mark that a restore with a bumped revision leaves has no value at all.
+    let is_mark = leaf.value.is_empty() && !tombstone;
+    if kv.key.is_empty() && !is_mark {
+        return Err(bad("belongs to no key"));
+    }
+    if tombstone {
+        // A delete writes the key alone.
+        let bare = KeyValue { key: kv.key, ..KeyValue::default() };
+        return if kv == bare {
+            Ok((revision, kv.key))
+        } else {
+            Err(bad("is a tombstone that holds more than its key"))
+        };
+    }
+    let plausible = kv.mod_revision == main
+        && kv.version >= 1
+        && (1..=main).contains(&kv.create_revision)
+        && (kv.version == 1) == (kv.create_revision == main);
+    if is_mark || plausible { Ok((revision, kv.key)) } else { Err(bad("holds other revisions than its key says")) }
+}

@@ -1,0 +1,36 @@
+//! The snapshot file itself: is it whole, is it a sound etcd database, and what does it hold.
+//!
+//! Written against the format that bbolt and etcd write, read-only, with positioned reads and a bound on memory, and
+//! pure: nothing here knows of clusters, terminals or asynchronous code. Every byte may be hostile, so every number out
+//! of a file is checked before it is used. It answers for two levels of proof: the transport (the sha-256 at the end)
+//! and the structure; with [`hash_kv`] it gives the file's side of the third, the comparison with the members.
+
+mod buckets;
+mod bytes;
+mod check;
+mod foreign;
+mod free;
+mod hashkv;
+mod keys;
+mod meta;
+mod pace;
+mod page;
+mod reader;
+mod report;
+mod source;
+mod structure;
+mod trailer;
+mod walk;
+mod wire;
+
+pub use check::{Options, check};
+pub use hashkv::{HashPoint, NotComparable, hash_kv};
+pub use report::{Contents, Failure, Form, Problem, Report, Trailer};
+pub use source::Source;
+
+/// Problems that are collected before an examination ends.
+pub const MAX_PROBLEMS: usize = 10;
+
+/// Hears of every read, with its length in bytes, from any of the threads at work; ends the examination by answering
+/// `false`.
+pub type Watch<'a> = &'a (dyn Fn(u64) -> bool + Sync);

@@ -1,0 +1,86 @@
+//! How two threads share one file, and how both are stopped.
+//!
+//! One thread reads the file from its beginning to its end for the sha-256, the other one walks its pages in the order
+//! of their keys, which on a disk can be any order. While the file is in memory both go at their own pace. Where it
+//! has to come from a disk first, the walk waits for the other thread to have passed: then everything is read once,
+//! in one go.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use super::Watch;
+use super::report::Failure;
+
+/// A read out of memory takes microseconds for the largest piece; one from a disk takes more than this.
+const FROM_DISK: Duration = Duration::from_micros(400);
+
+/// What the two threads know of each other.
+#[derive(Debug, Default)]
+pub(super) struct Shared {
+    /// Up to here the file has been read from its beginning; `u64::MAX` when nobody reads it like that (any more).
+    front: AtomicU64,
+    stop: AtomicBool,
+}
+
+impl Shared {
+    /// `ahead`: there will be a thread that reads from the beginning to the end.
+    pub(super) fn new(ahead: bool) -> Self {
+        Shared { front: AtomicU64::new(if ahead { 0 } else { u64::MAX }), stop: AtomicBool::new(false) }
+    }
+
+    /// The file has been read up to `offset`.
+    pub(super) fn passed(&self, offset: u64) {
+        self.front.store(offset, Ordering::Relaxed);
+    }
+
+    /// Ends both threads.
+    pub(super) fn stop(&self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+}
+
+/// One thread's view.
+#[derive(Clone, Copy)]
+pub(super) struct Pace<'a> {
+    shared: &'a Shared,
+    watch: Watch<'a>,
+    /// The last read came from a disk.
+    slow: bool,
+    began: Option<Instant>,
+}
+
+impl std::fmt::Debug for Pace<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Pace").field("shared", self.shared).field("slow", &self.slow).finish_non_exhaustive()
+    }
+}
+
+impl<'a> Pace<'a> {
+    pub(super) fn new(shared: &'a Shared, watch: Watch<'a>) -> Self {
+        Pace { shared, watch, slow: false, began: None }
+    }
+
+    /// Before bytes up to `end` are read: waits for the other thread if the disk is slow.
+    pub(super) fn before(&mut self, end: u64) {
+        if self.slow && self.shared.front.load(Ordering::Relaxed) < end {
+            while self.shared.front.load(Ordering::Relaxed) < end && !self.shared.stop.load(Ordering::Relaxed) {
+                std::thread::sleep(Duration::from_micros(200));
+            }
+        }
+        self.began = Some(Instant::now());
+    }
+
+    /// After a read of `bytes` bytes.
+    ///
+    /// # Errors
+    /// [`Failure::Stopped`].
+    pub(super) fn after(&mut self, bytes: u64) -> Result<(), Failure> {
+        // Once slow, always slow: what has been passed is in memory and says nothing about the rest.
+        self.slow |= self.began.take().is_some_and(|began| began.elapsed() > FROM_DISK);
+        if self.shared.stop.load(Ordering::Relaxed) || !(self.watch)(bytes) {
+            self.shared.stop();
+            return Err(Failure::Stopped);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,121 @@
+//! The second level: all pages of the database, and etcd's own rules for what lies in them.
+
+use super::buckets::{Bucket, Facts, MAX_BUCKETS};
+use super::free;
+use super::keys::Keyspace;
+use super::meta::Meta;
+use super::pace::Pace;
+use super::reader::{Reader, Trouble};
+use super::report::{Contents, Failure, Problem};
+use super::source::Source;
+use super::walk::{Found, Root, walk};
+
+/// Walks the database that `meta` describes, all of which is in the file. Gives its figures if nothing is wrong.
+///
+/// # Errors
+/// Reading failed or was stopped.
+pub(super) fn check<S: Source + ?Sized>(
+    source: &S,
+    meta: &Meta,
+    revisions: &[i64],
+    pace: Pace<'_>,
+) -> Result<Result<Contents, Vec<Problem>>, Failure> {
+    let mut reader = Reader::new(source, meta.page_size, meta.pages, pace);
+    let mut found = Found::default();
+    let buckets = buckets(&mut reader, meta, &mut found)?;
+    if !found.problems.is_empty() {
+        return Ok(Err(found.problems));
+    }
+    let mut hash = 0;
+    let mut facts = Facts::default();
+    let mut keyspace = Keyspace::new(revisions);
+    let mut keys = None;
+    for bucket in buckets {
+        hash = crc32c::crc32c_append(hash, &bucket.name);
+        let is_key = bucket.name == b"key";
+        walk(&mut reader, &bucket.root, &mut found, &mut |leaf| {
+            hash = crc32c::crc32c_append(hash, leaf.key);
+            hash = crc32c::crc32c_append(hash, leaf.value);
+            if is_key { keyspace.entry(leaf) } else { facts.entry(&bucket.name, leaf) }
+        })?;
+        if is_key {
+            keys = Some(bucket.root);
+        }
+    }
+    if found.problems.is_empty()
+        && let Some(id) = meta.freelist
+    {
+        match free::check(&mut reader, id, &mut found) {
+            Ok(()) => {}
+            Err(Trouble::Bad(problem)) => found.problems.push(problem),
+            Err(Trouble::Failed(failure)) => return Err(failure),
+        }
+    }
+    let (Some(keys), true) = (keys, found.problems.is_empty()) else { return Ok(Err(found.problems)) };
+    Ok(figures(meta, hash, keys, keyspace, facts).map_err(|problem| vec![problem]))
+}
+
+/// The buckets in the root; they must be etcd's.
+fn buckets<S: Source + ?Sized>(
+    reader: &mut Reader<'_, S>,
+    meta: &Meta,
+    found: &mut Found,
+) -> Result<Vec<Bucket>, Failure> {
+    let mut buckets: Vec<Bucket> = Vec::new();
+    let mut more = 0_u64;
+    walk(reader, &Root::Page(meta.root), found, &mut |leaf| {
+        if buckets.len() < MAX_BUCKETS {
+            buckets.push(Bucket::of(leaf, meta.page_size)?);
+        } else {
+            more += 1;
+        }
+        Ok(())
+    })?;
+    let has = |name: &[u8]| buckets.iter().any(|bucket| bucket.name == name);
+    if found.problems.is_empty() && (more > 0 || !has(b"key") || !has(b"meta")) {
+        let names: Vec<String> = buckets.iter().take(5).map(|bucket| bucket.name.escape_ascii().to_string()).collect();
+        let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+        found.problems.push(Problem {
+            what: "this is a bbolt database, but not etcd's: it has no buckets \"key\" and \"meta\"".to_owned(),
+            offset: buckets.first().map(|bucket| bucket.offset),
+            hint: format!("its first buckets are: {names}; other programs use bbolt, too"),
+        });
+    }
+    Ok(buckets)
+}
+
+fn figures(meta: &Meta, hash: u32, keys: Root, keyspace: Keyspace, facts: Facts) -> Result<Contents, Problem> {
+    let entries = keyspace.entries();
+    let latest = keyspace.finish();
+    let Facts { finished_compact, scheduled_compact, .. } = facts;
+    if finished_compact > scheduled_compact {
+        return Err(Problem {
+            what: "the bucket \"meta\" says that a compaction was finished which was never begun".to_owned(),
+            offset: None,
+            hint: "bytes of the bucket \"meta\" were changed".to_owned(),
+        });
+    }
+    let last_revision = latest.last();
+    let compacted = finished_compact.max(scheduled_compact).unwrap_or_default();
+    Ok(Contents {
+        page_size: meta.page_size,
+        total_size: meta.total_size(),
+        hash,
+        last_revision,
+        revision: last_revision.max(compacted).max(1),
+        finished_compact,
+        scheduled_compact,
+        total_keys: latest.count(),
+        entries,
+        storage_version: facts.storage_version,
+        consistent_index: facts.consistent_index,
+        term: facts.term,
+        leases: facts.leases,
+        users: facts.users,
+        roles: facts.roles,
+        auth_enabled: facts.auth_enabled,
+        alarms: facts.alarms,
+        keys,
+        latest,
+    })
+}

@@ -1,0 +1,57 @@
+//! The members' status over a connection straight to etcd: for those who have its certificates, or whose etcd serves
+//! plain http, and may not run commands in its pods.
+
+use std::time::Duration;
+
+use futures::future::join_all;
+
+use super::Member;
+use super::answer::MemberStatus;
+use super::keys::Opening;
+use super::rpc::Rpc;
+use super::status::{Silence, Statuses};
+use crate::cli::EtcdArgs;
+use crate::cluster::Cluster;
+use crate::error::{Error, Result};
+use crate::ui::Ui;
+
+const LIMIT: Duration = Duration::from_secs(10);
+
+/// Asks each member that `found` knows nothing of.
+///
+/// # Errors
+/// What was given to open etcd cannot be used at all.
+pub async fn fill(
+    cluster: &Cluster,
+    members: &[Member],
+    args: &EtcdArgs,
+    endpoint: Option<&str>,
+    ui: &Ui,
+    found: &mut Statuses,
+) -> Result<()> {
+    let mut asked = Vec::new();
+    for (index, member) in members.iter().enumerate().filter(|(index, _)| found.of[*index].is_none()) {
+        if let Some(opening) = Opening::given(cluster, member, args, endpoint, ui).await? {
+            asked.push((index, opening));
+        }
+    }
+    let answers = join_all(asked.iter().map(|(index, opening)| ask(cluster, &members[*index], opening))).await;
+    for ((index, _), answer) in asked.iter().zip(answers) {
+        match answer {
+            Ok(status) => {
+                found.of[*index] = Some(status);
+                found.silent[*index] = None;
+            }
+            Err(error) => {
+                found.silent[*index].get_or_insert(Silence::Unknown(error.message().to_owned()));
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn ask(cluster: &Cluster, member: &Member, opening: &Opening) -> Result<MemberStatus> {
+    let mut rpc = Rpc::connect(cluster, member, opening, LIMIT).await?;
+    let status = rpc.status(LIMIT).await?;
+    MemberStatus::told(status).ok_or_else(|| Error::failed("etcd's answer makes no sense"))
+}

@@ -1,0 +1,160 @@
+//! Which transport, and which one after it.
+//!
+//! Moving on is for what is refused or impossible here, before the first byte. A copy that failed is told: another way
+//! would hide why, and a snapshot is only whole when all of it came from one call.
+
+use std::fmt;
+use std::io::Write;
+
+use super::leftover::Owned;
+use super::request::{NotTaken, Request, Taken};
+use super::{Intake, direct, exec, node};
+use crate::cli::TransportChoice;
+use crate::cluster::Cluster;
+use crate::error::{Error, Kind, Result};
+use crate::etcd::keys::Opening;
+use crate::ui::Ui;
+
+/// A way to bring a snapshot home.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Transport {
+    /// A connection to etcd.
+    Direct,
+    /// A job on the member's node; the kubelet serves the file.
+    Node,
+    /// etcdctl in the etcd container.
+    Exec,
+}
+
+impl Transport {
+    /// The name, as `--transport` takes it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Transport::Direct => "direct",
+            Transport::Node => "node",
+            Transport::Exec => "exec",
+        }
+    }
+
+    /// What it is, in a few words.
+    pub fn is_what(self) -> &'static str {
+        match self {
+            Transport::Direct => "a connection to etcd through the API server",
+            Transport::Node => "a job on the member's node, whose kubelet serves the file",
+            Transport::Exec => "etcdctl in the etcd container",
+        }
+    }
+}
+
+impl fmt::Display for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Takes the snapshot in the way that `request` names, or in the first one that is allowed and possible.
+///
+/// # Errors
+/// Why there is no whole snapshot. Where several ways were refused, each has its line.
+pub async fn take<W: Write + Send + 'static>(
+    cluster: &Cluster,
+    request: &Request<'_>,
+    intake: &Intake<W>,
+    owned: &Owned,
+    ui: &Ui,
+) -> Result<Taken, NotTaken> {
+    let (opening, mut closed) = open(cluster, request, ui).await?;
+    let mut why = match (&opening, request.transport) {
+        (_, TransportChoice::Node | TransportChoice::Exec) => "as asked for".to_owned(),
+        (Some(opening), _) => opening.why(),
+        (None, _) => "since there are no certificates for a connection to etcd".to_owned(),
+    };
+    for transport in ways(request.transport, opening.is_some()) {
+        ui.say(&format!("Transport {transport}: {}, {why}", transport.is_what()));
+        let taken = match (transport, &opening) {
+            (Transport::Direct, Some(opening)) => direct::take(cluster, request, opening, intake, ui).await,
+            (Transport::Direct, None) => Err(Error::failed("nothing opens etcd").into()),
+            (Transport::Node, _) => node::take(cluster, request, intake, &owned.job, ui).await,
+            (Transport::Exec, _) => exec::take(cluster, request, intake, &owned.file, ui).await,
+        };
+        match taken {
+            Err(NotTaken::Failed(error)) if error.allows_another_way() && intake.is_untouched() => {
+                // Nothing of one try may outlive the beginning of the next.
+                owned.remove(cluster).await?;
+                why = format!("since {transport} is not open: {}", error.message());
+                closed.push((transport, error));
+            }
+            taken => return taken,
+        }
+    }
+    Err(none_open(request, closed).into())
+}
+
+/// In which order.
+pub(super) fn ways(wanted: TransportChoice, opened: bool) -> Vec<Transport> {
+    match wanted {
+        TransportChoice::Node => vec![Transport::Node],
+        TransportChoice::Direct => vec![Transport::Direct],
+        TransportChoice::Exec => vec![Transport::Exec],
+        TransportChoice::Auto if opened => vec![Transport::Direct, Transport::Node, Transport::Exec],
+        TransportChoice::Auto => vec![Transport::Node, Transport::Exec],
+    }
+}
+
+pub(super) type Closed = Vec<(Transport, Error)>;
+
+/// What opens etcd, and why nothing does. What a person gave comes first; without it, the Secrets of the pod itself.
+pub(super) async fn open(cluster: &Cluster, request: &Request<'_>, ui: &Ui) -> Result<(Option<Opening>, Closed)> {
+    let endpoint = request.endpoint.as_deref();
+    let (member, forced) = (request.member, request.transport == TransportChoice::Direct);
+    match request.transport {
+        TransportChoice::Node | TransportChoice::Exec => return Ok((None, Vec::new())),
+        TransportChoice::Auto if !request.etcd.are_given() => {}
+        TransportChoice::Auto | TransportChoice::Direct => {
+            match Opening::given(cluster, member, request.etcd, endpoint, ui).await {
+                Ok(Some(opening)) => return Ok((Some(opening), Vec::new())),
+                Ok(None) => {}
+                Err(error) if error.allows_another_way() && !forced => {
+                    return Ok((None, vec![(Transport::Direct, error)]));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+    let found = Opening::found(cluster, member, &request.credentials, endpoint).await;
+    if found.is_none() && forced {
+        return Err(Error::usage("the transport direct needs certificates that etcd accepts")
+            .hint("give --etcd-cacert, --etcd-cert and --etcd-key, or --etcd-cert-secret"));
+    }
+    Ok((found, Vec::new()))
+}
+
+/// The only one that was tried speaks for itself; of several, each has a line.
+pub(super) fn none_open(request: &Request<'_>, mut closed: Closed) -> Error {
+    if closed.len() == 1
+        && let Some((_, error)) = closed.pop()
+    {
+        return error;
+    }
+    let not_allowed = closed.iter().any(|(_, error)| error.kind() == Kind::NotAllowed);
+    let kind = if not_allowed { Kind::NotAllowed } else { Kind::Failed };
+    let mut whole =
+        Error::new(kind, format!("no transport is open for a snapshot of pod {}", request.member.pod_path()));
+    if !closed.iter().any(|(transport, _)| *transport == Transport::Direct) {
+        whole = whole.detail("direct: not tried, it needs certificates that etcd accepts (--etcd-cert and others)");
+    }
+    let mut cure = None;
+    for (transport, error) in closed {
+        whole = whole.detail(format!("{transport}: {}", error.message()));
+        for hint in error.hints() {
+            if !whole.hints().contains(hint) {
+                whole = whole.hint(hint);
+            }
+        }
+        cure = cure.or_else(|| error.cure().map(str::to_owned));
+    }
+    match cure {
+        Some(yaml) => whole.manifest(yaml),
+        None => whole,
+    }
+}

@@ -1,0 +1,179 @@
+//! The reading of databases, compared with what etcd and etcdutl say of the same files.
+
+use std::fs::File;
+use std::path::Path;
+use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use kubectl_etcd_backup::db::{self, Contents, Failure, Form, HashPoint, NotComparable, Options, Trailer};
+use serde_json::Value;
+
+use crate::support::etcd::{Etcd, tool};
+use crate::support::files::snapshot;
+
+/// What the two agree on when etcd may be asked for a sum and the file holds what it takes. Kept apart from the code
+/// under test, which must not say "not comparable" too often either.
+fn must_be_comparable(contents: &Contents, point: HashPoint) -> bool {
+    let compacted = contents.scheduled_compact.unwrap_or(-1);
+    compacted <= point.compact_revision
+        && point.compact_revision <= point.revision
+        && point.revision <= contents.revision
+}
+
+fn number(value: &Value, key: &str) -> i64 {
+    value[key].as_i64().unwrap_or_else(|| panic!("{key} in {value}"))
+}
+
+/// What comparing many rounds came to.
+#[derive(Debug, Default)]
+struct Tally {
+    rounds: usize,
+    same: usize,
+    not_comparable: usize,
+    nothing_alive: usize,
+}
+
+/// Each round's file has the figures that etcdutl gives, and HashKV of this and the next rounds' answers.
+fn compare_with_etcd(count: usize, seed: u64) -> Tally {
+    let etcd = Etcd::start();
+    let directory = tempfile::tempdir().expect("a directory");
+    let output = Command::new(tool("snapmaker"))
+        .args(["live", &etcd.url])
+        .arg(directory.path())
+        .args([count.to_string(), seed.to_string()])
+        .output()
+        .expect("snapmaker starts");
+    assert!(output.status.success(), "seed {seed}: {}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).expect("it prints text");
+    let rounds: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let mut tally = Tally { rounds: rounds.len(), ..Tally::default() };
+    for (index, round) in rounds.iter().enumerate() {
+        let path = Path::new(round["file"].as_str().expect("a name"));
+        let later = &rounds[index..rounds.len().min(index + 4)];
+        let points: Vec<(HashPoint, u32)> = later.iter().flat_map(answers).collect();
+        compare_round(path, &round["status"], &points, &mut tally);
+    }
+    tally
+}
+
+fn answers(round: &Value) -> Vec<(HashPoint, u32)> {
+    let all = round["hashkv"].as_array().expect("a list").iter();
+    all.map(|answer| {
+        let point =
+            HashPoint { revision: number(answer, "revision"), compact_revision: number(answer, "compactRevision") };
+        (point, u32::try_from(number(answer, "hash")).expect("32 bits"))
+    })
+    .collect()
+}
+
+fn compare_round(path: &Path, status: &Value, answers: &[(HashPoint, u32)], tally: &mut Tally) {
+    let file = File::open(path).expect("the file opens");
+    // Half of the revisions are announced, so that both ways are gone.
+    let revisions = answers.iter().step_by(2).map(|(point, _)| point.revision).collect();
+    let report = db::check(&file, &Options { revisions, ..Options::default() }).expect("it can be read");
+    let name = path.display();
+    assert!(report.is_good(), "{name}: {:?}", report.problems);
+    assert_eq!((report.form, report.trailer), (Some(Form::Snapshot), Trailer::Matches), "{name}");
+    let contents = report.contents.expect("it is sound");
+    assert_eq!(i64::from(contents.hash), number(status, "hash"), "{name}");
+    assert_eq!(contents.last_revision, number(status, "revision"), "{name}");
+    assert_eq!(i64::try_from(contents.total_keys).ok(), Some(number(status, "totalKey")), "{name}");
+    assert_eq!(i64::try_from(contents.total_size).ok(), Some(number(status, "totalSize")), "{name}");
+    assert_eq!(contents.storage_version.as_deref().unwrap_or_default(), status["version"], "{name}");
+
+    let points: Vec<HashPoint> = answers.iter().map(|(point, _)| *point).collect();
+    let sums = db::hash_kv(&file, &contents, &points, &|_| true).expect("it can be read");
+    for ((point, expected), sum) in answers.iter().zip(sums) {
+        match sum {
+            Ok(sum) => {
+                assert_eq!(sum, *expected, "{name} at {point:?}: {contents:?}");
+                assert!(must_be_comparable(&contents, *point), "{name} at {point:?}");
+                tally.same += 1;
+            }
+            Err(NotComparable::NothingAlive) => tally.nothing_alive += 1,
+            Err(why) => {
+                assert!(!must_be_comparable(&contents, *point), "{name} at {point:?}: {why}");
+                tally.not_comparable += 1;
+            }
+        }
+    }
+}
+
+#[test]
+fn two_hundred_snapshots_of_a_changing_etcd_have_the_figures_and_sums_of_etcd() {
+    let tally = compare_with_etcd(200, 1);
+    assert_eq!(tally.rounds, 200);
+    // What cannot be compared is an exception, and where nothing is alive etcd itself is not of one mind.
+    assert!(tally.same > 1000 && tally.nothing_alive < 100, "{tally:?}");
+}
+
+/// Thousands of them: `make soak`. SOAK_ROUNDS is their number; with TEST_ETCD another version of etcd is compared with.
+#[test]
+#[ignore = "takes minutes"]
+fn soak_thousands_of_snapshots_have_the_figures_and_sums_of_etcd() {
+    let rounds = std::env::var("SOAK_ROUNDS").map_or(5000, |rounds| rounds.parse().expect("a number"));
+    let (mut done, mut same) = (0, 0);
+    let mut seed = fastrand::u64(1000..1_000_000_000);
+    while done < rounds {
+        let tally = compare_with_etcd(250, seed);
+        assert!(tally.same > 500, "seed {seed}: {tally:?}");
+        (done, same, seed) = (done + tally.rounds, same + tally.same, seed + 1);
+    }
+    eprintln!("{done} snapshots and {same} sums are those of etcd; the last seed was {}", seed - 1);
+}
+
+/// Files of other versions of etcd with what those said; `tests/data/make` made them.
+#[test]
+fn other_versions_of_etcd_give_the_same_figures_and_sums() {
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data");
+    let mut tally = Tally::default();
+    for name in ["etcd-3.4", "etcd-3.5", "etcd-3.7"] {
+        let text = std::fs::read_to_string(data.join(format!("{name}.json"))).expect("it can be read");
+        let round: Value = serde_json::from_str(&text).expect("JSON");
+        compare_round(&data.join(format!("{name}.db")), &round["status"], &answers(&round), &mut tally);
+    }
+    // A sum that an etcd stored while it compacted is of before the file.
+    assert!(tally.same >= 12 && tally.not_comparable <= 2, "{tally:?}");
+}
+
+#[test]
+fn an_examination_ends_when_its_watch_says_so() {
+    let asked = AtomicUsize::new(0);
+    let watch = |_| asked.fetch_add(1, Ordering::Relaxed) < 1;
+    let options = Options { watch: &watch, ..Options::default() };
+    assert!(matches!(db::check(snapshot(), &options), Err(Failure::Stopped)));
+}
+
+#[test]
+fn what_a_file_cannot_answer_for_is_not_comparable_and_never_differs() {
+    let report = db::check(snapshot(), &Options::default()).expect("memory can be read");
+    let contents = report.contents.expect("it is sound");
+    let (last, compacted) = (contents.revision, contents.compact_revision());
+    assert!(compacted > 1, "{contents:?}");
+    let sum = |revision, compact_revision| {
+        let points = [HashPoint { revision, compact_revision }];
+        db::hash_kv(snapshot(), &contents, &points, &|_| true).expect("memory can be read").remove(0)
+    };
+    assert!(sum(last, compacted).is_ok());
+    assert!(sum(last, last).is_ok(), "a member may have compacted since");
+    assert_eq!(sum(last + 1, compacted), Err(NotComparable::EndsBefore { file: last, asked: last + 1 }));
+    let further = NotComparable::CompactedFurther { file: compacted, member: compacted - 1 };
+    assert_eq!(sum(last, compacted - 1), Err(further));
+    assert_eq!(sum(last, -1), Err(NotComparable::CompactedFurther { file: compacted, member: -1 }));
+    let below = NotComparable::BelowCompaction { revision: last - 1, compact_revision: last };
+    assert_eq!(sum(last - 1, last), Err(below));
+}
+
+#[test]
+fn a_changed_value_changes_the_sum_of_the_history() {
+    let report = db::check(snapshot(), &Options::default()).expect("memory can be read");
+    let contents = report.contents.expect("it is sound");
+    let at = snapshot().windows(10).rposition(|window| window == b"/registry/").expect("a key");
+    // The last byte of a value: it belongs to the entry before the one whose key follows.
+    let mut changed = snapshot().to_vec();
+    let points = [HashPoint { revision: contents.revision, compact_revision: contents.compact_revision() }];
+    let before = db::hash_kv(&changed[..], &contents, &points, &|_| true).expect("memory can be read");
+    changed[at + 11] ^= 1;
+    let after = db::hash_kv(&changed[..], &contents, &points, &|_| true).expect("memory can be read");
+    assert_ne!(before, after);
+}

@@ -1,0 +1,175 @@
+//! Good files, changed in thousands of ways. As they are, none may be called good; with the trailer put right, so that
+//! only the structure is left to tell, nothing may panic or hang, and what the structure must see it sees.
+
+use kubectl_etcd_backup::db::{self, HashPoint, Options, Report};
+
+use crate::support::files::{mend, seed, snapshot};
+
+const PAGE: usize = 4096;
+
+fn check(bytes: &[u8]) -> Report {
+    let report = db::check(bytes, &Options::default()).expect("memory can be read");
+    // What is sound must also give sums, whatever is in it.
+    if let Some(contents) = &report.contents {
+        let point = HashPoint { revision: contents.revision, compact_revision: contents.compact_revision() };
+        db::hash_kv(bytes, contents, &[point], &|_| true).expect("memory can be read");
+    }
+    report
+}
+
+/// How many changed files there were, and how many the structure alone told from good ones.
+#[derive(Debug, Default)]
+struct Tally {
+    changed: usize,
+    seen: usize,
+}
+
+impl Tally {
+    /// The changed file is bad as it is; with its trailer put right it is counted, and the verdict comes back.
+    fn take(&mut self, good: &[u8], mut bad: Vec<u8>, what: &str) -> bool {
+        if bad == good {
+            return true;
+        }
+        let report = check(&bad);
+        assert!(!report.is_good(), "{what}: called good");
+        assert!(!report.problems.is_empty(), "{what}: bad without a reason");
+        if bad.len() < 64 {
+            return true;
+        }
+        mend(&mut bad);
+        let seen = !check(&bad).is_good();
+        self.changed += 1;
+        self.seen += usize::from(seen);
+        seen
+    }
+}
+
+fn pages(bytes: &[u8]) -> usize {
+    bytes.len() / PAGE
+}
+
+/// The pages that hold something: the others are free, and nobody reads them.
+fn used(bytes: &[u8]) -> Vec<usize> {
+    (0..pages(bytes))
+        .filter(|page| {
+            let mut changed = bytes.to_vec();
+            changed[page * PAGE..][..16].fill(0xff);
+            mend(&mut changed);
+            !check(&changed).is_good()
+        })
+        .collect()
+}
+
+#[test]
+fn no_flipped_bit_is_called_good() {
+    let good = snapshot();
+    assert!(check(good).is_good());
+    let mut random = fastrand::Rng::with_seed(11);
+    let mut tally = Tally::default();
+    for _ in 0..2500 {
+        let (at, bit) = (random.usize(..good.len()), random.u8(..8));
+        let mut bad = good.to_vec();
+        bad[at] ^= 1 << bit;
+        tally.take(good, bad, &format!("bit {bit} at {at}"));
+    }
+    eprintln!("flips: the structure alone sees {} of {}", tally.seen, tally.changed);
+    // Most bits are values' and free pages'; those of headers, revisions and lengths are seen.
+    assert!(tally.seen > 100, "{tally:?}");
+}
+
+#[test]
+fn no_flipped_bit_in_a_header_of_a_page_goes_unseen_by_the_structure() {
+    let good = snapshot();
+    let mut tally = Tally::default();
+    let mut unseen = Vec::new();
+    for page in used(good) {
+        for at in 0..16 {
+            let mut bad = good.to_vec();
+            bad[page * PAGE + at] ^= 1 << (at % 8);
+            if !tally.take(good, bad, &format!("byte {at} of page {page}")) {
+                unseen.push((page, at));
+            }
+        }
+    }
+    // bbolt reads neither the count nor the overflow of a meta page.
+    unseen.retain(|(page, at)| *page > 1 || *at < 10);
+    assert!(tally.changed > 100 && unseen.is_empty(), "{unseen:?}");
+}
+
+#[test]
+fn no_cut_is_called_good() {
+    let good = snapshot();
+    let mut tally = Tally::default();
+    let mut random = fastrand::Rng::with_seed(12);
+    let boundaries = (0..=pages(good)).flat_map(|page| {
+        let at = page * PAGE;
+        [at.saturating_sub(1), at, at + 1, at + 31, at + 32, at + 33, at + 512 + 32]
+    });
+    let cuts: Vec<usize> = boundaries.chain((0..1000).map(|_| random.usize(..good.len()))).collect();
+    for at in cuts.into_iter().filter(|at| *at < good.len()) {
+        let seen = tally.take(good, good[..at].to_vec(), &format!("cut at {at}"));
+        assert!(seen, "cut at {at} with a trailer of its own");
+    }
+    assert_eq!(tally.seen, tally.changed);
+}
+
+#[test]
+fn no_change_of_a_page_is_called_good() {
+    let good = snapshot();
+    let used = used(good);
+    let mut tally = Tally::default();
+    for page in 0..pages(good) {
+        let range = page * PAGE..(page + 1) * PAGE;
+        let is_used = used.contains(&page);
+        let mut zeroed = good.to_vec();
+        zeroed[range.clone()].fill(0);
+        let seen = tally.take(good, zeroed, &format!("page {page} zeroed"));
+        assert!(seen || !is_used, "page {page} zeroed");
+
+        let mut removed = good.to_vec();
+        removed.drain(range.clone());
+        assert!(tally.take(good, removed, &format!("page {page} removed")), "page {page} removed");
+
+        for other in (0..pages(good)).filter(|other| *other != page) {
+            let source = other * PAGE..(other + 1) * PAGE;
+            let mut copied = good.to_vec();
+            copied.copy_within(source.clone(), range.start);
+            let seen = tally.take(good, copied, &format!("page {other} over page {page}"));
+            assert!(seen || !is_used || good[source] == good[range.clone()], "page {other} over page {page}");
+        }
+    }
+    eprintln!("pages: the structure alone sees {} of {}", tally.seen, tally.changed);
+}
+
+#[test]
+fn nothing_that_follows_is_called_good() {
+    let good = snapshot();
+    let mut tally = Tally::default();
+    for length in [1, 31, 32, 33, 480, 512, 512 + 32, PAGE - 32, PAGE, PAGE + 1, 3 * PAGE + 32] {
+        for byte in [0, 0xa5] {
+            let mut longer = good.to_vec();
+            longer.resize(good.len() + length, byte);
+            assert!(tally.take(good, longer, &format!("{length} bytes of {byte:#x} behind")));
+        }
+        let mut twice = good.to_vec();
+        twice.extend_from_slice(&good[..length]);
+        assert!(tally.take(good, twice, &format!("{length} bytes of itself behind")));
+    }
+}
+
+/// Small pages make the structure a large part of the file, and here each of its bytes has its turn.
+#[test]
+fn every_byte_of_small_databases_in_every_state_of_the_free_list() {
+    let mut tally = Tally::default();
+    for name in ["empty.db", "inline.db", "leaf-free.db", "branch.db", "branch-free.db"] {
+        let good = seed(name);
+        assert!(check(&good).is_good(), "{name}: {:?}", check(&good).problems);
+        for at in (0..good.len()).step_by(if good.len() > 15_000 { 7 } else { 3 }) {
+            let mut bad = good.clone();
+            bad[at] = bad[at].wrapping_add(1 + (at % 255) as u8);
+            tally.take(&good, bad, &format!("{name}: byte {at}"));
+        }
+    }
+    eprintln!("small pages: the structure alone sees {} of {}", tally.seen, tally.changed);
+    assert!(tally.seen > tally.changed / 10, "{tally:?}");
+}

@@ -1,0 +1,337 @@
+//! Levels 2 and 3 of a backup: what becomes of a file that is damaged, or that holds other data than the members.
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::support::etcd::{Etcd, tool};
+use crate::support::standin::faults::{Faults, Hook};
+use crate::support::{Outcome, Rig, one_odd, three};
+
+/// What `etcdutl snapshot status` says of a file.
+fn status(rig: &Rig, name: &str) -> Value {
+    let output = Command::new(tool("etcdutl")).args(["snapshot", "status", "-w", "json"]).arg(rig.path(name)).output();
+    serde_json::from_slice(&output.expect("etcdutl starts").stdout).expect("it prints JSON")
+}
+
+/// The pods in which etcdctl was asked for a hash, in this order, with the revision.
+fn asked(rig: &Rig) -> Vec<(String, u64)> {
+    let requests = rig.standin.requests("GET", "/exec");
+    let hashes = requests.iter().filter(|request| request.query("command").contains(&"hashkv".to_owned()));
+    hashes
+        .map(|request| {
+            let pod = request.path().rsplit('/').nth(1).unwrap().to_owned();
+            let words = request.query("command");
+            (pod, words.iter().find_map(|word| word.strip_prefix("--rev=")).unwrap().parse().unwrap())
+        })
+        .collect()
+}
+
+/// The root pages get flags that no page has.
+fn overwrite_the_root(bytes: &mut [u8]) {
+    for meta in [0, 4096] {
+        let root: [u8; 8] = bytes[meta + 32..meta + 40].try_into().unwrap();
+        let root = usize::try_from(u64::from_le_bytes(root)).unwrap() * 4096;
+        bytes[root + 8] = 0x7f;
+    }
+}
+
+fn verified(outcome: &Outcome<'_>) -> [String; 3] {
+    let document = outcome.json();
+    ["transport", "structure", "content"].map(|level| document["verified"][level].as_str().unwrap().to_owned())
+}
+
+#[test]
+fn three_members_that_agree_and_the_figures_of_etcdutl() {
+    let rig = Rig::members(three(), |_| ());
+    let outcome = rig.run(&["--out", "x.db", "-o", "json"]).code(0);
+    let status = status(&rig, "x.db");
+    let line =
+        format!("structure: {} keys, revision {}, hash {};", status["totalKey"], status["revision"], status["hash"]);
+    let outcome = outcome.says("Verified  transport: sha-256 matches; structure: ").says(&line);
+    let outcome = outcome.says(&format!("content: 3 of 3 members agree at revision {}", status["revision"]));
+    assert_eq!(verified(&outcome), ["proven", "proven", "proven"]);
+    assert_eq!(outcome.json()["revision"], status["revision"]);
+    outcome.leaves_only(&["x.db"]);
+    // One after the other, the leader last, and only once: nothing was written meanwhile.
+    let asked = asked(&rig);
+    assert_eq!(asked.len(), 3, "{asked:?}");
+    assert_eq!(asked[2].0, format!("etcd-cp{}", leader() + 1));
+}
+
+#[test]
+fn the_job_is_gone_before_anything_is_asked_of_the_finished_file() {
+    let etcd = own();
+    let writing = Hook::new({
+        let etcd = etcd.clone();
+        move || drop(etcd.ctl(&["put", "/registry/later", "x"]))
+    });
+    let rig = Rig::singles([&*etcd], |faults| faults.before_save = Some(writing));
+    rig.run(&["--out", "x.db"]).code(0).says("content: 1 of 1 member agrees");
+    let requests = rig.standin.shared.state().requests.clone();
+    let deleted = requests.iter().position(|request| request.method == "DELETE").unwrap();
+    let last = requests.iter().rposition(|request| request.target.contains("hashkv")).unwrap();
+    assert!(deleted < last, "{deleted} {last}");
+    let asked = asked(&rig);
+    assert_eq!(asked.len(), 1, "a fast copy asks once, at the file's own revision: {asked:?}");
+    assert_eq!(asked[0].1, status(&rig, "x.db")["revision"].as_u64().unwrap());
+}
+
+#[test]
+fn one_member_that_differs_is_named_and_the_file_keeps_its_name() {
+    let rig = Rig::singles(one_odd(), |_| ());
+    let outcome = rig.run(&["--out", "x.db", "--member", "cp1", "-o", "json"]).code(4);
+    let outcome = outcome
+        .says("2 of 3 members agree at revision")
+        .says("cp3 differs")
+        .says("Etcd successfully backed up to x.db")
+        .says("error: member cp3 (pod kube-system/etcd-cp3) holds other data than the snapshot and the other members")
+        .says("do not restore from that member");
+    assert_eq!(verified(&outcome), ["proven", "proven", "member differs"]);
+    assert_eq!(outcome.json()["file"], "x.db");
+    outcome.leaves_only(&["x.db"]);
+}
+
+#[test]
+fn a_file_that_differs_from_the_majority_is_kept_as_unproven() {
+    let rig = Rig::singles(one_odd(), |_| ());
+    let outcome = rig.run(&["--out", "x.db", "--member", "cp3", "-o", "json"]).code(4);
+    let outcome = outcome
+        .says("the snapshot of member cp3 differs from what most members hold")
+        .says("it is kept as x.db.unproven")
+        .says("--member");
+    assert!(!outcome.stderr.contains("successfully"), "{}", outcome.stderr);
+    assert_eq!(verified(&outcome), ["proven", "proven", "differs"]);
+    assert_eq!(outcome.json()["file"], "x.db.unproven");
+    outcome.leaves_only(&["x.db.unproven"]);
+    assert_eq!(Etcd::restored(&rig.path("x.db.unproven")).count(), 500);
+}
+
+#[test]
+fn without_a_majority_nobody_knows_who_is_right() {
+    let [_, right, wrong] = one_odd();
+    let rig = Rig::singles([right, wrong], |_| ());
+    let outcome = rig.run(&["--out", "x.db", "--member", "cp1"]).code(4);
+    outcome.says("the members do not agree with each other").leaves_only(&["x.db.unproven"]);
+}
+
+#[test]
+fn an_unproven_file_replaces_neither_the_old_one_nor_another_unproven_one() {
+    let rig = Rig::singles(one_odd(), |_| ());
+    std::fs::write(rig.path("x.db"), "old").unwrap();
+    std::fs::write(rig.path("x.db.unproven"), "older").unwrap();
+    let outcome = rig.run(&["--out", "x.db", "--force", "--member", "cp3"]).code(4);
+    outcome.says("kept as x.db.unproven.2").leaves_only(&["x.db", "x.db.unproven", "x.db.unproven.2"]);
+    assert_eq!(std::fs::read_to_string(rig.path("x.db")).unwrap(), "old");
+    assert_eq!(std::fs::read_to_string(rig.path("x.db.unproven")).unwrap(), "older");
+}
+
+#[test]
+fn a_right_checksum_on_a_damaged_database_is_a_bad_file() {
+    let rig = Rig::with(|faults| faults.damage = Some(overwrite_the_root));
+    let outcome = rig.run(&["--out", "x.db", "-o", "json"]).code(4);
+    let outcome = outcome.says("the database in the snapshot is damaged").says("kept as x.db.unproven");
+    assert_eq!(verified(&outcome), ["proven", "failed", "not checked"]);
+    outcome.leaves_only(&["x.db.unproven"]);
+}
+
+#[test]
+fn the_level_that_is_asked_for_is_the_one_that_is_looked_at() {
+    let damaged = |faults: &mut Faults| faults.damage = Some(overwrite_the_root);
+    let rig = Rig::with(damaged);
+    let outcome = rig.run(&["--out", "x.db", "--verify", "transport", "-o", "json"]).code(0);
+    assert_eq!(verified(&outcome), ["proven", "not checked", "not checked"]);
+    outcome.says("structure: not checked").leaves_only(&["x.db"]);
+
+    let rig = Rig::singles(one_odd(), |_| ());
+    let outcome = rig.run(&["--out", "x.db", "--member", "cp3", "--verify", "structure", "-o", "json"]).code(0);
+    assert_eq!(verified(&outcome), ["proven", "proven", "not checked"]);
+    outcome.says("content: not checked").leaves_only(&["x.db"]);
+    assert!(asked(&rig).is_empty());
+
+    let rig = Rig::new();
+    rig.run(&["--out", "x.db", "--verify", "content"]).code(0).leaves_only(&["x.db"]);
+    for level in ["structure", "content"] {
+        rig.run(&["--out", "-", "--verify", level]).code(2).says("only a file can be proven further");
+    }
+}
+
+/// Neither commands in pods nor connections to them.
+fn shut_out(faults: &mut Faults) {
+    faults.forbid.extend([("get", "pods/exec"), ("get", "pods/portforward")]);
+}
+
+#[test]
+fn without_exec_and_port_forward_the_content_is_not_comparable_and_it_is_said_why() {
+    let rig = Rig::with(shut_out);
+    let outcome = rig.run(&["--out", "x.db", "-o", "json"]).code(0);
+    assert_eq!(verified(&outcome), ["proven", "proven", "not comparable"]);
+    assert!(outcome.json()["warnings"].to_string().contains("content was not proven"), "{}", outcome.json());
+    outcome.says("content: not comparable").says("its state is unknown").leaves_only(&["x.db"]);
+
+    let rig = Rig::with(shut_out);
+    let outcome = rig.run(&["--out", "x.db", "--verify", "content"]).code(1);
+    outcome
+        .says("error: the content could not be compared with the members")
+        .says("kept as x.db.unproven")
+        .leaves_only(&["x.db.unproven"]);
+}
+
+#[test]
+fn without_exec_the_members_are_asked_over_a_connection_of_our_own() {
+    let rig = Rig::members(three(), |faults| faults.forbid.push(("get", "pods/exec")));
+    rig.run(&["--out", "x.db"]).code(0).says("content: 3 of 3 members agree at revision").leaves_only(&["x.db"]);
+    assert!(asked(&rig).is_empty());
+}
+
+#[test]
+fn a_member_with_an_alarm_is_never_asked() {
+    let rig = Rig::members(three(), |faults| faults.member("cp2").alarm = Some("NOSPACE"));
+    let outcome = rig.run(&["--out", "x.db"]).code(0);
+    outcome.says("content: 2 of 3 members agree").says("cp2 was not asked, because it has the alarm NOSPACE");
+    assert!(asked(&rig).iter().all(|(pod, _)| pod != "etcd-cp2"), "{:?}", asked(&rig));
+    assert!(!asked(&rig).is_empty());
+}
+
+#[test]
+fn large_databases_are_left_alone() {
+    let rig = Rig::new();
+    let outcome = rig.run(&["--out", "x.db", "--content-max-size", "1Mi"]).code(0);
+    outcome.says("content: not comparable").says("larger than --content-max-size").leaves_only(&["x.db"]);
+    assert!(asked(&rig).is_empty());
+}
+
+/// The place of the leader among the three.
+fn leader() -> usize {
+    let leads = |etcd: &Etcd| {
+        let status: Value = serde_json::from_str(&etcd.ctl(&["endpoint", "status", "-w", "json"])).unwrap();
+        status[0]["Status"]["leader"] == status[0]["Status"]["header"]["member_id"]
+    };
+    three().members.iter().position(leads).unwrap()
+}
+
+#[test]
+fn a_member_that_takes_too_long_is_not_waited_for_and_the_leader_is_spared() {
+    let slow = ["cp1", "cp2"][usize::from(leader() == 0)];
+    let rig = Rig::members(three(), |faults| faults.member(slow).slow_hash = Some(Duration::from_secs(60)));
+    let start = Instant::now();
+    let outcome = rig.run(&["--out", "x.db", "--content-timeout", "2s"]).code(0);
+    assert!(start.elapsed() < Duration::from_secs(40), "{:?}", start.elapsed());
+    outcome
+        .says("content: 1 of 3 members agrees")
+        .says(&format!("{slow} did not answer"))
+        .says("the leader's writes would wait")
+        .leaves_only(&["x.db"]);
+    let leader = format!("etcd-cp{}", leader() + 1);
+    assert!(asked(&rig).iter().all(|(pod, _)| *pod != leader), "{:?}", asked(&rig));
+}
+
+/// An etcd of its own, for a test that writes to it.
+fn own() -> std::sync::Arc<Etcd> {
+    let etcd = Etcd::start();
+    etcd.fill(1000, 3000);
+    std::sync::Arc::new(etcd)
+}
+
+/// Writes twice, and compacts to the first of both.
+fn compact(etcd: &Etcd) {
+    let put: Value = serde_json::from_str(&etcd.ctl(&["put", "/registry/later", "x", "-w", "json"])).unwrap();
+    etcd.ctl(&["put", "/registry/later", "y"]);
+    etcd.ctl(&["compact", &put["header"]["revision"].to_string()]);
+}
+
+#[test]
+fn a_compaction_while_copying_does_not_take_the_comparison_away() {
+    let etcd = own();
+    let before = etcd.ctl(&["get", "/registry/fill/000000", "-w", "json"]);
+    let revision = serde_json::from_str::<Value>(&before).unwrap()["header"]["revision"].as_u64().unwrap();
+    let compacting = Hook::new({
+        let etcd = etcd.clone();
+        move || compact(&etcd)
+    });
+    let rig = Rig::singles([&*etcd], |faults| {
+        faults.save_rate = Some(1 << 20);
+        faults.when_served = Some((2 << 20, compacting));
+    });
+    let outcome = rig.run(&["--out", "x.db", "--content-after", "0s"]).code(0);
+    outcome.says(&format!("content: 1 of 1 member agrees at revision {revision}")).leaves_only(&["x.db"]);
+}
+
+#[test]
+fn a_compaction_before_the_copy_leaves_the_files_own_revision() {
+    let etcd = own();
+    let compacting = Hook::new({
+        let etcd = etcd.clone();
+        move || compact(&etcd)
+    });
+    let rig = Rig::singles([&*etcd], |faults| faults.before_save = Some(compacting));
+    let outcome = rig.run(&["--out", "x.db"]).code(0);
+    let status = status(&rig, "x.db");
+    outcome.says(&format!("content: 1 of 1 member agrees at revision {}", status["revision"]));
+}
+
+#[test]
+fn compactions_before_and_while_copying_leave_nothing_to_compare() {
+    let etcd = own();
+    let compacting = || {
+        let etcd = etcd.clone();
+        Hook::new(move || compact(&etcd))
+    };
+    let (before, meanwhile) = (compacting(), compacting());
+    let rig = Rig::singles([&*etcd], |faults| {
+        faults.before_save = Some(before);
+        faults.save_rate = Some(1 << 20);
+        faults.when_served = Some((1 << 20, meanwhile));
+    });
+    let outcome = rig.run(&["--out", "x.db", "--content-after", "0s"]).code(0);
+    outcome.says("content: not comparable").says("has compacted revision").leaves_only(&["x.db"]);
+}
+
+#[test]
+fn a_slow_copy_asks_meanwhile_and_again_at_the_files_own_revision() {
+    let etcd = own();
+    let writing = Hook::new({
+        let etcd = etcd.clone();
+        move || drop(etcd.ctl(&["put", "/registry/later", "x"]))
+    });
+    let rig = Rig::singles([&*etcd], |faults| {
+        faults.before_save = Some(writing);
+        faults.save_rate = Some(2 << 20);
+    });
+    rig.run(&["--out", "x.db", "--content-after", "100ms"]).code(0).says("content: 1 of 1 member agrees");
+    let asked = asked(&rig);
+    let revisions: Vec<u64> = asked.iter().map(|(_, revision)| *revision).collect();
+    let own = status(&rig, "x.db")["revision"].as_u64().unwrap();
+    assert_eq!(revisions, [own - 1, own]);
+}
+
+#[test]
+fn an_interruption_while_a_member_is_asked_leaves_nothing() {
+    let rig = Rig::with(|faults| faults.member("cp1").slow_hash = Some(Duration::from_secs(60)));
+    let asking = rig.start(&["--out", "x.db"]).until(|rig| !asked(rig).is_empty() && rig.standin.left() == (0, 0, 0));
+    asking.signal("INT").end().code(130).leaves_only(&[]);
+}
+
+#[test]
+fn a_file_is_compared_with_the_members_of_today_where_they_still_know_its_revision() {
+    let rig = Rig::singles(one_odd(), |_| ());
+    rig.run(&["--out", "right.db", "--member", "cp1", "--verify", "structure"]).code(0);
+    rig.run(&["--out", "wrong.db", "--member", "cp3", "--verify", "structure"]).code(0);
+    let outcome = rig.run(&["verify", "right.db", "--against-cluster", "-o", "json"]).code(4);
+    assert_eq!(verified(&outcome), ["proven", "proven", "member differs"]);
+    outcome.says("member cp3 (pod kube-system/etcd-cp3) holds other data than right.db and the other members");
+    let outcome = rig.run(&["verify", "wrong.db", "--against-cluster", "-o", "json"]).code(4);
+    assert_eq!(verified(&outcome), ["proven", "proven", "differs"]);
+    outcome.says("wrong.db holds other data than the members: 1 of 3 members agrees");
+
+    let etcd = own();
+    let rig = Rig::singles([&*etcd], |_| ());
+    rig.run(&["--out", "x.db"]).code(0);
+    let outcome = rig.run(&["verify", "x.db", "--against-cluster", "-o", "json"]).code(0);
+    assert_eq!(verified(&outcome), ["proven", "proven", "proven"]);
+    compact(&etcd);
+    let outcome = rig.run(&["verify", "x.db", "--against-cluster", "-o", "json"]).code(0);
+    assert_eq!(verified(&outcome), ["proven", "proven", "not comparable"]);
+    outcome.says("warning: x.db was not proven against the members").says("has compacted revision");
+}

@@ -1,0 +1,135 @@
+//! Several clusters in one run: each by itself, the worst decides, and nothing is left on any of them.
+
+use serde_json::{Value, json};
+
+use crate::support::etcd::Etcd;
+use crate::support::standin::TOKEN;
+use crate::support::standin::faults::Faults;
+use crate::support::{KEYS, Rig};
+
+/// A rig whose kubeconfig has the contexts a and b of its own cluster, one that nobody answers for, and one whose
+/// credentials are refused; and a directory `out`.
+fn rig(script: impl FnOnce(&mut Faults)) -> Rig {
+    let rig = Rig::with(script);
+    let context =
+        |name: &str, cluster: &str, user: &str| json!({"name": name, "context": {"cluster": cluster, "user": user}});
+    let config = json!({
+        "apiVersion": "v1", "kind": "Config", "current-context": "a",
+        "contexts": [context("a", "good", "good"), context("b", "good", "good"), context("gone", "gone", "good"), context("refused", "good", "bad"), context("asks", "good", "asks")],
+        "clusters": [
+            {"name": "good", "cluster": {"server": rig.standin.url()}},
+            {"name": "gone", "cluster": {"server": "http://127.0.0.1:1"}},
+        ],
+        "users": [
+            {"name": "good", "user": {"token": TOKEN}},
+            {"name": "bad", "user": {"token": "no"}},
+            {"name": "asks", "user": {"exec": {"apiVersion": "client.authentication.k8s.io/v1", "command": "sh", "args": ["-c", "read -r answer && echo $answer"], "interactiveMode": "Always"}}},
+        ],
+    });
+    std::fs::write(rig.path("config"), config.to_string()).unwrap();
+    std::fs::create_dir(rig.path("out")).unwrap();
+    rig
+}
+
+fn files(rig: &Rig) -> Vec<String> {
+    let entries = std::fs::read_dir(rig.path("out")).unwrap();
+    let mut names: Vec<String> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn each_cluster_has_its_file_and_its_row() {
+    let rig = rig(|_| ());
+    let outcome = rig.run(&["--context", "a,b", "--out-dir", "out"]).code(0).says("a: backed up").says("b: backed up");
+    let printed = outcome.printed();
+    let lines: Vec<&str> = printed.lines().collect();
+    assert!(lines[0].starts_with("CONTEXT   MEMBER"), "{printed}");
+    assert!(lines[1].starts_with("a ") && lines[1].ends_with(" ok"), "{printed}");
+    assert!(lines[2].starts_with("b ") && lines[2].ends_with(" ok"), "{printed}");
+    outcome.leaves_only(&["out"]);
+    let names = files(&rig);
+    assert_eq!(names.len(), 2, "{names:?}");
+    assert!(names[0].starts_with("etcd-a-cp1-") && names[1].starts_with("etcd-b-cp1-"), "{names:?}");
+    assert_eq!(Etcd::restored(&rig.path("out").join(&names[1])).count(), KEYS);
+}
+
+#[test]
+fn one_broken_context_does_not_stop_the_others() {
+    let rig = rig(|_| ());
+    let outcome = rig
+        .run(&["--all-contexts", "--out-dir", "out", "-o", "json"])
+        .code(3)
+        .says("gone: failed: cannot reach the API server http://127.0.0.1:1")
+        .says("error: refused: the API server")
+        .says("asks questions, and nobody can answer them here")
+        .says("error: 3 of 5 clusters: no good backup");
+    let documents = outcome.json();
+    let codes: Vec<&Value> = documents.as_array().unwrap().iter().map(|document| &document["exitCode"]).collect();
+    assert_eq!(codes, [&Value::Null, &Value::Null, &json!(1), &json!(3), &json!(1)]);
+    assert_eq!(documents[0]["cluster"]["context"], "a");
+    assert_eq!(documents[0]["verified"]["transport"], "proven");
+    assert!(documents[2]["error"].as_str().unwrap().contains("cannot reach"));
+    assert_eq!(documents[2]["cluster"]["context"], "gone");
+    outcome.leaves_only(&["out"]);
+    assert_eq!(files(&rig).len(), 2);
+}
+
+#[test]
+fn the_worst_decides() {
+    let bad = rig(|faults| faults.flip_at = Some(2_000_000));
+    bad.run(&["--context", "a,gone,refused", "--out-dir", "out"]).code(4).says("a: failed: ").leaves_only(&["out"]);
+    assert!(!files(&bad).iter().any(|name| name.ends_with(".db")), "{:?}", files(&bad));
+    let empty = rig(|faults| faults.no_etcd_pods = true);
+    empty.run(&["--context", "a,b", "--out-dir", "out"]).code(5);
+    empty.run(&["--context", "a,gone", "--out-dir", "out"]).code(1);
+}
+
+#[test]
+fn a_signal_cleans_up_everywhere() {
+    for (signal, code) in [("INT", 130), ("TERM", 143)] {
+        let rig = rig(|faults| faults.throttle = Some(500_000));
+        let running = rig.start(&["--context", "a,b", "--out-dir", "out"]);
+        let both = running.until(|rig| rig.standin.left().0 == 2).copying();
+        let outcome = both.signal(signal).end().code(code).says("Removing what was created");
+        assert!(outcome.printed().lines().skip(1).all(|line| line.ends_with("interrupted")), "{}", outcome.printed());
+        outcome.leaves_only(&["out"]);
+        assert_eq!(files(&rig), [""; 0]);
+    }
+}
+
+#[test]
+fn no_more_at_a_time_than_asked_for() {
+    let rig = rig(|faults| faults.save_rate = Some(6 << 20));
+    rig.run(&["--context", "a,b", "--out-dir", "out", "--parallel", "1"]).code(0);
+    let state = rig.standin.shared.state();
+    let jobs: Vec<&str> = state
+        .requests
+        .iter()
+        .filter(|request| request.target.contains("/jobs") && ["POST", "DELETE"].contains(&request.method.as_str()))
+        .map(|request| request.method.as_str())
+        .collect();
+    let second = jobs.iter().rposition(|method| *method == "POST").unwrap();
+    assert!(jobs[..second].contains(&"DELETE"), "the second job came before the first was gone: {jobs:?}");
+}
+
+#[test]
+fn what_makes_no_sense_for_several() {
+    let rig = rig(|_| ());
+    rig.run(&["--context", "a,nope", "--out-dir", "out"]).code(2).says("context \"nope\" does not exist");
+    rig.run(&["--context", "a,b"]).code(2).says("need a directory").says("--out-dir DIR");
+    rig.run(&["--context", "a,b", "--out-dir", "missing"]).code(1).says("mkdir -p missing");
+    rig.run(&["--context", "a,b", "--out-dir", "out", "--server", "http://x"]).code(2).says("--server and --cluster");
+    rig.run(&["--context", "a,b", "--out-dir", "out", "--dry-run=client"]).code(2).says("one cluster at a time");
+    rig.run(&["--all-contexts"]).code(2).says("--out-dir");
+    rig.run(&["--all-contexts", "--context", "a", "--out-dir", "out"]).code(2).says("exclude each other");
+    rig.run(&["--out-dir", "out", "--out", "x.db"]).code(2);
+    assert_eq!(files(&rig), [""; 0]);
+}
+
+#[test]
+fn one_cluster_can_have_a_directory_too() {
+    let rig = rig(|_| ());
+    rig.run(&["--context", "b", "--out-dir", "out"]).code(0).leaves_only(&["out"]);
+    assert!(files(&rig)[0].starts_with("etcd-b-cp1-"), "{:?}", files(&rig));
+}

@@ -105,7 +105,8 @@ async fn remove(cluster: &Cluster, namespace: &str, name: &str, uid: Option<&str
         // A second delete of a job that is on its way out changes nothing, and a right to get is not needed for it.
         match cluster.delete_job(namespace, name, uid).await {
             Err(failure) if failure.is_not_found() || failure.is_conflict() => return Ok(()),
-            Err(failure) if !failure.is_transient() => return Err(left(failure.error().message())),
+            // The right to delete was asked for before the job was created.
+            Err(failure) if !failure.is_transient_once_allowed() => return Err(left(failure.error().message())),
             Err(failure) if start.elapsed() > PATIENCE => return Err(left(failure.error().message())),
             Ok(()) if start.elapsed() > PATIENCE => {
                 return Err(left("the cluster accepted the request, and the job is still there"));

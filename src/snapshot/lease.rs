@@ -33,6 +33,9 @@ struct Owned {
 /// How long to wait for a job to be gone before saying that it is still there.
 const PATIENCE: Duration = Duration::from_secs(15);
 
+/// How long an API server that starts may refuse what it allowed before.
+const STARTING: Duration = Duration::from_secs(5);
+
 impl OwnedJob {
     fn slot(&self) -> std::sync::MutexGuard<'_, Option<Owned>> {
         self.current.lock().unwrap_or_else(PoisonError::into_inner)
@@ -135,6 +138,8 @@ async fn remove(cluster: &Cluster, namespace: &str, name: &str, uid: Option<&str
         // A second delete of a job that is on its way out changes nothing, and a right to get is not needed for it.
         match cluster.delete_job(namespace, name, uid).await {
             Err(failure) if failure.is_not_found() || failure.is_conflict() => return Ok(()),
+            // The right to delete was asked for before the job was created.
+            Err(failure) if failure.is_transient_once_allowed() && start.elapsed() < STARTING => {}
             Err(failure) if !failure.is_transient() => return Err(left(failure.error().message())),
             Err(failure) if start.elapsed() > PATIENCE => return Err(left(failure.error().message())),
             Ok(()) if start.elapsed() > PATIENCE => {

@@ -4,6 +4,7 @@ mod admission;
 mod faults;
 mod kubeadm;
 mod layouts;
+mod load;
 mod nodes;
 mod rights;
 
@@ -18,6 +19,7 @@ pub fn all() -> Vec<Scenario> {
         layouts::scenarios(),
         nodes::scenarios(),
         faults::scenarios(),
+        load::scenarios(),
     ];
     subjects.into_iter().flatten().collect()
 }

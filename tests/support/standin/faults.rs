@@ -57,6 +57,8 @@ pub struct Faults {
     pub rename_at: Option<u64>,
     /// 503 for this long from the first read.
     pub unavailable: Option<Duration>,
+    /// 403 to reads that go on, for this long from the first read: an API server that has just started.
+    pub forgets_rules: Option<Duration>,
     /// No byte comes from this offset on.
     pub stall_at: Option<u64>,
     /// This byte is wrong, counted from the end when negative.

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use tokio::task::JoinHandle;
 
-use super::container::Shell;
+use super::container::{END_READER, Shell};
 use super::lease::{Held, OwnedJob};
 use crate::cluster::{CallFailure, Cluster, RunningCommand, Said};
 use crate::error::{Error, Result};
@@ -57,7 +57,8 @@ umask 077
 end() {
   [ -z "$s" ] || kill "$s" 2>/dev/null
   wait
-  rm -f "$f" "$f.part" "$l"
+  end_reader "$f"
+  rm -f "$f" "$f.part" "$f.pid" "$l"
   exit 0
 }
 trap end TERM
@@ -78,9 +79,15 @@ end"#;
 const REMOVE: &str = r#"f=$1
 [ -z "$3" ] || kill "$3" 2>/dev/null
 [ -z "$2" ] || kill "$2" 2>/dev/null
-rm -f "$f" "$f.part" "$f.lease" || echo "rm failed" >&2
-for x in "$f" "$f.part" "$f.lease"; do [ ! -e "$x" ] || echo "left $x"; done
+end_reader "$f"
+rm -f "$f" "$f.part" "$f.pid" "$f.lease" || echo "rm failed" >&2
+for x in "$f" "$f.part" "$f.pid" "$f.lease"; do [ ! -e "$x" ] || echo "left $x"; done
 echo gone"#;
+
+/// A script in front of which the function `end_reader` stands.
+fn with_end_reader(script: &str) -> String {
+    format!("end_reader() {{\n{END_READER}\n}}\n{script}")
+}
 
 /// `$1` is the file: it is still wanted.
 const RENEW: &str = r#"umask 077; : > "$1.lease""#;
@@ -149,13 +156,14 @@ impl OwnedFile {
         let seconds = lease.as_secs().max(1);
         let rounds = deadline.as_secs() / seconds + 2;
         let args = vec![path.to_owned(), seconds.to_string(), rounds.to_string()];
-        let started = self.start(cluster, shell, GUARD, args, |remote, pid| remote.guard = Some(pid)).await?;
+        let started =
+            self.start(cluster, shell, with_end_reader(GUARD), args, |remote, pid| remote.guard = Some(pid)).await?;
         Ok(started.map(drop))
     }
 
     /// Starts a command that writes the file.
     pub(super) async fn write(&self, cluster: &Cluster, shell: &Shell, command: Vec<String>) -> Started {
-        self.start(cluster, shell, TELLING, command, |remote, pid| remote.etcdctl = Some(pid)).await
+        self.start(cluster, shell, TELLING.to_owned(), command, |remote, pid| remote.etcdctl = Some(pid)).await
     }
 
     /// The command that writes has ended, so its process's number may belong to another one soon.
@@ -169,7 +177,7 @@ impl OwnedFile {
         &self,
         cluster: &Cluster,
         shell: &Shell,
-        script: &'static str,
+        script: String,
         args: Vec<String>,
         note: fn(&mut Remote, String),
     ) -> Started {
@@ -177,7 +185,7 @@ impl OwnedFile {
         let (this, cluster, shell) = (self.clone(), cluster.clone(), shell.clone());
         let starting = tokio::spawn(async move {
             let args: Vec<&str> = args.iter().map(String::as_str).collect();
-            let started = match shell.start(&cluster, script, &args).await {
+            let started = match shell.start(&cluster, &script, &args).await {
                 Ok(mut command) => Ok(match pid(&mut command).await {
                     Ok(pid) => {
                         if let Some(remote) = this.slot().as_mut() {
@@ -229,7 +237,7 @@ impl OwnedFile {
         let start = Instant::now();
         let (guard, etcdctl) = (remote.guard.as_deref().unwrap_or(""), remote.etcdctl.as_deref().unwrap_or(""));
         let why = loop {
-            let why = match remote.shell.run(cluster, REMOVE, &[&remote.path, guard, etcdctl]).await {
+            let why = match remote.shell.run(cluster, &with_end_reader(REMOVE), &[&remote.path, guard, etcdctl]).await {
                 Ok(output) if output.stdout.trim() == "gone" => {
                     held.value = None;
                     return Ok(());

@@ -204,6 +204,10 @@ fn a_certificate_for_other_names_says_for_which() {
         .says("for other names than this member's: etcd.elsewhere, 10.9.8.7")
         .says("--etcd-server-name")
         .leaves_only(&[]);
+    with_files(&rig, &authority, &authority, &["--etcd-server-name", "nobody"])
+        .code(1)
+        .says("the certificate of etcd is not for nobody, but for: etcd.elsewhere, 10.9.8.7")
+        .leaves_only(&[]);
     with_files(&rig, &authority, &authority, &["--etcd-server-name", "etcd.elsewhere"]).code(0).leaves_only(&["x.db"]);
 }
 

@@ -13,7 +13,7 @@ use super::failover;
 use super::field::Field;
 use super::guard::Signals;
 use super::outcome::Outcome;
-use super::place::{Early, early_checks};
+use super::place::{Early, Opened, early_checks};
 use super::proof::{self, Content, Structure};
 use super::report::{document, tell, tell_levels, verified};
 use crate::cli::{Cli, Level};
@@ -99,7 +99,7 @@ impl Run<'_> {
             return not_begun(error, early);
         }
         let is_named = matches!(early, Early::Named);
-        let (pending, writer, shown) = early.open(cli, cluster, member, started_at)?;
+        let Opened { pending, writer, shown } = early.open(cli, cluster, member, started_at)?;
 
         ui.say(&format!("Running etcd backup on pod {}", member.pod_name));
         let request = field.request(cli, chosen);

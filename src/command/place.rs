@@ -41,17 +41,22 @@ pub(super) fn early_checks(cli: &Cli) -> Result<Early> {
     }
 }
 
+/// A place that bytes can be written to.
+pub(super) struct Opened {
+    /// The file that has no name yet, and a handle to it; `None` for standard output.
+    pub pending: Option<(sink::Pending, File)>,
+    pub writer: Writer,
+    /// What people call it.
+    pub shown: String,
+}
+
 impl Early {
     /// Makes what is not there yet: the temporary file, what the bytes are written to, and its name for people.
-    pub(super) fn open(
-        self,
-        cli: &Cli,
-        cluster: &Cluster,
-        member: &Member,
-        started_at: Timestamp,
-    ) -> Result<(Option<(sink::Pending, File)>, Writer, String)> {
+    pub(super) fn open(self, cli: &Cli, cluster: &Cluster, member: &Member, started_at: Timestamp) -> Result<Opened> {
         let (pending, file, path) = match self {
-            Early::Stdout => return Ok((None, Writer::Stdout(std::io::stdout()), "-".to_owned())),
+            Early::Stdout => {
+                return Ok(Opened { pending: None, writer: Writer::Stdout(std::io::stdout()), shown: "-".to_owned() });
+            }
             Early::Prepared(pending, file, path) => (pending, file, path),
             Early::Named => {
                 let path = cli.backup.directory().join(default_name(cluster, member, started_at));
@@ -60,7 +65,7 @@ impl Early {
             }
         };
         let copy = clone(&file)?;
-        Ok((Some((pending, file)), Writer::File(copy), path.display().to_string()))
+        Ok(Opened { pending: Some((pending, file)), writer: Writer::File(copy), shown: path.display().to_string() })
     }
 }
 

@@ -56,6 +56,12 @@ impl CallFailure {
         }
     }
 
+    /// The same, of a request that was allowed before: an API server that starts refuses everybody until it has read
+    /// the rules, and one that has lost its etcd knows no token.
+    pub fn is_transient_once_allowed(&self) -> bool {
+        self.is_transient() || matches!(self.status, Some(401 | 403))
+    }
+
     /// The sentence for a person.
     pub fn error(&self) -> &Error {
         &self.error

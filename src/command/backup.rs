@@ -1,27 +1,23 @@
 //! The default action: take a backup, prove it, and say what to do with it.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use k8s_openapi::jiff::Timestamp;
-use tokio::sync::Notify;
 
-use super::asking::Asking;
-use super::content::Verdict;
+use super::arrival::{Arrival, Arrived, NotArrived};
 use super::failover;
 use super::field::Field;
 use super::guard::Signals;
 use super::outcome::Outcome;
-use super::place::{Early, Opened, early_checks};
-use super::proof::{self, Content, Structure};
+use super::place::{Early, Waiting, early_checks};
 use super::report::{document, tell, tell_levels, verified};
 use crate::cli::{Cli, Level};
 use crate::cluster::Cluster;
 use crate::error::{Error, Kind, Result};
 use crate::etcd::Member;
 use crate::sink;
-use crate::snapshot::{Intake, NotTaken, Owned, take};
+use crate::snapshot::Owned;
 use crate::ui::{ClusterPart, Document, Ui, restore_terminal};
 
 /// Runs a backup. Whatever ends it, the job is removed before this returns; a second signal ends the wait for that.
@@ -31,10 +27,11 @@ pub(super) async fn run(cli: &Cli, ui: &Ui, signals: &mut Signals) -> Result<()>
     let outcome = signals.interrupt(back_up(cli, ui, &cluster, &owned)).await;
     restore_terminal();
     let outcome = outcome.map_err(|error| match error.kind() {
-        Kind::Interrupted(_) if owned.was_used() => {
+        Kind::Interrupted(_) if owned.is_there() => {
             ui.say(&format!("Removing {}; a second signal ends at once", owned.what()));
             error
         }
+        Kind::Interrupted(_) if owned.was_used() => error.during("the snapshot was not proven, and is removed"),
         Kind::Interrupted(_) => error.during("nothing was done"),
         _ => error,
     });
@@ -93,91 +90,62 @@ enum Attempt {
 
 impl Run<'_> {
     async fn attempt(&self, chosen: usize, early: Early) -> Result<Attempt> {
-        let Run { cli, ui, cluster, owned, field, started_at, start } = *self;
-        let (member, status) = (&field.members[chosen], field.statuses[chosen].as_ref());
+        let Run { cli, ui, cluster, owned, field, .. } = *self;
+        let member = &field.members[chosen];
         if let Err(error) = wait_until_ready(cluster, member, cli.backup.pod_running_timeout, ui).await {
             return not_begun(error, early);
         }
         let is_named = matches!(early, Early::Named);
-        let Opened { pending, writer, shown } = early.open(cli, cluster, member, started_at)?;
-
+        let (pending, writer, shown) = early.open(cli, cluster, member, self.started_at)?;
         ui.say(&format!("Running etcd backup on pod {}", member.pod_name));
-        let request = field.request(cli, chosen);
-        let intake = Intake::start(writer, shown.clone());
-        let asking = Asking::new(cli, &cli.backup.content, cluster, field, ui);
         let wanted = if pending.is_some() { cli.backup.verify } else { Some(Level::Transport) };
-        let content_wanted = wanted.unwrap_or(Level::Content) == Level::Content;
-        let begun = intake.begun();
-        let (arrived, after) = (Notify::new(), cli.backup.content_after);
-        let meanwhile = async {
-            if content_wanted { Ok(asking.while_copying(begun, &arrived, after, chosen).await) } else { Ok(None) }
-        };
-        let untouched = AtomicBool::new(false);
-        let home = async {
-            let taken = take(cluster, &request, &intake, owned, ui).await;
-            untouched.store(intake.is_untouched(), Ordering::Relaxed);
-            // A failure to write here is the cause of a copy that broke off, so it is told first.
-            let (taken, proof) = match (taken, intake.finish().await) {
-                (Ok(taken), Ok((_, proof))) => (taken, proof),
-                (Ok(_), Err(error)) => return Err(error),
-                (Err(NotTaken::NotWritten), Err(write)) => return Err(write),
-                (Err(NotTaken::NotWritten), Ok(_)) => return Err(Error::failed("the snapshot could not be written")),
-                (Err(NotTaken::Failed(copy)), _) => return Err(copy),
-            };
-            taken.warnings.iter().for_each(|warning| ui.warn(warning));
-            arrived.notify_one();
-            // All bytes are here: nothing is needed from the node any more.
-            if let Err(error) = owned.remove(cluster).await {
-                ui.warn(&format!("{}; {}", error.message(), error.hints().join("; ")));
-            }
-            let structure = match &pending {
-                Some((_, file)) if wanted != Some(Level::Transport) => {
-                    proof::structure(file, proof.size, asking.revision_of(chosen), ui).await?
-                }
-                _ => Structure::NotChecked,
-            };
-            Ok((taken, proof, structure))
-        };
-        let ((taken, proof, structure), early) = match tokio::try_join!(home, meanwhile) {
-            Ok(done) => done,
-            Err(error) if untouched.load(Ordering::Relaxed) => {
+        let arrival = Arrival { cli, cluster, ui, owned, field, member: chosen, wanted };
+        let file = pending.as_ref().map(|(_, file)| file);
+        match arrival.bring(writer, &shown, file).await {
+            Ok(arrived) => self.finish(chosen, wanted, arrived, pending, shown).await.map(|()| Attempt::Done),
+            Err(NotArrived { error, begun: true }) => Err(error),
+            Err(NotArrived { error, begun: false }) => {
                 let again = match pending {
                     Some(_) if is_named => Early::Named,
                     Some((pending, file)) => Early::Prepared(pending, file, PathBuf::from(shown)),
                     None => Early::Stdout,
                 };
-                return not_begun(error, again);
+                not_begun(error, again)
             }
-            Err(error) => return Err(error),
-        };
-        let (structure, content) = match (structure, &pending) {
-            (Structure::Sound(contents), Some((_, file))) if content_wanted => {
-                let (contents, content) = proof::content(asking, file, contents, early, ui).await?;
-                (Structure::Sound(contents), content)
-            }
-            (structure, _) => (structure, Content::NotChecked),
-        };
+        }
+    }
+
+    /// Gives the file its name, and tells how it went.
+    async fn finish(
+        &self,
+        chosen: usize,
+        wanted: Option<Level>,
+        arrived: Arrived,
+        pending: Waiting,
+        shown: String,
+    ) -> Result<()> {
+        let Run { cli, ui, cluster, field, .. } = *self;
+        let Arrived { taken, sum, structure, content } = arrived;
         tell_levels(ui, &structure, &content);
         let outcome = Outcome { structure: &structure, content: &content, wanted, field, member: chosen };
-        if let Content::Compared(comparison) = &content
-            && comparison.verdict() == Verdict::NotComparable
-        {
-            ui.warn(&format!("the content was not proven against the members: {}", comparison.sentence()));
+        if let Some(warning) = outcome.warning() {
+            ui.warn(&warning);
         }
         let kept = match pending {
             Some((pending, file)) => keep(pending, file, outcome.is_proven()).await?,
             None => shown,
         };
-        let duration = start.elapsed();
+        let duration = self.start.elapsed();
         if outcome.is_proven() {
-            tell(ui, &kept, proof.size, duration);
+            tell(ui, &kept, sum.size, duration);
         }
         let error = outcome.error(&kept);
         if let Some(format) = cli.talk.output.filter(|_| kept != "-") {
+            let (member, status) = (&field.members[chosen], field.statuses[chosen].as_ref());
             let document = Document {
                 file: kept,
-                size_bytes: proof.size,
-                sha256: proof.sha256,
+                size_bytes: sum.size,
+                sha256: sum.sha256,
                 cluster: ClusterPart {
                     server: cluster.server().to_owned(),
                     context: cluster.context().map(str::to_owned),
@@ -185,11 +153,11 @@ impl Run<'_> {
                 },
                 kubernetes_version: cluster.version().await.ok(),
                 verified: verified(&structure, &content),
-                ..document(member, status, &structure, &taken, started_at, duration, ui.warnings())
+                ..document(member, status, &structure, &taken, self.started_at, duration, ui.warnings())
             };
             ui.document(format, &document)?;
         }
-        error.map_or(Ok(Attempt::Done), Err)
+        error.map_or(Ok(()), Err)
     }
 }
 

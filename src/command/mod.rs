@@ -1,6 +1,7 @@
 //! What the program does, one file for each subcommand; each `run` reads as its table of contents.
 
 mod against;
+mod arrival;
 mod asking;
 mod backup;
 mod cleanup;

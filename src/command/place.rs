@@ -18,6 +18,9 @@ pub(super) enum Early {
     Named,
 }
 
+/// A file that has no name yet; nothing where the bytes go to standard output.
+pub(super) type Waiting = Option<(sink::Pending, File)>;
+
 pub(super) fn early_checks(cli: &Cli) -> Result<Early> {
     match cli.backup.destination() {
         Destination::Stdout if cli.talk.output.is_some() => {
@@ -41,22 +44,17 @@ pub(super) fn early_checks(cli: &Cli) -> Result<Early> {
     }
 }
 
-/// A place that bytes can be written to.
-pub(super) struct Opened {
-    /// The file that has no name yet, and a handle to it; `None` for standard output.
-    pub pending: Option<(sink::Pending, File)>,
-    pub writer: Writer,
-    /// What people call it.
-    pub shown: String,
-}
-
 impl Early {
     /// Makes what is not there yet: the temporary file, what the bytes are written to, and its name for people.
-    pub(super) fn open(self, cli: &Cli, cluster: &Cluster, member: &Member, started_at: Timestamp) -> Result<Opened> {
+    pub(super) fn open(
+        self,
+        cli: &Cli,
+        cluster: &Cluster,
+        member: &Member,
+        started_at: Timestamp,
+    ) -> Result<(Waiting, Writer, String)> {
         let (pending, file, path) = match self {
-            Early::Stdout => {
-                return Ok(Opened { pending: None, writer: Writer::Stdout(std::io::stdout()), shown: "-".to_owned() });
-            }
+            Early::Stdout => return Ok((None, Writer::Stdout(std::io::stdout()), "-".to_owned())),
             Early::Prepared(pending, file, path) => (pending, file, path),
             Early::Named => {
                 let path = cli.backup.directory().join(default_name(cluster, member, started_at));
@@ -65,7 +63,7 @@ impl Early {
             }
         };
         let copy = clone(&file)?;
-        Ok(Opened { pending: Some((pending, file)), writer: Writer::File(copy), shown: path.display().to_string() })
+        Ok((Some((pending, file)), Writer::File(copy), path.display().to_string()))
     }
 }
 

@@ -102,10 +102,7 @@ impl Member {
     pub fn local_endpoint(&self) -> String {
         let listens = self.settings.urls("listen-client-urls");
         let usable = |url: &&str| url.starts_with("http://") || url.starts_with("https://");
-        let loopback = listens.iter().copied().filter(usable).find(|url| {
-            let host = host_of(url);
-            host == "localhost" || host == "::1" || host.starts_with("127.")
-        });
+        let loopback = listens.iter().copied().filter(usable).find(|url| is_loopback(url));
         if let Some(url) = loopback {
             return url.trim_end_matches('/').to_owned();
         }
@@ -136,7 +133,9 @@ impl Member {
         if self.host_network() {
             return local;
         }
-        let advertised = self.advertised().into_iter().find(|url| url.starts_with("http") && !url.contains('$'));
+        // A loopback address that is advertised means the etcd pod's own.
+        let reachable = |url: &&str| url.starts_with("http") && !url.contains('$') && !is_loopback(url);
+        let advertised = self.advertised().into_iter().find(reachable);
         if let Some(url) = advertised {
             return url.trim_end_matches('/').to_owned();
         }
@@ -184,6 +183,11 @@ pub(super) fn host_of(url: &str) -> &str {
         return v6.split(']').next().unwrap_or_default();
     }
     authority.rsplit_once(':').map_or(authority, |(host, _)| host)
+}
+
+fn is_loopback(url: &str) -> bool {
+    let host = host_of(url);
+    host == "localhost" || host == "::1" || host.starts_with("127.")
 }
 
 /// The host of a URL as it is written there, brackets included.
@@ -264,6 +268,13 @@ pub(crate) mod tests {
     fn in_a_network_of_its_own_the_pods_address_is_used() {
         let member = member(&["etcd", "--listen-client-urls=https://0.0.0.0:2379", "--cert-file=/a"], false);
         assert_eq!(member.endpoint_from_node(), "https://10.0.0.11:2379");
+    }
+
+    #[test]
+    fn a_loopback_address_that_is_advertised_is_nobody_elses() {
+        let command =
+            ["etcd", "--listen-client-urls=http://0.0.0.0:2379", "--advertise-client-urls=http://127.0.0.1:2379"];
+        assert_eq!(member(&command, false).endpoint_from_node(), "http://10.0.0.11:2379");
     }
 
     #[test]

@@ -128,7 +128,9 @@ impl<'c, W: Write + Send + 'static> Copy<'c, W> {
                 }
                 Ok(Err(FileError::NotFound)) => self.no_such_file().await?,
                 Ok(Err(FileError::Altered(error))) => return Err(CopyFailure::Copy(error)),
-                Ok(Err(FileError::Failed(failure))) if failure.is_transient() => {
+                Ok(Err(FileError::Failed(failure)))
+                    if failure.is_transient() || self.state.offset > 0 && failure.is_transient_once_allowed() =>
+                {
                     self.again(failure.error().message().to_owned()).await?;
                 }
                 Ok(Err(FileError::Failed(failure))) => return Err(CopyFailure::Copy(failure.into())),
@@ -291,7 +293,8 @@ impl<'c, W: Write + Send + 'static> Copy<'c, W> {
                 self.state.phase = phase;
                 Ok(())
             }
-            Err(failure) if failure.is_transient() => Ok(()),
+            // It was asked for before the copy began.
+            Err(failure) if failure.is_transient_once_allowed() => Ok(()),
             Err(failure) => Err(CopyFailure::Copy(failure.into())),
         }
     }

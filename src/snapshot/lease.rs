@@ -33,6 +33,9 @@ struct Owned {
 /// How long to wait for a job to be gone before saying that it is still there.
 const PATIENCE: Duration = Duration::from_secs(15);
 
+/// How long an API server that starts may refuse what it allowed before.
+const STARTING: Duration = Duration::from_secs(5);
+
 impl OwnedJob {
     fn slot(&self) -> std::sync::MutexGuard<'_, Option<Owned>> {
         self.current.lock().unwrap_or_else(PoisonError::into_inner)
@@ -73,6 +76,11 @@ impl OwnedJob {
         }
     }
 
+    /// There is a job to remove.
+    pub fn is_there(&self) -> bool {
+        self.slot().is_some()
+    }
+
     /// A job has been asked for, even if it is gone already.
     pub fn was_used(&self) -> bool {
         self.used.load(Ordering::Relaxed)
@@ -83,13 +91,38 @@ impl OwnedJob {
     /// # Errors
     /// The job is still there; the sentence says where, for how long at most, and how to remove it.
     pub async fn remove(&self, cluster: &Cluster) -> Result<()> {
-        let Some(mut owned) = self.slot().take() else {
+        let mut held = Held::of(&self.current);
+        let Some(owned) = held.value.as_mut() else {
             return Ok(());
         };
-        if let Some(creating) = owned.creating.take() {
+        if let Some(creating) = &mut owned.creating {
             let _ = tokio::time::timeout(PATIENCE, creating).await;
         }
-        remove(cluster, &owned.namespace, &owned.name, owned.uid.as_deref()).await
+        owned.creating = None;
+        let removed = remove(cluster, &owned.namespace, &owned.name, owned.uid.as_deref()).await;
+        held.value = None;
+        removed
+    }
+}
+
+/// What somebody is about to remove. Unless that came to its end, it goes back to where it is remembered.
+pub(super) struct Held<'h, T> {
+    slot: &'h Mutex<Option<T>>,
+    pub(super) value: Option<T>,
+}
+
+impl<'h, T> Held<'h, T> {
+    pub(super) fn of(slot: &'h Mutex<Option<T>>) -> Self {
+        let value = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
+        Held { slot, value }
+    }
+}
+
+impl<T> Drop for Held<'_, T> {
+    fn drop(&mut self) {
+        if let Some(value) = self.value.take() {
+            *self.slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(value);
+        }
     }
 }
 
@@ -105,6 +138,8 @@ async fn remove(cluster: &Cluster, namespace: &str, name: &str, uid: Option<&str
         // A second delete of a job that is on its way out changes nothing, and a right to get is not needed for it.
         match cluster.delete_job(namespace, name, uid).await {
             Err(failure) if failure.is_not_found() || failure.is_conflict() => return Ok(()),
+            // The right to delete was asked for before the job was created.
+            Err(failure) if failure.is_transient_once_allowed() && start.elapsed() < STARTING => {}
             Err(failure) if !failure.is_transient() => return Err(left(failure.error().message())),
             Err(failure) if start.elapsed() > PATIENCE => return Err(left(failure.error().message())),
             Ok(()) if start.elapsed() > PATIENCE => {

@@ -23,7 +23,7 @@ mod rights;
 mod words;
 
 pub use choice::{Transport, take};
-pub use intake::Intake;
+pub use intake::{Intake, Proof};
 pub use job::{LABEL, Limits};
 pub use lease::ended;
 pub use leftover::Owned;

@@ -113,6 +113,14 @@ fn a_connection_that_breaks_when_etcdctl_renames_its_file() {
 }
 
 #[test]
+fn an_api_server_that_has_started_and_not_read_its_rules_yet() {
+    survives(|faults| {
+        faults.cuts = vec![1_000_000];
+        faults.forgets_rules = Some(std::time::Duration::from_secs(2));
+    });
+}
+
+#[test]
 fn a_kubelet_or_api_server_that_restarts() {
     survives(|faults| faults.unavailable = Some(std::time::Duration::from_secs(2)));
 }

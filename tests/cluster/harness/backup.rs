@@ -161,10 +161,6 @@ impl<'c> Running<'c> {
         self.child.id()
     }
 
-    pub fn is_running(&mut self) -> bool {
-        self.child.try_wait().expect("it can be asked").is_none()
-    }
-
     pub fn end(self) -> Outcome<'c> {
         self.end_within(Duration::from_secs(300))
     }

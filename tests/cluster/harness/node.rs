@@ -67,12 +67,7 @@ impl Node {
         let old = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         let new = change(&old);
         assert_ne!(old, new, "nothing changed in {inside}");
-        // Written beside and renamed: a kubelet that reads half a manifest would take the pod for removed.
-        let put = move |text: &str| {
-            let beside = path.with_extension("new~");
-            std::fs::write(&beside, text).and_then(|()| std::fs::rename(&beside, &path)).expect("it can be written");
-        };
-        // Dot-less names in the manifests' directory would be read as manifests.
+        let put = move |text: &str| std::fs::write(&path, text).expect("it can be written");
         put(&new);
         Undo::by(move || put(&old))
     }
@@ -95,13 +90,29 @@ impl Node {
 
     pub fn until_kubelet_serves(&self) {
         until(Duration::from_secs(60), "the kubelet serves", || {
-            self.shell("exec 3<>/dev/tcp/127.0.0.1/10248 2>/dev/null || true; wget -q -O- http://127.0.0.1:10248/healthz 2>/dev/null || curl -sf http://127.0.0.1:10248/healthz").is_ok()
+            let healthz = self.shell("cluster-tool metrics http://127.0.0.1:10248/healthz");
+            healthz.is_ok_and(|text| text == "ok")
         });
     }
 
-    /// Kills a container of a pod of this node, as the kernel would; the kubelet starts it again.
-    pub fn kill_container(&self, name: &str) {
-        self.must(&format!("kill -9 $(pidof {name})"));
+    /// Kills a program of a static pod, as the kernel would for want of memory; the kubelet starts it again.
+    pub fn kill(&self, program: &str) {
+        self.signal(program, "KILL");
+    }
+
+    pub fn signal(&self, program: &str, signal: &str) {
+        self.must(&format!("kill -{signal} $(pidof {program})"));
+    }
+
+    /// Takes a static pod's manifest away; it comes back at the end.
+    pub fn without_manifest(&self, inside: &str) -> Undo<'_> {
+        let (path, kept) = (self.path(inside), self.path("var/lib/manifest-kept.yaml"));
+        std::fs::rename(&path, &kept)
+            .or_else(|_| std::fs::copy(&path, &kept).and_then(|_| std::fs::remove_file(&path)))
+            .expect("it can be moved");
+        Undo::by(move || {
+            std::fs::copy(&kept, &path).expect("it can be moved back");
+        })
     }
 
     /// The directories below /var/log/pods that belong to snapshot jobs.

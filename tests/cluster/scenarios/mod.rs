@@ -1,16 +1,25 @@
 //! The scenarios, one file per subject.
 
 mod admission;
+mod faults;
 mod kubeadm;
 mod layouts;
+mod load;
+mod nodes;
 mod rights;
 
 use crate::harness::Scenario;
 
 /// All of them, in the order in which they run.
 pub fn all() -> Vec<Scenario> {
-    [kubeadm::scenarios(), rights::scenarios(), admission::scenarios(), layouts::scenarios()]
-        .into_iter()
-        .flatten()
-        .collect()
+    let subjects = [
+        kubeadm::scenarios(),
+        rights::scenarios(),
+        admission::scenarios(),
+        layouts::scenarios(),
+        nodes::scenarios(),
+        faults::scenarios(),
+        load::scenarios(),
+    ];
+    subjects.into_iter().flatten().collect()
 }

@@ -59,6 +59,8 @@ pub struct Faults {
     pub rename_at: Option<u64>,
     /// 503 for this long from the first read.
     pub unavailable: Option<Duration>,
+    /// 403 to reads that go on, for this long from the first read: an API server that has just started.
+    pub forgets_rules: Option<Duration>,
     /// No byte comes from this offset on.
     pub stall_at: Option<u64>,
     /// This byte is wrong, counted from the end when negative.
@@ -75,6 +77,8 @@ pub struct Faults {
     pub forward: super::portforward::Faults,
     /// The etcd container.
     pub container: super::container::Faults,
+    /// As many times nobody hears a DELETE, and no answer comes.
+    pub lost_deletes: u32,
     /// DELETE answers with this status.
     pub delete_status: Option<u16>,
     /// What happens on the node just before etcdctl reads the database.

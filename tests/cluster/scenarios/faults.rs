@@ -1,0 +1,169 @@
+//! What breaks while a backup runs. Either the snapshot arrives all the same, or it is said why not; and nothing stays.
+
+use std::time::Duration;
+
+use crate::harness::cluster::{Cluster, PATIENCE, until};
+use crate::harness::undo::Undo;
+use crate::harness::{Needs, Scenario, scenario};
+
+/// Enough for a copy of some seconds at `SPEED`.
+const MEGABYTES: usize = 60;
+const SPEED: u32 = 40;
+const UNDER_WAY: u64 = 5_000_000;
+
+pub fn scenarios() -> Vec<Scenario> {
+    vec![
+        scenario("faults: the API server is killed while copying", Needs::One, api_server_killed),
+        scenario("faults: the kubelet is restarted while copying", Needs::One, kubelet_restarted),
+        scenario("faults: the node's network is cut for 10 s", Needs::One, cut_for_a_while),
+        scenario("faults: the node's network is cut for ever", Needs::One, cut_for_ever),
+        scenario("faults: the job is deleted by somebody else", Needs::One, job_deleted),
+        scenario("faults: the workstation dies", Needs::One, workstation_dies),
+        scenario("faults: Ctrl-C while copying", Needs::One, interrupted),
+        scenario("faults: the copy takes longer than the lease", Needs::One, longer_than_the_lease),
+        scenario("faults: the member is killed while it is saved", Needs::Three, member_killed),
+        scenario("faults: the API server's member is killed while copying", Needs::Three, own_member_killed),
+        scenario("faults: two of three members are dead", Needs::Three, quorum_lost),
+    ]
+}
+
+fn api_server_killed(cluster: &Cluster) {
+    let node = cluster.node("cp1");
+    cluster.fill(MEGABYTES);
+    let slowed = node.slowed_to(SPEED);
+    let running = cluster.backup(&[]).start().until_arrived(UNDER_WAY);
+    node.kill("kube-apiserver");
+    let outcome = running.end();
+    drop(slowed);
+    cluster.must_be_healthy();
+    outcome.proven();
+}
+
+fn kubelet_restarted(cluster: &Cluster) {
+    let node = cluster.node("cp1");
+    cluster.fill(MEGABYTES);
+    let slowed = node.slowed_to(SPEED);
+    let running = cluster.backup(&[]).start().until_arrived(UNDER_WAY);
+    node.restart_kubelet();
+    let outcome = running.end();
+    drop(slowed);
+    outcome.proven();
+}
+
+fn cut_for_a_while(cluster: &Cluster) {
+    let node = cluster.node("cp1");
+    cluster.fill(MEGABYTES);
+    let slowed = node.slowed_to(SPEED);
+    let running = cluster.backup(&[]).start().until_arrived(UNDER_WAY);
+    let cut = node.cut_off();
+    std::thread::sleep(Duration::from_secs(10));
+    drop(cut);
+    let outcome = running.end();
+    drop(slowed);
+    outcome.proven();
+}
+
+fn cut_for_ever(cluster: &Cluster) {
+    let node = cluster.node("cp1");
+    cluster.fill(MEGABYTES);
+    let slowed = node.slowed_to(SPEED);
+    let words = ["--stall-timeout", "10s", "--request-timeout", "5s", "--lease", "15s"];
+    let running = cluster.backup(&words).start().until_arrived(UNDER_WAY);
+    let cut = node.cut_off();
+    let outcome = running.end();
+    drop(cut);
+    drop(slowed);
+    // The job goes by itself when its time is over: that is checked after every scenario.
+    outcome.code(1).without_file().says("could not be removed").within(Duration::from_secs(90));
+}
+
+fn job_deleted(cluster: &Cluster) {
+    let node = cluster.node("cp1");
+    cluster.fill(MEGABYTES);
+    let _slowed = node.slowed_to(SPEED);
+    let running = cluster.backup(&[]).start().until_arrived(UNDER_WAY);
+    cluster.kubectl(&["-n", "kube-system", "delete", "jobs", "-l", "app.kubernetes.io/name=etcd-backup"]);
+    running.end().code(1).without_file().says("was removed while the snapshot was taken");
+}
+
+fn workstation_dies(cluster: &Cluster) {
+    let node = cluster.node("cp1");
+    cluster.fill(MEGABYTES);
+    let _slowed = node.slowed_to(SPEED);
+    let running = cluster.backup(&["--lease", "10s"]).start().until_arrived(UNDER_WAY);
+    let outcome = running.signal("KILL").end().code(None);
+    // As the README says: the partial file stays here, and everything on the cluster goes by itself.
+    let name = outcome.file.file_name().expect("a name").to_string_lossy().into_owned();
+    for entry in std::fs::read_dir(cluster.directory()).expect("a directory").flatten() {
+        if entry.file_name().to_string_lossy().contains(&name) {
+            std::fs::remove_file(entry.path()).expect("it can be removed");
+        }
+    }
+    assert!(!jobs(cluster).is_empty(), "the job went before its time");
+}
+
+fn interrupted(cluster: &Cluster) {
+    let node = cluster.node("cp1");
+    cluster.fill(MEGABYTES);
+    let _slowed = node.slowed_to(SPEED);
+    let running = cluster.backup(&[]).start().until_arrived(UNDER_WAY);
+    running.signal("INT").end().code(130).without_file();
+    assert!(jobs(cluster).is_empty(), "the job is still there");
+}
+
+fn longer_than_the_lease(cluster: &Cluster) {
+    let node = cluster.node("cp1");
+    cluster.fill(MEGABYTES);
+    let slowed = node.slowed_to(SPEED / 2);
+    let outcome = cluster.backup(&["--lease", "6s"]).run().code(0);
+    drop(slowed);
+    assert!(outcome.took > Duration::from_secs(15), "the copy was not slow: {:?}", outcome.took);
+    outcome.proven();
+}
+
+fn jobs(cluster: &Cluster) -> String {
+    cluster.kubectl(&["-n", "kube-system", "get", "jobs", "-o", "name"])
+}
+
+/// Stopped when the job begins, and killed when the job waits for it: etcdctl loses its member half-way.
+fn member_killed(cluster: &Cluster) {
+    let node = cluster.node("cp2");
+    let running = cluster.backup(&["--member", "cp2", "--pod-running-timeout", "60s"]).start();
+    let running = running.until_says("Running etcd backup on pod etcd-cp2");
+    node.signal("etcd", "STOP");
+    let woken = Undo::by(|| drop(node.shell("kill -CONT $(pidof etcd)")));
+    until(PATIENCE, "the job's pod runs", || {
+        let pods = ["-n", "kube-system", "get", "pods", "-l", "app.kubernetes.io/name=etcd-backup", "--no-headers"];
+        let pods = cluster.kubectl(&pods);
+        pods.contains("Running") || pods.contains("Init:0/1")
+    });
+    std::thread::sleep(Duration::from_secs(2));
+    node.kill("etcd");
+    drop(woken);
+    running.end().code(1).without_file().says("etcd");
+    cluster.must_be_healthy();
+    // The next one finds it well again.
+    cluster.backup(&["--member", "cp2"]).run().proven();
+}
+
+fn own_member_killed(cluster: &Cluster) {
+    let node = cluster.node("cp1");
+    cluster.fill(MEGABYTES);
+    let slowed = node.slowed_to(SPEED);
+    let running = cluster.backup(&["--member", "cp2"]).start().until_arrived(UNDER_WAY);
+    node.kill("etcd");
+    let outcome = running.end();
+    drop(slowed);
+    cluster.must_be_healthy();
+    outcome.proven();
+}
+
+/// The API server keeps its state in these very members: without them it cannot create the job, and that is said.
+fn quorum_lost(cluster: &Cluster) {
+    let manifest = "etc/kubernetes/manifests/etcd.yaml";
+    let nodes = [cluster.node("cp2"), cluster.node("cp3")];
+    let _undo: Vec<_> = nodes.iter().map(|node| node.without_manifest(manifest)).collect();
+    until(PATIENCE, "two members are dead", || nodes.iter().all(|node| node.shell("pidof etcd").is_err()));
+    let outcome = cluster.backup(&["--request-timeout", "10s"]).run().code(1).without_file();
+    outcome.within(Duration::from_secs(120));
+}

@@ -86,7 +86,7 @@ fn a_good_snapshot_gets_a_row_with_the_figures_of_etcdutl() {
             &status["totalKey"].to_string()
         ]
     );
-    assert_eq!(row[6..], ["3.6.0", "proven", "proven", "not", "compared"]);
+    assert_eq!(row[6..], ["3.6.0", "proven", "proven", "not", "checked"]);
 }
 
 #[test]

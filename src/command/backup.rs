@@ -10,7 +10,7 @@ use super::failover;
 use super::field::Field;
 use super::guard::Signals;
 use super::outcome::Outcome;
-use super::place::{Early, early_checks};
+use super::place::{Early, Waiting, early_checks};
 use super::report::{document, tell, tell_levels, verified};
 use crate::cli::{Cli, Level};
 use crate::cluster::Cluster;
@@ -160,9 +160,6 @@ impl Run<'_> {
         error.map_or(Ok(()), Err)
     }
 }
-
-/// A file that has no name yet; nothing where the bytes go to standard output.
-type Waiting = Option<(sink::Pending, std::fs::File)>;
 
 /// Another member may do better after a failure, not after a refusal or an interruption.
 fn not_begun(error: Error, early: Early) -> Result<Attempt> {

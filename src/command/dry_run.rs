@@ -131,7 +131,9 @@ impl Sheet {
                     return job;
                 }
                 Err(error) if error.allows_another_way() => {
-                    self.warning("transport", &format!("{transport} is not open: {}", error.message()));
+                    if outlook.transports.len() > 1 {
+                        self.warning("transport", &format!("{transport} is not open: {}", error.message()));
+                    }
                     outlook.close(transport, error);
                 }
                 Err(error) => {

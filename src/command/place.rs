@@ -18,6 +18,9 @@ pub(super) enum Early {
     Named,
 }
 
+/// A file that has no name yet; nothing where the bytes go to standard output.
+pub(super) type Waiting = Option<(sink::Pending, File)>;
+
 pub(super) fn early_checks(cli: &Cli) -> Result<Early> {
     match cli.backup.destination() {
         Destination::Stdout if cli.talk.output.is_some() => {
@@ -49,7 +52,7 @@ impl Early {
         cluster: &Cluster,
         member: &Member,
         started_at: Timestamp,
-    ) -> Result<(Option<(sink::Pending, File)>, Writer, String)> {
+    ) -> Result<(Waiting, Writer, String)> {
         let (pending, file, path) = match self {
             Early::Stdout => return Ok((None, Writer::Stdout(std::io::stdout()), "-".to_owned())),
             Early::Prepared(pending, file, path) => (pending, file, path),

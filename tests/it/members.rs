@@ -241,3 +241,15 @@ fn an_etcd_that_serves_plain_http_is_asked_itself_where_exec_is_refused() {
     let rows = outcome.json();
     assert!(rows.as_array().unwrap().iter().all(|row| row["healthy"] == true), "{rows}");
 }
+
+#[test]
+fn a_member_without_a_pod_that_is_down_is_told_of() {
+    let mut cluster = EtcdCluster::start(3);
+    let url = cluster.members[2].url.clone();
+    cluster.members[2].stop();
+    let member = |index: usize| StandinMember::new(&EtcdCluster::name(index), &cluster.members[index].url);
+    let rig = Rig::of(vec![member(0), member(1)], |_| ());
+    let outcome = rig.run(&["members", "-o", "name"]).code(0);
+    assert_eq!(outcome.printed(), "pod/etcd-cp1\npod/etcd-cp2\n");
+    outcome.says(&format!("etcd has a member at {url} that does not answer and for which there is no pod"));
+}

@@ -72,10 +72,13 @@ impl Batch {
     }
 }
 
+/// What a thread has read, or why it could not.
+type Replies = Receiver<Result<Batch, Failure>>;
+
 /// The reading threads, seen from the one that uses what they read. They end when this is dropped.
 #[derive(Debug)]
 pub(super) struct Ahead {
-    threads: Vec<(SyncSender<Batch>, Receiver<Result<Batch, Failure>>)>,
+    threads: Vec<(SyncSender<Batch>, Replies)>,
     /// How many pages are wanted of each batch that was asked for and not taken yet. The batches go round the threads.
     pending: VecDeque<usize>,
     oldest: usize,

@@ -8,7 +8,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help build tools deny-tool test check fmt clippy doc deny scripts demo dist test-krew e2e soak clean
+.PHONY: help build tools deny-tool test check fmt clippy doc deny scripts demo dist test-krew e2e soak fuzz clean
 
 CARGO_DENY_VERSION := 0.20.2
 CARGO_DENY := target/tools/bin/cargo-deny
@@ -22,6 +22,10 @@ build: ## the release binary, target/release/kubectl-etcd_backup
 
 test: tools ## all tests, with a real etcd
 	cargo test --locked
+
+fuzz: ## the reader of databases with any bytes, for FUZZ_SECONDS (needs nightly Rust and cargo-fuzz)
+	mkdir -p target/fuzz-corpus
+	cd fuzz && env -u CARGO_TARGET_DIR cargo +nightly fuzz run db ../target/fuzz-corpus corpus/db -- -max_total_time=$${FUZZ_SECONDS:-1200} -max_len=65536
 
 check: fmt clippy doc deny scripts test ## all that must hold before a change is taken: formatting, lints, docs, licences, tests
 

@@ -111,7 +111,8 @@ fn report(size: u64, walked: Walked, sums: Option<Sums>) -> Report {
     let (found, contents) = match walked {
         Walked::Foreign(problem) => {
             let trailer = Trailer::NotChecked;
-            return Report { size, form: None, trailer, sha256, contents: None, problems: vec![problem] };
+            let problems = vec![problem];
+            return Report { size, form: None, trailer, sha256, damaged_meta: false, contents: None, problems };
         }
         Walked::Database(found, contents) => (found, *contents),
     };
@@ -125,7 +126,8 @@ fn report(size: u64, walked: Walked, sums: Option<Sums>) -> Report {
         problems.splice(0..0, found.problem.clone());
         problems.extend(ending(&found, size, trailer, contents.is_some()));
     }
-    Report { size, form: Some(found.form), trailer, sha256, contents, problems }
+    let damaged_meta = found.problem.is_some();
+    Report { size, form: Some(found.form), trailer, sha256, damaged_meta, contents, problems }
 }
 
 fn trailer(found: &Found, size: u64, sums: Option<Sums>) -> Trailer {

@@ -80,6 +80,8 @@ pub struct Report {
     pub trailer: Trailer,
     /// SHA-256 of the whole file, trailer included, as `sha256sum` computes it; `None` when it was not asked for.
     pub sha256: Option<[u8; 32]>,
+    /// One of the two meta pages is damaged; the other one was good enough to read the rest.
+    pub damaged_meta: bool,
     /// The figures; `None` unless the structure was walked to its end and is sound.
     pub contents: Option<Contents>,
     /// What is wrong, the first cause first, at most [`super::MAX_PROBLEMS`].
@@ -89,7 +91,7 @@ pub struct Report {
 impl Report {
     /// The structure is sound: every page, and etcd's own rules. It says nothing of the trailer.
     pub fn is_sound(&self) -> bool {
-        self.contents.is_some()
+        self.contents.is_some() && !self.damaged_meta
     }
 
     /// Nothing at all is wrong. A member's own file has no trailer and is good without it: look at

@@ -8,7 +8,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help build tools deny-tool test check fmt clippy doc deny scripts demo dist test-krew e2e soak clean
+.PHONY: help build tools deny-tool test check fmt clippy doc deny scripts demo dist test-krew e2e soak fuzz clean
 
 CARGO_DENY_VERSION := 0.20.2
 CARGO_DENY := target/tools/bin/cargo-deny
@@ -23,6 +23,10 @@ build: ## the release binary, target/release/kubectl-etcd_backup
 test: tools ## all tests, with a real etcd
 	cargo test --locked
 
+fuzz: ## the reader of databases with any bytes, for FUZZ_SECONDS (needs nightly Rust and cargo-fuzz)
+	mkdir -p target/fuzz-corpus
+	cd fuzz && env -u CARGO_TARGET_DIR cargo +nightly fuzz run db ../target/fuzz-corpus corpus/db -- -max_total_time=$${FUZZ_SECONDS:-1200} -max_len=65536
+
 check: fmt clippy doc deny scripts test ## all that must hold before a change is taken: formatting, lints, docs, licences, tests
 
 demo: build tools ## a backup from a stand-in cluster, restored and read back (under two minutes)
@@ -35,13 +39,13 @@ dist: build ## this platform's archive for krew, with checksum and manifest, in 
 test-krew: dist ## installs that archive with the real krew and runs it through a real kubectl
 	tests/krew/run
 
-# On Linux, as root; see tests/cluster/run for its variables.
+# On Linux, as root; tests/cluster/run tells its variables, which make hands on: make e2e ONLY=rights
 e2e: ## the scenarios on a real control plane that it starts and stops, or on CLUSTER=current
-	CLUSTER='$(CLUSTER)' ONLY='$(ONLY)' REUSE='$(REUSE)' tests/cluster/run
+	tests/cluster/run
 
 soak: tools ## the same, with what takes long, and thousands of databases
 	cargo test --locked --test it soak -- --ignored --nocapture
-	CLUSTER='$(CLUSTER)' ONLY='$(ONLY)' REUSE='$(REUSE)' SOAK=1 tests/cluster/run
+	SOAK=1 tests/cluster/run
 
 tools: ## etcd, etcdctl and etcdutl in target/tools/bin
 	tests/tools/install
@@ -57,8 +61,7 @@ fmt:
 
 clippy:
 	@cargo clippy --version >/dev/null 2>&1 || { echo "clippy is missing: 'rustup component add clippy' installs it" >&2; exit 1; }
-	cargo clippy --all-targets --locked -- -D warnings
-	cargo clippy --test e2e --locked -- -D warnings
+	cargo clippy --all-targets --test e2e --locked -- -D warnings
 
 doc:
 	RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --locked

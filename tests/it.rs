@@ -10,6 +10,8 @@ mod cli;
 mod cluster;
 #[path = "it/copy.rs"]
 mod copy;
+#[path = "it/damage.rs"]
+mod damage;
 #[path = "it/db.rs"]
 mod db;
 #[path = "it/direct.rs"]

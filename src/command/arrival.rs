@@ -75,7 +75,7 @@ impl Arrival<'_> {
             arrived.notify_one();
             // All bytes are here: nothing is needed from the cluster any more.
             if let Err(error) = self.owned.remove(self.cluster).await {
-                self.ui.warn(&format!("{}; {}", error.message(), error.hints().join("; ")));
+                self.ui.alert(&error);
             }
             let structure = match file {
                 Some(file) => proof::structure(file, sum.size, asking.revision_of(self.member), self.ui).await?,

@@ -10,7 +10,7 @@ use super::field::Field;
 use crate::cli::{Cli, ContentArgs};
 use crate::cluster::Cluster;
 use crate::etcd::hashkv::{self, Limits};
-use crate::etcd::keys::Opening;
+use crate::etcd::opening::Opening;
 use crate::etcd::{Member, MemberStatus};
 use crate::ui::Ui;
 

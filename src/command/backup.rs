@@ -16,7 +16,6 @@ use crate::cli::{Cli, Level};
 use crate::cluster::Cluster;
 use crate::error::{Error, Kind, Result};
 use crate::etcd::Member;
-use crate::sink;
 use crate::snapshot::Owned;
 use crate::ui::{ClusterPart, Document, Ui, restore_terminal};
 
@@ -37,15 +36,21 @@ pub(super) async fn run(cli: &Cli, ui: &Ui, signals: &mut Signals) -> Result<()>
     });
     let removed = tokio::select! {
         removed = owned.remove(&cluster) => removed,
-        signal = signals.next() => return outcome.and(Err(super::guard::interrupted(signal))),
+        signal = signals.next() => {
+            ui.alert(&not_awaited(owned.what()));
+            return outcome.and(Err(super::guard::interrupted(signal)));
+        }
     };
     if let Err(error) = removed {
-        ui.warn(error.message());
-        for hint in error.hints() {
-            ui.say(&format!("hint: {hint}"));
-        }
+        ui.alert(&error);
     }
     outcome
+}
+
+/// A second signal: what was asked for is not waited for.
+pub(super) fn not_awaited(what: &str) -> Error {
+    Error::failed(format!("ended without waiting until {what} is removed: it may still be there"))
+        .hint("it goes by itself when its time is over (--lease, --deadline); a job is removed now by 'kubectl etcd-backup cleanup --all'")
 }
 
 /// Takes a backup of the member that is chosen, or of the next one when that fails before the first byte.
@@ -65,8 +70,9 @@ pub(super) async fn back_up(cli: &Cli, ui: &Ui, cluster: &Cluster, owned: &Owned
             }
         };
         tried.push(chosen);
-        chosen = failover::next(cli, ui, &field, &tried, error).await?;
+        // Before the question, which may wait for a person all night.
         owned.remove(cluster).await?;
+        chosen = failover::next(cli, ui, &field, &tried, error).await?;
     }
 }
 
@@ -131,8 +137,19 @@ impl Run<'_> {
         if let Some(warning) = outcome.warning() {
             ui.warn(&warning);
         }
+        let wants_document = cli.talk.output.filter(|_| shown != "-");
+        let (uid, version) = match wants_document {
+            Some(_) => (cluster.uid().await.ok().flatten(), cluster.version().await.ok()),
+            None => (None, None),
+        };
         let kept = match pending {
-            Some((pending, file)) => keep(pending, file, outcome.is_proven()).await?,
+            Some((pending, file)) => {
+                on_disk(file).await?;
+                // Nothing waits from here on: a signal finds either no file, or a whole end.
+                let kept = if outcome.is_proven() { pending.keep()? } else { pending.keep_unproven()? };
+                kept.warning.iter().for_each(|warning| ui.warn(warning));
+                kept.path.display().to_string()
+            }
             None => shown,
         };
         let duration = self.start.elapsed();
@@ -140,7 +157,7 @@ impl Run<'_> {
             tell(ui, &kept, sum.size, duration);
         }
         let error = outcome.error(&kept);
-        if let Some(format) = cli.talk.output.filter(|_| kept != "-") {
+        let printed = wants_document.map_or(Ok(()), |format| {
             let (member, status) = (&field.members[chosen], field.statuses[chosen].as_ref());
             let document = Document {
                 file: kept,
@@ -149,15 +166,16 @@ impl Run<'_> {
                 cluster: ClusterPart {
                     server: cluster.server().to_owned(),
                     context: cluster.context().map(str::to_owned),
-                    uid: cluster.uid().await.ok().flatten(),
+                    uid,
                 },
-                kubernetes_version: cluster.version().await.ok(),
+                kubernetes_version: version,
                 verified: verified(&structure, &content),
                 ..document(member, status, &structure, &taken, self.started_at, duration, ui.warnings())
             };
-            ui.document(format, &document)?;
-        }
-        error.map_or(Ok(()), Err)
+            ui.document(format, &document)
+        });
+        // What is wrong with the file or a member matters more than a reader who went away.
+        error.map_or(printed, Err)
     }
 }
 
@@ -169,13 +187,16 @@ fn not_begun(error: Error, early: Early) -> Result<Attempt> {
     }
 }
 
-/// Gives the file its name, or another one that says that it is not what was asked for; the name.
-async fn keep(pending: sink::Pending, file: std::fs::File, proven: bool) -> Result<String> {
-    let kept =
-        tokio::task::spawn_blocking(move || if proven { pending.keep(&file) } else { pending.keep_unproven(&file) });
-    let path =
-        kept.await.unwrap_or_else(|_| Err(Error::failed("the thread that finishes the file ended unexpectedly")))?;
-    Ok(path.display().to_string())
+/// Waits until the bytes are on disk. That may take long, and whoever interrupts it drops the file that waits for its
+/// name.
+async fn on_disk(file: std::fs::File) -> Result<()> {
+    let synced = tokio::task::spawn_blocking(move || file.sync_all()).await;
+    match synced {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(error)) => Err(Error::failed(format!("the disk did not take the snapshot: {error}"))
+            .hint("choose another file system with --out")),
+        Err(_) => Err(Error::failed("the thread that finishes the file ended unexpectedly")),
+    }
 }
 
 /// The etcd pod must be ready: a member that starts or fails cannot be asked for its data.

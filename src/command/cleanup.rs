@@ -24,10 +24,14 @@ pub(super) async fn run(cli: &Cli, args: &CleanupArgs, ui: &Ui) -> Result<()> {
     let cluster = Cluster::connect(&cli.connection).await?;
     let namespaces: Vec<&str> =
         cli.connection.namespace.as_deref().map_or_else(|| NAMESPACES.to_vec(), |namespace| vec![namespace]);
-    let (mut removed, mut kept, mut refusals) = (0_usize, 0_usize, Vec::new());
+    let (mut removed, mut kept, mut refusals, mut failures) = (0_usize, 0_usize, Vec::new(), Vec::new());
+    let mut listed = Vec::new();
     for namespace in &namespaces {
         let jobs = match cluster.jobs(namespace, LABEL).await {
-            Ok(jobs) => jobs,
+            Ok(jobs) => {
+                listed.push(*namespace);
+                jobs
+            }
             Err(failure) if failure.is_forbidden() && namespaces.len() > 1 => {
                 refusals.push(Error::from(failure));
                 continue;
@@ -50,18 +54,24 @@ pub(super) async fn run(cli: &Cli, args: &CleanupArgs, ui: &Ui) -> Result<()> {
                         ui.data(&format!("job.batch \"{name}\" deleted from {namespace} namespace"))?;
                     }
                     Err(failure) if failure.is_not_found() => {}
-                    Err(failure) => return Err(failure.into()),
+                    // The others are removed all the same.
+                    Err(failure) => failures.push(Error::from(failure)),
                 },
             }
         }
     }
-    if refusals.len() == namespaces.len()
-        && let Some(refusal) = refusals.into_iter().next()
+    if listed.is_empty()
+        && let Some(refusal) = refusals.pop()
     {
         return Err(refusal);
     }
+    refusals.iter().for_each(|refusal| ui.warn(refusal.message()));
+    if let Some(failure) = failures.pop() {
+        failures.iter().for_each(|failure| ui.error(failure));
+        return Err(failure);
+    }
     match (removed, kept) {
-        (0, 0) => ui.say(&format!("No jobs of earlier runs found in {}.", namespaces.join(" or "))),
+        (0, 0) => ui.say(&format!("No jobs of earlier runs found in {}.", listed.join(" or "))),
         (0, _) => {}
         _ => ui.say("The kubelet removes their files from the node within about two minutes."),
     }
@@ -70,11 +80,12 @@ pub(super) async fn run(cli: &Cli, args: &CleanupArgs, ui: &Ui) -> Result<()> {
 
 /// How long Kubernetes leaves the job alone; `None` when its time is over or it has no limits that say so.
 fn time_left(job: &Job, now: Timestamp) -> Option<Duration> {
-    let (spec, status) = (job.spec.as_ref()?, job.status.as_ref()?);
+    let spec = job.spec.as_ref()?;
     let (from, seconds) = match ended(job) {
         Some(condition) => (condition.last_transition_time.as_ref()?.0, i64::from(spec.ttl_seconds_after_finished?)),
         None => {
-            (status.start_time.as_ref().or(job.metadata.creation_timestamp.as_ref())?.0, spec.active_deadline_seconds?)
+            let started = job.status.as_ref().and_then(|status| status.start_time.as_ref());
+            (started.or(job.metadata.creation_timestamp.as_ref())?.0, spec.active_deadline_seconds?)
         }
     };
     let left = seconds.saturating_sub(now.as_second().saturating_sub(from.as_second()));

@@ -198,9 +198,13 @@ impl Sheet {
         let path = match cli.backup.destination() {
             Destination::Stdout => return self.ok("file", "standard output"),
             Destination::File(path) => path,
-            Destination::Named => "./".into(),
+            Destination::Named => cli.backup.directory().join("etcd.db"),
         };
-        let shown = if path.as_os_str() == "./" { "this directory".to_owned() } else { path.display().to_string() };
+        let shown = match cli.backup.destination() {
+            Destination::Named if cli.backup.directory().as_os_str().is_empty() => "this directory".to_owned(),
+            Destination::Named => format!("directory {}", cli.backup.directory().display()),
+            _ => path.display().to_string(),
+        };
         match (sink::room_for(&path), db_size) {
             (Some(room), Some(size)) if room < size => {
                 let what = format!(

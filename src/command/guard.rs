@@ -2,6 +2,8 @@
 
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
+#[cfg(unix)]
+use std::task::Poll;
 
 use futures::FutureExt;
 
@@ -11,7 +13,7 @@ use crate::error::{Error, Kind, Result, Signal};
 #[derive(Debug)]
 pub(super) struct Signals {
     #[cfg(unix)]
-    streams: [(tokio::signal::unix::Signal, Signal); 3],
+    streams: Vec<(tokio::signal::unix::Signal, Signal)>,
 }
 
 impl Signals {
@@ -20,16 +22,21 @@ impl Signals {
         #[cfg(unix)]
         {
             use tokio::signal::unix::{SignalKind, signal};
-            let stream = |kind: SignalKind| {
-                signal(kind).map_err(|error| Error::failed(format!("cannot listen for signals: {error}")))
-            };
-            Ok(Signals {
-                streams: [
-                    (stream(SignalKind::interrupt())?, Signal::Interrupt),
-                    (stream(SignalKind::terminate())?, Signal::Terminate),
-                    (stream(SignalKind::hangup())?, Signal::Hangup),
-                ],
-            })
+            let all = [
+                (SignalKind::interrupt(), Signal::Interrupt),
+                (SignalKind::terminate(), Signal::Terminate),
+                (SignalKind::hangup(), Signal::Hangup),
+            ];
+            let mut streams = Vec::new();
+            for (kind, what) in all {
+                // Whoever started this with a signal ignored, as nohup does, wants it to go on.
+                if !is_ignored(kind.as_raw_value()) {
+                    let stream =
+                        signal(kind).map_err(|error| Error::failed(format!("cannot listen for signals: {error}")))?;
+                    streams.push((stream, what));
+                }
+            }
+            Ok(Signals { streams })
         }
         #[cfg(not(unix))]
         Ok(Signals {})
@@ -39,12 +46,15 @@ impl Signals {
     pub(super) async fn next(&mut self) -> Signal {
         #[cfg(unix)]
         {
-            let [(interrupt, a), (terminate, b), (hangup, c)] = &mut self.streams;
-            tokio::select! {
-                _ = interrupt.recv() => *a,
-                _ = terminate.recv() => *b,
-                _ = hangup.recv() => *c,
-            }
+            std::future::poll_fn(|context| {
+                for (stream, what) in &mut self.streams {
+                    if stream.poll_recv(context).is_ready() {
+                        return Poll::Ready(*what);
+                    }
+                }
+                Poll::Pending
+            })
+            .await
         }
         #[cfg(not(unix))]
         {
@@ -65,6 +75,15 @@ impl Signals {
             outcome = work => outcome.unwrap_or_else(|_| Err(internal())),
         }
     }
+}
+
+/// Whether this process was started with a signal ignored; only Linux tells (proc(5), `SigIgn`).
+#[cfg(unix)]
+fn is_ignored(signal: i32) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or_default();
+    u32::try_from(signal - 1).ok().and_then(|bit| 1_u64.checked_shl(bit)).is_some_and(|bit| mask & bit != 0)
 }
 
 pub(super) fn interrupted(signal: Signal) -> Error {

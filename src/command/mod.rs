@@ -25,7 +25,7 @@ mod verify;
 use crate::cli::{Cli, Command};
 use crate::cluster::Cluster;
 use crate::error::Result;
-use crate::ui::Ui;
+use crate::ui::{Ui, restore_terminal};
 
 /// Does what the command line asks for, and cleans up whatever happens.
 ///
@@ -35,13 +35,16 @@ pub async fn run(cli: &Cli, ui: &Ui) -> Result<()> {
     logging::start(cli.talk.verbosity);
     guard::quiet_panics();
     let mut signals = guard::Signals::listen()?;
-    match &cli.command {
+    let outcome = match &cli.command {
         None => back_up(cli, ui, &mut signals).await,
         Some(Command::Members(args)) => signals.interrupt(members::run(cli, args, ui)).await,
         Some(Command::Rbac(args)) => signals.interrupt(rbac::run(cli, args, ui)).await,
         Some(Command::Verify(args)) => signals.interrupt(verify::run(cli, args, ui)).await,
         Some(Command::Cleanup(args)) => signals.interrupt(cleanup::run(cli, args, ui)).await,
-    }
+    };
+    // A signal may have ended a prompt.
+    restore_terminal();
+    outcome
 }
 
 /// A backup of one cluster, of several, or only a look at one.

@@ -40,7 +40,10 @@ pub(super) fn early_checks(cli: &Cli) -> Result<Early> {
             let (pending, file) = sink::prepare(&path, cli.backup.force)?;
             Ok(Early::Prepared(pending, file, path))
         }
-        Destination::Named => Ok(Early::Named),
+        Destination::Named => {
+            sink::writable(cli.backup.directory())?;
+            Ok(Early::Named)
+        }
     }
 }
 
@@ -74,15 +77,12 @@ fn clone(file: &File) -> Result<File> {
 /// `etcd-CONTEXT-MEMBER-TIME.db` in the current directory; characters that do not belong into a file's name become
 /// dashes.
 fn default_name(cluster: &Cluster, member: &Member, time: Timestamp) -> PathBuf {
-    let plain = |text: &str| -> String {
-        text.chars()
-            .map(
-                |character| {
-                    if character.is_ascii_alphanumeric() || "._-".contains(character) { character } else { '-' }
-                },
-            )
-            .collect()
-    };
     let time = time.strftime("%Y%m%dT%H%M%SZ");
-    PathBuf::from(format!("etcd-{}-{}-{time}.db", plain(cluster.name()), plain(&member.name)))
+    PathBuf::from(format!("etcd-{}-{}-{time}.db", file_part(cluster.name()), file_part(&member.name)))
+}
+
+/// A name as a part of a file's name.
+pub(super) fn file_part(name: &str) -> String {
+    let plain = |character: char| character.is_ascii_alphanumeric() || "._-".contains(character);
+    name.chars().map(|character| if plain(character) { character } else { '-' }).collect()
 }

@@ -6,8 +6,9 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use futures::{FutureExt, StreamExt, stream};
 use serde_json::{Value, json};
 
-use super::backup::back_up;
+use super::backup::{back_up, not_awaited};
 use super::guard::{Signals, internal, interrupted};
+use super::place::file_part;
 use crate::cli::{Cli, OutputFormat};
 use crate::cluster::Cluster;
 use crate::error::{Error, Kind, Result, Signal};
@@ -34,11 +35,14 @@ pub(super) async fn run(cli: &Cli, contexts: Vec<String>, ui: &Ui, signals: &mut
         let removal = stream::iter(&backups).for_each_concurrent(None, Backup::remove);
         tokio::select! {
             () = removal => {}
-            signal = signals.next() => return Err(interrupted(signal)),
+            signal = signals.next() => {
+                ui.alert(&not_awaited("everything that was created"));
+                return Err(interrupted(signal));
+            }
         }
     }
     let ends: Vec<End> = backups.iter().map(Backup::end).collect();
-    show(cli, ui, &ends)?;
+    let shown = show(cli, ui, &ends);
     ended?;
     for end in &ends {
         if let Some(error) = &end.error {
@@ -46,7 +50,7 @@ pub(super) async fn run(cli: &Cli, contexts: Vec<String>, ui: &Ui, signals: &mut
         }
     }
     match worst(ends.iter().filter_map(|end| end.error.as_ref().map(Error::kind))) {
-        None => Ok(()),
+        None => shown,
         Some(kind) => {
             let failed = ends.iter().filter(|end| end.error.is_some()).count();
             Err(Error::new(kind, format!("{failed} of {} clusters: no good backup", ends.len())))
@@ -69,6 +73,12 @@ fn check(cli: &Cli, contexts: &[String]) -> Result<()> {
     if !directory.is_dir() {
         return Err(Error::failed(format!("{} is no directory", directory.display()))
             .hint(format!("make it first: mkdir -p {}", directory.display())));
+    }
+    let mut names: Vec<String> = contexts.iter().map(|context| file_part(context)).collect();
+    names.sort_unstable();
+    if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
+        return Err(Error::usage(format!("two of the contexts would give files of the same name: etcd-{}-…", pair[0]))
+            .hint("name each context once, or back them up one after the other with --out"));
     }
     Ok(())
 }
@@ -124,7 +134,7 @@ impl Backup {
     async fn remove(&self) {
         let Some(cluster) = self.cluster.get() else { return };
         if let Err(error) = self.owned.remove(cluster).await {
-            self.ui.warn(&format!("{}; {}", error.message(), error.hints().join("; ")));
+            self.ui.alert(&error);
         }
     }
 

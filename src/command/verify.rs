@@ -33,7 +33,15 @@ pub(super) async fn run(cli: &Cli, args: &VerifyArgs, ui: &Ui) -> Result<()> {
             }
         };
         if let (Some(against), Some(contents)) = (&against, contents) {
-            let content = against.compare(&file, contents).await?;
+            let content = match against.compare(&file, contents).await {
+                Ok(content) => content,
+                Err(error) => {
+                    // What is known of this file and the others is told all the same.
+                    failures.push(error);
+                    verdicts.push(verdict);
+                    continue;
+                }
+            };
             verdict.verified.content = in_a_word(&content);
             match against.judge(&verdict.file, &content) {
                 Some(Err(error)) => failures.push(error),
@@ -43,7 +51,7 @@ pub(super) async fn run(cli: &Cli, args: &VerifyArgs, ui: &Ui) -> Result<()> {
         }
         verdicts.push(verdict);
     }
-    print(cli, args, ui, &verdicts)?;
+    let printed = print(cli, args, ui, &verdicts);
     failures.extend(verdicts.iter().filter_map(Verdict::error));
     for warning in verdicts.iter().filter_map(Verdict::warning) {
         ui.warn(&warning);
@@ -52,7 +60,7 @@ pub(super) async fn run(cli: &Cli, args: &VerifyArgs, ui: &Ui) -> Result<()> {
     failures.sort_by_key(|error| error.kind() == Kind::BadFile);
     let last = failures.pop();
     failures.iter().for_each(|error| ui.error(error));
-    last.map_or(Ok(()), Err)
+    last.map_or(printed, Err)
 }
 
 /// What is printed of a file. Field names are those of a backup's document, where both have them.

@@ -1,5 +1,6 @@
 //! The examination of a file from its first byte to its verdict.
 
+use super::ahead::Ahead;
 use super::meta::{Found, Meta, Missing, find};
 use super::pace::{Pace, Shared};
 use super::report::{Contents, Failure, Form, Problem, Report, Trailer};
@@ -44,8 +45,16 @@ pub fn check<S: Source + ?Sized>(source: &S, options: &Options<'_>) -> Result<Re
     let shared = Shared::new(options.transport);
     let pace = Pace::new(&shared, options.watch);
     std::thread::scope(|scope| {
-        let sums = options.transport.then(|| scope.spawn(|| sum(source, size, &shared, pace)));
-        let walked = walk(source, size, &options.revisions, pace);
+        let shared = &shared;
+        let sums = options.transport.then(|| {
+            let pace = pace.leading();
+            let ahead = Ahead::start(scope, source, (size, 1), pace);
+            scope.spawn(move || sum(source, size, shared, pace, ahead))
+        });
+        // With two processors in mind: the sum keeps one of them busy.
+        let threads = if options.transport { 1 } else { 2 };
+        let ahead = Ahead::start(scope, source, (size, threads), pace);
+        let walked = walk(source, size, &options.revisions, pace, ahead);
         if walked.is_err() {
             shared.stop();
         }
@@ -65,7 +74,13 @@ enum Walked {
     Database(Found, Box<Result<Contents, Vec<Problem>>>),
 }
 
-fn walk<S: Source + ?Sized>(source: &S, size: u64, revisions: &[i64], pace: Pace<'_>) -> Result<Walked, Failure> {
+fn walk<S: Source + ?Sized>(
+    source: &S,
+    size: u64,
+    revisions: &[i64],
+    pace: Pace<'_>,
+    ahead: Option<Ahead>,
+) -> Result<Walked, Failure> {
     let mut found = match find(source, size)? {
         Ok(found) => found,
         Err(Missing::Damaged(problem)) => return Ok(Walked::Foreign(problem)),
@@ -76,7 +91,7 @@ fn walk<S: Source + ?Sized>(source: &S, size: u64, revisions: &[i64], pace: Pace
     }
     let contents = match too_short(&found.meta, size) {
         Some(problem) => Err(vec![problem]),
-        None => structure::check(source, &found.meta, revisions, pace)?,
+        None => structure::check(source, &found.meta, revisions, pace, ahead)?,
     };
     Ok(Walked::Database(found, Box::new(contents)))
 }

@@ -19,7 +19,7 @@ const CONTRADICTION: &str = "the free list and the pages are of different states
 /// The list is damaged, or it contradicts the pages.
 pub(super) fn check<S: Source + ?Sized>(reader: &mut Reader<'_, S>, id: u64, found: &mut Found) -> Result<(), Trouble> {
     let (pages, page_size) = (reader.pages(), reader.page_size());
-    let (page, kind, extent) = reader.page(id, |_| 1)?;
+    let (page, kind, extent) = reader.page(id, None::<std::iter::Empty<u64>>)?;
     if kind != Kind::Freelist {
         return Err(page.problem(0, format!("page {id} should be the free list and is none")).into());
     }

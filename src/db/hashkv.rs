@@ -9,6 +9,7 @@
 use std::fmt;
 
 use super::Watch;
+use super::ahead::Ahead;
 use super::bytes::Bits;
 use super::keys::{Keyspace, Latest, Revision};
 use super::pace::{Pace, Shared};
@@ -189,9 +190,13 @@ fn pass<S: Source + ?Sized>(
     visit: &mut dyn FnMut(&Leaf<'_>) -> Result<(), Problem>,
 ) -> Result<(), Failure> {
     let shared = Shared::new(false);
+    let pace = Pace::new(&shared, watch);
     let pages = contents.total_size / contents.page_size;
-    let mut reader = Reader::new(source, contents.page_size, pages, Pace::new(&shared, watch));
     let mut found = Found::default();
-    walk(&mut reader, &contents.keys, &mut found, visit)?;
+    std::thread::scope(|scope| {
+        let ahead = Ahead::start(scope, source, (contents.total_size, 2), pace);
+        let mut reader = Reader::new(source, contents.page_size, pages, pace, ahead);
+        walk(&mut reader, &contents.keys, &mut found, visit)
+    })?;
     if found.problems.is_empty() { Ok(()) } else { Err(Failure::Changed) }
 }

@@ -194,3 +194,90 @@ fn check<'a>(leaf: &Leaf<'a>, previous: Option<Revision>) -> Result<(Revision, &
         && (kv.version == 1) == (kv.create_revision == main);
     if is_mark || plausible { Ok((revision, kv.key)) } else { Err(bad("holds other revisions than its key says")) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(main: u64, sub: u64, tombstone: bool) -> Vec<u8> {
+        let mut key = main.to_be_bytes().to_vec();
+        key.push(b'_');
+        key.extend(sub.to_be_bytes());
+        key.extend(tombstone.then_some(b't'));
+        key
+    }
+
+    /// `name` with one byte for each number.
+    fn value(name: &str, create: u8, modified: u8, version: u8) -> Vec<u8> {
+        let mut value = vec![0x0a, name.len() as u8];
+        value.extend(name.bytes());
+        value.extend([0x10, create, 0x18, modified, 0x20, version]);
+        value
+    }
+
+    fn tombstone(name: &str) -> Vec<u8> {
+        value(name, 0, 0, 0)[..2 + name.len()].to_vec()
+    }
+
+    fn take(keyspace: &mut Keyspace, key: &[u8], value: &[u8]) -> Result<(), Problem> {
+        keyspace.entry(&Leaf { key, value, is_bucket: false, offset: 0, page: 2 })
+    }
+
+    #[test]
+    fn revisions_have_their_marks_and_no_sign() {
+        let revision = Revision { main: 7, sub: 2, tombstone: true };
+        assert_eq!(Revision::parse(&key(7, 2, true)), Some(revision));
+        assert_eq!(Revision::parse(&key(7, 2, false)[..16]), None);
+        assert_eq!(Revision::parse(&key(1 << 63, 0, false)), None);
+        let mut other = key(7, 2, true);
+        other[17] = b'x';
+        assert_eq!(Revision::parse(&other), None, "etcd writes no other mark");
+    }
+
+    #[test]
+    fn the_latest_of_each_key_at_each_wanted_revision() {
+        let mut keyspace = Keyspace::new(&[5, 3, 3]);
+        for (key, value) in [
+            (key(2, 0, false), value("a", 2, 2, 1)),
+            (key(3, 0, false), value("b", 3, 3, 1)),
+            (key(4, 0, false), value("a", 2, 4, 2)),
+            (key(5, 0, true), tombstone("b")),
+            (key(6, 0, false), value("b", 6, 6, 1)),
+        ] {
+            take(&mut keyspace, &key, &value).expect("etcd writes it");
+        }
+        let latest = keyspace.finish();
+        let at = |revision| {
+            let bits = latest.at(revision)?;
+            Some((0..5).map(|entry| if bits.get(entry) { 'x' } else { '.' }).collect::<String>())
+        };
+        assert_eq!(at(3).as_deref(), Some("xx..."));
+        assert_eq!(at(5).as_deref(), Some("..x.."), "a deleted key has no latest entry");
+        assert_eq!(at(6).as_deref(), Some("..x.x"));
+        assert_eq!(at(99), at(6), "nothing happened since");
+        assert_eq!(at(4), None, "nobody asked for it");
+        assert_eq!(latest.count(), 2);
+    }
+
+    #[test]
+    fn entries_that_contradict_themselves_are_refused() {
+        for (key, value, what) in [
+            (key(9, 0, false), value("a", 2, 8, 2), "other revisions"),
+            (key(9, 0, false), value("a", 10, 9, 2), "other revisions"),
+            (key(9, 0, false), value("a", 9, 9, 2), "other revisions"),
+            (key(9, 0, false), value("a", 2, 9, 0), "other revisions"),
+            (key(9, 0, false), value("", 2, 9, 2), "belongs to no key"),
+            (key(9, 0, true), value("a", 2, 9, 2), "more than its key"),
+            (key(9, 0, false), vec![0x0a, 9, b'a'], "cannot be decoded"),
+            (key(9, 0, false)[..9].to_vec(), value("a", 2, 9, 2), "no revision"),
+        ] {
+            let problem = take(&mut Keyspace::new(&[]), &key, &value).expect_err(what);
+            assert!(problem.what.contains(what), "{what}: {}", problem.what);
+        }
+        let mut keyspace = Keyspace::new(&[]);
+        take(&mut keyspace, &key(9, 0, false), &value("a", 2, 9, 2)).expect("etcd writes it");
+        assert!(take(&mut keyspace, &key(9, 0, true), &tombstone("a")).is_err(), "one revision, one entry");
+        // What a restore leaves that bumps the revision.
+        take(&mut keyspace, &key(1000, 0, false), b"").expect("etcd writes it");
+    }
+}

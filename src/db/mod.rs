@@ -5,6 +5,7 @@
 //! of a file is checked before it is used. It answers for two levels of proof: the transport (the sha-256 at the end)
 //! and the structure; with [`hash_kv`] it gives the file's side of the third, the comparison with the members.
 
+mod ahead;
 mod buckets;
 mod bytes;
 mod check;

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use super::Watch;
 use super::report::Failure;
 
-/// A read out of memory takes microseconds for the largest piece; one from a disk takes more than this.
-const FROM_DISK: Duration = Duration::from_micros(400);
+/// A batch out of memory takes some hundred microseconds; one from a disk takes more than this.
+const FROM_DISK: Duration = Duration::from_millis(2);
 
 /// What the two threads know of each other.
 #[derive(Debug, Default)]
@@ -44,8 +44,10 @@ impl Shared {
 pub(super) struct Pace<'a> {
     shared: &'a Shared,
     watch: Watch<'a>,
-    /// The last read came from a disk.
+    /// A read came from a disk.
     slow: bool,
+    /// This is the thread that reads from the beginning to the end: it waits for nobody.
+    leads: bool,
     began: Option<Instant>,
 }
 
@@ -57,12 +59,17 @@ impl std::fmt::Debug for Pace<'_> {
 
 impl<'a> Pace<'a> {
     pub(super) fn new(shared: &'a Shared, watch: Watch<'a>) -> Self {
-        Pace { shared, watch, slow: false, began: None }
+        Pace { shared, watch, slow: false, leads: false, began: None }
+    }
+
+    /// The pace of the thread that reads from the beginning to the end.
+    pub(super) fn leading(self) -> Self {
+        Pace { leads: true, ..self }
     }
 
     /// Before bytes up to `end` are read: waits for the other thread if the disk is slow.
     pub(super) fn before(&mut self, end: u64) {
-        if self.slow && self.shared.front.load(Ordering::Relaxed) < end {
+        if self.slow && !self.leads {
             while self.shared.front.load(Ordering::Relaxed) < end && !self.shared.stop.load(Ordering::Relaxed) {
                 std::thread::sleep(Duration::from_micros(200));
             }

@@ -1,14 +1,22 @@
-//! Pages out of a file: few large reads, a bound on memory, and a place to stop.
+//! Pages out of a file: in batches, with a bound on memory and a place to stop.
 
+use std::collections::VecDeque;
+use std::iter::Peekable;
+
+use super::ahead::{Ahead, Batch, Extent};
 use super::pace::Pace;
 use super::page::{HEADER, Header, Kind, MAX_PAGE, Page};
 use super::report::{Failure, Problem};
 use super::source::Source;
 
-/// Least and most that one read fetches ahead of what was asked for. The most fits into a processor's second cache
-/// together with what is done to it.
-const LEAST: u64 = 16 << 10;
-const MOST: u64 = 256 << 10;
+/// What a batch holds at most: small enough for a processor's cache, large enough to be worth a thread's while.
+const BATCH: u64 = 512 << 10;
+/// Extents in a batch at most.
+const EXTENTS: usize = 512;
+/// Branches whose children are known beforehand; one has the leaves of half a batch or more.
+const PEEK: usize = 6;
+/// A gap of so many pages between two that are wanted is read, too: that costs less than a second read.
+const GAP: u64 = 2;
 
 /// A page, or what is wrong with it, or why there is neither.
 #[derive(Debug)]
@@ -29,13 +37,7 @@ impl From<Failure> for Trouble {
     }
 }
 
-impl From<std::io::Error> for Trouble {
-    fn from(error: std::io::Error) -> Self {
-        Trouble::Failed(Failure::Read(error))
-    }
-}
-
-/// Reads pages through a window that holds the last piece of the file that was read.
+/// Reads pages through a window that holds the batch that was read last.
 #[derive(Debug)]
 pub(super) struct Reader<'a, S: ?Sized> {
     source: &'a S,
@@ -43,16 +45,24 @@ pub(super) struct Reader<'a, S: ?Sized> {
     /// The high-water mark.
     pages: u64,
     pace: Pace<'a>,
-    window: Vec<u8>,
-    /// Where the window begins in the file, and how many of its bytes count.
-    start: u64,
-    length: usize,
+    ahead: Option<Ahead>,
+    window: Batch,
+    /// The extent of the window that was used last.
+    current: usize,
+    /// A page that the window does not hold as a whole.
+    large: Batch,
+    /// Branches that are not reached yet, with their children.
+    peeked: VecDeque<(u64, Vec<u64>)>,
+    /// Sixteenths of pages that leaves take, on a running average: a guess for the next one.
+    usual: u64,
 }
 
 impl<'a, S: Source + ?Sized> Reader<'a, S> {
-    /// A reader for a database of `pages` pages of `page_size` bytes; all of them must be in the file.
-    pub(super) fn new(source: &'a S, page_size: u64, pages: u64, pace: Pace<'a>) -> Self {
-        Reader { source, page_size, pages, pace, window: Vec::new(), start: 0, length: 0 }
+    /// A reader for a database of `pages` pages of `page_size` bytes; all of them must be in the file. `ahead` reads
+    /// what will be wanted next.
+    pub(super) fn new(source: &'a S, page_size: u64, pages: u64, pace: Pace<'a>, ahead: Option<Ahead>) -> Self {
+        let (window, large) = (Batch::default(), Batch::default());
+        Reader { source, page_size, pages, pace, ahead, window, current: 0, large, peeked: VecDeque::new(), usual: 16 }
     }
 
     pub(super) fn page_size(&self) -> u64 {
@@ -63,25 +73,42 @@ impl<'a, S: Source + ?Sized> Reader<'a, S> {
         self.pages
     }
 
-    /// How many pages it makes sense to read ahead from `first` on, when the pages in `next` follow.
-    pub(super) fn run(&self, first: u64, next: impl Iterator<Item = u64>) -> u64 {
-        let most = MOST / self.page_size;
-        let mut last = first;
-        for page in next {
-            // Up to a gap that large values with their overflow pages explain.
-            let near = page > last && page - last <= most / 4 && page - first < most;
-            if !near {
-                break;
-            }
-            last = page;
+    /// The children of the next of these branches, as far as they can be had without a check: a guess at what will be
+    /// wanted later.
+    pub(super) fn peek(&mut self, branches: impl Iterator<Item = u64>) -> Vec<u64> {
+        if self.ahead.is_none() {
+            return Vec::new();
         }
-        last - first + 1
+        let mut pages = Vec::new();
+        let exists = 2..self.pages;
+        for id in branches.take(PEEK).filter(|id| exists.contains(id)) {
+            if !self.peeked.iter().any(|(peeked, _)| *peeked == id) {
+                let children = self.children(id);
+                self.peeked.truncate(PEEK);
+                self.peeked.push_front((id, children));
+            }
+            pages.extend(self.peeked.iter().filter(|(peeked, _)| *peeked == id).flat_map(|(_, children)| children));
+        }
+        pages
     }
 
-    /// Page `id` with its overflow, after its header was found sound. `ahead` pages are read when the page is not
-    /// there yet.
-    pub(super) fn page(&mut self, id: u64, ahead: impl FnOnce(&Self) -> u64) -> Result<(Page<'_>, Kind, u64), Trouble> {
-        let offset = id.saturating_mul(self.page_size);
+    fn children(&mut self, id: u64) -> Vec<u64> {
+        let offset = id * self.page_size;
+        if self.read_large(offset, self.page_size).is_err() {
+            return Vec::new();
+        }
+        let bytes = self.large.bytes(0);
+        let count = Header::parse(bytes).map(|header| usize::from(header.count)).unwrap_or_default();
+        Page { id, offset, bytes, count }.branches().map_while(|branch| Some(branch.ok()?.1)).collect()
+    }
+
+    /// Page `id` with its overflow, after its header was found sound. For a leaf, the pages in `following` are what will
+    /// be wanted next.
+    pub(super) fn page(
+        &mut self,
+        id: u64,
+        following: Option<impl Iterator<Item = u64>>,
+    ) -> Result<(Page<'_>, Kind, u64), Trouble> {
         if !(2..self.pages).contains(&id) {
             return Err(Trouble::Bad(Problem {
                 what: format!(
@@ -92,52 +119,152 @@ impl<'a, S: Source + ?Sized> Reader<'a, S> {
                 hint: "a page that refers to others was changed".to_owned(),
             }));
         }
-        if !self.holds(offset, self.page_size) {
-            let wanted = ahead(self).saturating_mul(self.page_size);
-            self.fetch(offset, wanted.clamp(LEAST, MOST).max(self.page_size))?;
-        }
-        let header = self.slice(offset, HEADER as u64).and_then(Header::parse).ok_or(Failure::Read(eof()))?;
+        let offset = id * self.page_size;
+        let in_window = match following {
+            Some(following) => {
+                if !self.find(offset, self.page_size) {
+                    self.fill(id, following)?;
+                }
+                true
+            }
+            None => {
+                self.read_large(offset, self.page_size)?;
+                false
+            }
+        };
+        let first = if in_window { self.slice(offset, HEADER as u64) } else { Some(self.large.bytes(0)) };
+        let header = first.and_then(Header::parse).ok_or_else(eof)?;
         let kind = header.kind(id, offset)?;
         let extent = u64::from(header.overflow) + 1;
-        let length = extent.saturating_mul(self.page_size);
+        let length = extent * self.page_size;
         if extent > self.pages - id || length > MAX_PAGE {
             let what = format!("page {id} claims {} overflow pages, more than there can be", header.overflow);
             let hint = "the page's header was overwritten".to_owned();
             return Err(Trouble::Bad(Problem { what, offset: Some(offset), hint }));
         }
-        if !self.holds(offset, length) {
-            self.fetch(offset, length.max(LEAST))?;
+        let count = usize::from(header.count);
+        if in_window {
+            let most = 16 * BATCH / self.page_size;
+            self.usual = (self.usual - self.usual / 16 + extent).clamp(16, most);
+            if self.find(offset, length) {
+                let bytes = self.slice(offset, length).ok_or_else(eof)?;
+                return Ok((Page { id, offset, bytes, count }, kind, extent));
+            }
         }
-        let bytes = self.slice(offset, length).ok_or(Failure::Read(eof()))?;
-        Ok((Page { id, offset, bytes, count: usize::from(header.count) }, kind, extent))
+        if in_window || extent > 1 {
+            self.read_large(offset, length)?;
+        }
+        Ok((Page { id, offset, bytes: self.large.bytes(0), count }, kind, extent))
     }
 
-    fn holds(&self, offset: u64, length: u64) -> bool {
-        offset >= self.start && offset.saturating_add(length) <= self.start + self.length as u64
+    /// Reads something apart from the window.
+    fn read_large(&mut self, offset: u64, length: u64) -> Result<(), Failure> {
+        if self.large.capacity() as u64 > BATCH {
+            self.large = Batch::default();
+        }
+        self.large.extents = vec![Extent { offset, length }];
+        self.large.read(self.source, &mut self.pace)
     }
 
+    /// The window holds these bytes, in the extent that is the current one from now on.
+    fn find(&mut self, offset: u64, length: u64) -> bool {
+        let end = offset + length;
+        let extents = &self.window.extents;
+        let holds = |index: &usize| {
+            extents.get(*index).is_some_and(|extent| extent.offset <= offset && end <= extent.offset + extent.length)
+        };
+        // The pages are used in the order in which they were asked for.
+        let found = [self.current, self.current + 1].into_iter().find(holds).or_else(|| (0..extents.len()).find(holds));
+        self.current = found.unwrap_or(self.current);
+        found.is_some()
+    }
+
+    /// Bytes of the current extent.
     fn slice(&self, offset: u64, length: u64) -> Option<&[u8]> {
-        let at = usize::try_from(offset.checked_sub(self.start)?).ok()?;
-        self.window.get(..self.length)?.get(at..at.checked_add(usize::try_from(length).ok()?)?)
+        let start = offset.checked_sub(self.window.extents.get(self.current)?.offset)?;
+        let (start, length) = (usize::try_from(start).ok()?, usize::try_from(length).ok()?);
+        self.window.bytes(self.current).get(start..start.checked_add(length)?)
     }
 
-    /// Fills the window from `offset` on, up to the end of the database.
-    fn fetch(&mut self, offset: u64, length: u64) -> Result<(), Failure> {
-        let end = self.pages.saturating_mul(self.page_size);
-        let length = usize::try_from(length.min(end.saturating_sub(offset))).unwrap_or_default();
-        self.length = 0;
-        // Room for the usual piece, or for one very large page, which is given back after it.
-        let room = length.max(usize::try_from(MOST.min(end)).unwrap_or_default());
-        if self.window.len() != room {
-            self.window = vec![0; room];
+    /// Fills the window with page `id` and those that follow, and has the batch after it read meanwhile.
+    fn fill(&mut self, id: u64, following: impl Iterator<Item = u64>) -> Result<(), Failure> {
+        let mut wanted = std::iter::once(id).chain(following).peekable();
+        self.current = 0;
+        let asked = self.ahead.as_mut().map(Ahead::take).transpose()?.flatten();
+        let offset = id * self.page_size;
+        let mut spare = Batch::default();
+        match asked {
+            Some(batch) if batch.extents.first().is_some_and(|first| first.offset == offset) => {
+                let rest = self.ahead.as_ref().map(Ahead::wanted).unwrap_or_default();
+                wanted.by_ref().take(batch.wanted + rest).for_each(drop);
+                spare = std::mem::replace(&mut self.window, batch);
+            }
+            _ => {
+                // The guess was wrong: what else was asked for is not wanted either.
+                while self.ahead.as_mut().map(Ahead::take).transpose()?.flatten().is_some() {}
+                self.plan(&mut wanted).hand_to(&mut self.window);
+                self.window.read(self.source, &mut self.pace)?;
+            }
         }
-        self.pace.before(offset + length as u64);
-        self.source.read_exact_at(&mut self.window[..length], offset)?;
-        (self.start, self.length) = (offset, length);
-        self.pace.after(length as u64)
+        while self.ahead.as_ref().is_some_and(Ahead::has_room) {
+            let next = self.plan(&mut wanted);
+            if next.wanted == 0 {
+                break;
+            }
+            let mut batch = std::mem::take(&mut spare);
+            next.hand_to(&mut batch);
+            if let Some(ahead) = &mut self.ahead {
+                ahead.ask(batch);
+            }
+        }
+        Ok(())
+    }
+
+    /// What to read for the next of the wanted pages.
+    fn plan(&self, wanted: &mut Peekable<impl Iterator<Item = u64>>) -> Plan {
+        let most = BATCH / self.page_size;
+        // Each with its first page, and the one behind its last.
+        let mut runs: Vec<(u64, u64)> = Vec::new();
+        let (mut pages, mut count) = (0, 0);
+        while let Some(id) = wanted.next_if(|_| pages < most && runs.len() < EXTENTS) {
+            count += 1;
+            // One that does not exist is found out when its turn comes.
+            if !(2..self.pages).contains(&id) {
+                continue;
+            }
+            let end = self.pages.min(id + self.usual.div_ceil(16));
+            match runs.last_mut() {
+                Some((first, last)) if id >= *first && id <= *last + GAP => {
+                    pages += end.saturating_sub(*last);
+                    *last = end.max(*last);
+                }
+                _ => {
+                    pages += end - id;
+                    runs.push((id, end));
+                }
+            }
+        }
+        let extents = runs
+            .into_iter()
+            .map(|(first, end)| Extent { offset: first * self.page_size, length: (end - first) * self.page_size });
+        Plan { extents: extents.collect(), wanted: count }
     }
 }
 
-fn eof() -> std::io::Error {
-    std::io::ErrorKind::UnexpectedEof.into()
+/// A batch that is still to be read.
+#[derive(Debug)]
+struct Plan {
+    extents: Vec<Extent>,
+    wanted: usize,
+}
+
+impl Plan {
+    fn hand_to(self, batch: &mut Batch) {
+        batch.extents = self.extents;
+        batch.wanted = self.wanted;
+    }
+}
+
+fn eof() -> Failure {
+    Failure::Read(std::io::ErrorKind::UnexpectedEof.into())
 }

@@ -2,6 +2,7 @@
 
 use sha2::{Digest, Sha256};
 
+use super::ahead::{Ahead, Batch, Extent};
 use super::pace::{Pace, Shared};
 use super::report::Failure;
 use super::source::Source;
@@ -9,7 +10,7 @@ use super::source::Source;
 /// Length of the trailer.
 pub(super) const LENGTH: u64 = 32;
 /// What one read fetches: large enough for a disk, small enough to stay in the processor's cache until it is hashed.
-const PIECE: usize = 256 << 10;
+const PIECE: u64 = 256 << 10;
 
 /// The sums of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,29 +28,47 @@ pub(super) fn sum<S: Source + ?Sized>(
     source: &S,
     size: u64,
     shared: &Shared,
-    mut pace: Pace<'_>,
+    pace: Pace<'_>,
+    ahead: Option<Ahead>,
 ) -> Result<Sums, Failure> {
-    let result = read(source, size, shared, &mut pace);
+    let result = read(source, size, shared, pace, ahead);
     // Whoever waits for this thread need not any more.
     shared.passed(u64::MAX);
     result
 }
 
-fn read<S: Source + ?Sized>(source: &S, size: u64, shared: &Shared, pace: &mut Pace<'_>) -> Result<Sums, Failure> {
+fn read<S: Source + ?Sized>(
+    source: &S,
+    size: u64,
+    shared: &Shared,
+    mut pace: Pace<'_>,
+    mut ahead: Option<Ahead>,
+) -> Result<Sums, Failure> {
     let body = size.saturating_sub(LENGTH);
-    let mut buffer = vec![0; usize::try_from(size).unwrap_or(PIECE).min(PIECE)];
+    let piece = |offset: u64| vec![Extent { offset, length: PIECE.min(body.saturating_sub(offset)) }];
+    let mut batch = Batch::default();
     let mut hash = Sha256::new();
+    if let Some(ahead) = &mut ahead {
+        ahead.ask(Batch::new(piece(0)));
+    }
     let mut offset = 0;
     while offset < body {
-        let length = (body - offset).min(PIECE as u64);
-        let piece = &mut buffer[..usize::try_from(length).unwrap_or(PIECE)];
-        source.read_exact_at(piece, offset)?;
-        offset += length;
+        let here = ahead.as_mut().map(Ahead::take).transpose()?.flatten();
+        if let (Some(here), Some(ahead)) = (here, &mut ahead) {
+            let mut spare = std::mem::replace(&mut batch, here);
+            spare.extents = piece(offset.saturating_add(PIECE));
+            ahead.ask(spare);
+        } else {
+            batch.extents = piece(offset);
+            batch.read(source, &mut pace)?;
+        }
+        let bytes = batch.bytes(0);
+        offset += bytes.len() as u64;
         shared.passed(offset);
-        hash.update(&*piece);
-        pace.after(length)?;
+        hash.update(bytes);
     }
-    let tail = &mut buffer[..usize::try_from(size - body).unwrap_or_default()];
+    let mut tail = [0; LENGTH as usize];
+    let tail = &mut tail[..usize::try_from(size - body).unwrap_or_default()];
     source.read_exact_at(tail, body)?;
     let matches = hash.clone().finalize().as_slice() == tail;
     hash.update(&*tail);

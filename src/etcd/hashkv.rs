@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use serde::Deserialize;
 
 use super::credentials::Credentials;
-use super::keys::Opening;
+use super::opening::Opening;
 use super::rpc::Rpc;
 use super::{Member, MemberStatus, etcdctl};
 use crate::cluster::Cluster;

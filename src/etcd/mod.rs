@@ -11,6 +11,7 @@ mod expiry;
 pub mod hashkv;
 pub mod keys;
 pub mod member;
+pub mod opening;
 pub mod rpc;
 mod select;
 mod settings;

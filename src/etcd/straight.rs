@@ -7,7 +7,7 @@ use futures::future::join_all;
 
 use super::Member;
 use super::answer::MemberStatus;
-use super::keys::Opening;
+use super::opening::Opening;
 use super::rpc::Rpc;
 use super::status::{Silence, Statuses};
 use crate::cli::EtcdArgs;

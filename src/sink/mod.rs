@@ -11,7 +11,7 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use tempfile::{Builder, TempPath};
+use tempfile::{Builder, NamedTempFile, TempPath};
 
 use crate::error::{Error, Result};
 
@@ -55,6 +55,10 @@ pub struct Pending {
 /// The target exists, is no plain file, or its directory is missing or cannot be written to.
 pub fn prepare(target: &Path, replace: bool) -> Result<(Pending, File)> {
     let shown = target.display();
+    if target.to_string_lossy().ends_with(std::path::is_separator) && !target.is_dir() {
+        return Err(Error::failed(format!("{shown} is no name of a file, but one of a directory that does not exist"))
+            .hint(format!("make it first: mkdir -p {shown}; then name a file in it: --out {shown}snap.db")));
+    }
     match std::fs::symlink_metadata(target) {
         Ok(found) if found.is_dir() => {
             return Err(Error::failed(format!("{shown} is a directory"))
@@ -77,8 +81,23 @@ pub fn prepare(target: &Path, replace: bool) -> Result<(Pending, File)> {
     let Some(name) = target.file_name() else {
         return Err(Error::failed(format!("{shown} is no name of a file")));
     };
-    let prefix = format!(".{}.", name.to_string_lossy());
-    let made = Builder::new().prefix(&prefix).suffix(".part").tempfile_in(directory).map_err(|error| {
+    let made = temporary(directory, &name.to_string_lossy())?;
+    let (file, temporary) = made.into_parts();
+    Ok((Pending { target: target.to_owned(), temporary, replace }, file))
+}
+
+/// Checks that a file can be made in `directory`.
+///
+/// # Errors
+/// As [`prepare`].
+pub fn writable(directory: &Path) -> Result<()> {
+    let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
+    temporary(directory, "etcd").map(drop)
+}
+
+fn temporary(directory: &Path, name: &str) -> Result<NamedTempFile> {
+    let prefix = format!(".{name}.");
+    Builder::new().prefix(&prefix).suffix(".part").tempfile_in(directory).map_err(|error| {
         let kind = error.kind();
         // The library's own text names the temporary file, which nobody asked for.
         let why = match kind {
@@ -91,64 +110,79 @@ pub fn prepare(target: &Path, replace: bool) -> Result<(Pending, File)> {
         } else {
             failed
         }
-    })?;
-    let (file, temporary) = made.into_parts();
-    Ok((Pending { target: target.to_owned(), temporary, replace }, file))
+    })
+}
+
+/// A file that has a name.
+#[derive(Debug)]
+pub struct Kept {
+    /// The name.
+    pub path: PathBuf,
+    /// What might still go wrong with the name, not with the bytes.
+    pub warning: Option<String>,
 }
 
 impl Pending {
-    /// Makes sure that the bytes are on disk, and gives the file its name.
+    /// Gives the file its name. Its bytes must be on disk already ([`File::sync_all`]): this does not wait for them, so
+    /// that nobody can interrupt it.
     ///
     /// # Errors
-    /// The disk failed, or another file took the name meanwhile; then no file keeps the name because of us.
-    pub fn keep(self, file: &File) -> Result<PathBuf> {
+    /// Another file took the name meanwhile, or the directory changed. The snapshot is proven, so it is kept under
+    /// another name then, which the sentence tells.
+    pub fn keep(self) -> Result<Kept> {
         let Pending { target, temporary, replace } = self;
-        file.sync_all().map_err(|error| unfinished(&target, &error))?;
         let persisted = if replace { temporary.persist(&target) } else { temporary.persist_noclobber(&target) };
-        persisted.map_err(|error| {
-            if error.error.kind() == io::ErrorKind::AlreadyExists {
-                Error::failed(format!("{} appeared while the snapshot was taken", target.display()))
-                    .hint("choose another name, or replace it with --force")
-            } else {
-                unfinished(&target, &error.error)
-            }
-        })?;
-        sync_directory(&target).map_err(|error| unfinished(&target, &error))?;
-        Ok(target)
+        let Err(failed) = persisted else {
+            return Ok(kept(target));
+        };
+        let why = match failed.error.kind() {
+            io::ErrorKind::AlreadyExists => "it appeared while the snapshot was taken".to_owned(),
+            _ => failed.error.to_string(),
+        };
+        let other = name_beside(&target, ".new", failed.path)?;
+        Err(Error::failed(format!(
+            "the snapshot cannot be called {}: {why}; it is proven, and kept as {}",
+            target.display(),
+            other.path.display()
+        ))
+        .hint("give it the name that you want"))
     }
 
-    /// Makes sure that the bytes are on disk, and gives the file the name `TARGET.unproven`: it is not what was asked
-    /// for, and it may be the only copy there is. A file that an earlier run left under that name stays, and this one
-    /// gets a number behind it. Returns the name.
+    /// Gives the file the name `TARGET.unproven`: it is not what was asked for, and it may be the only copy there is. A
+    /// file that an earlier run left under that name stays, and this one gets a number behind it. As with
+    /// [`Pending::keep`], its bytes must be on disk.
     ///
     /// # Errors
-    /// The disk failed.
-    pub fn keep_unproven(self, file: &File) -> Result<PathBuf> {
-        let Pending { target, mut temporary, .. } = self;
-        file.sync_all().map_err(|error| unfinished(&target, &error))?;
-        let mut number = 1_u64;
-        loop {
-            let mut name = target.clone().into_os_string();
-            name.push(".unproven");
-            if number > 1 {
-                name.push(format!(".{number}"));
-            }
-            let name = PathBuf::from(name);
-            match temporary.persist_noclobber(&name) {
-                Ok(()) => {
-                    sync_directory(&name).map_err(|error| unfinished(&name, &error))?;
-                    return Ok(name);
-                }
-                Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => temporary = error.path,
-                Err(error) => return Err(unfinished(&name, &error.error)),
-            }
-            number += 1;
-        }
+    /// The directory cannot be written to any more.
+    pub fn keep_unproven(self) -> Result<Kept> {
+        name_beside(&self.target, ".unproven", self.temporary)
     }
 }
 
-fn unfinished(path: &Path, error: &io::Error) -> Error {
-    Error::failed(format!("cannot finish {}: {error}", path.display()))
+/// Gives a file the target's name with `ending` behind it, and a number where that is taken.
+fn name_beside(target: &Path, ending: &str, mut temporary: TempPath) -> Result<Kept> {
+    for number in 1_u64.. {
+        let mut name = target.as_os_str().to_owned();
+        name.push(ending);
+        if number > 1 {
+            name.push(format!(".{number}"));
+        }
+        let name = PathBuf::from(name);
+        match temporary.persist_noclobber(&name) {
+            Ok(()) => return Ok(kept(name)),
+            Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => temporary = error.path,
+            Err(error) => return Err(Error::failed(format!("cannot finish {}: {}", name.display(), error.error))),
+        }
+    }
+    Err(Error::failed(format!("cannot finish {}: all names are taken", target.display())))
+}
+
+fn kept(path: PathBuf) -> Kept {
+    // Some file systems cannot do that to a directory; the file is there all the same.
+    let warning = sync_directory(&path).err().map(|error| {
+        format!("the name of {} might not survive a power cut: its directory cannot be synced: {error}", path.display())
+    });
+    Kept { path, warning }
 }
 
 /// The name itself must survive a power cut, too; only Unix can sync a directory.
@@ -176,7 +210,7 @@ mod tests {
         let (pending, mut file) = prepare(&target, false).expect("it can be written");
         file.write_all(b"bytes").expect("it is written");
         assert!(!target.exists());
-        pending.keep(&file).expect("it is kept");
+        pending.keep().expect("it is kept");
         assert_eq!(names(directory.path()), ["snap.db"]);
         #[cfg(unix)]
         {
@@ -202,7 +236,7 @@ mod tests {
         let (pending, mut file) = prepare(&target, true).expect("it may be replaced");
         file.write_all(b"new").expect("it is written");
         assert_eq!(std::fs::read_to_string(&target).expect("it is there"), "old");
-        pending.keep(&file).expect("it is kept");
+        pending.keep().expect("it is kept");
         assert_eq!(std::fs::read_to_string(&target).expect("it is there"), "new");
     }
 
@@ -210,11 +244,16 @@ mod tests {
     fn a_name_that_was_taken_meanwhile_is_not_overwritten() {
         let directory = tempfile::tempdir().expect("a directory");
         let target = directory.path().join("snap.db");
-        let (pending, file) = prepare(&target, false).expect("it can be written");
+        let (pending, mut file) = prepare(&target, false).expect("it can be written");
+        file.write_all(b"ours").expect("it is written");
         std::fs::write(&target, "theirs").expect("it is written");
-        assert!(pending.keep(&file).is_err());
-        assert_eq!(names(directory.path()), ["snap.db"]);
+        let error = pending.keep().expect_err("the name is taken");
+        assert!(error.message().ends_with("snap.db.new"), "{error}");
         assert_eq!(std::fs::read_to_string(&target).expect("it is there"), "theirs");
+        // A proven snapshot is not thrown away for its name.
+        let other = directory.path().join("snap.db.new");
+        assert_eq!(std::fs::read_to_string(other).expect("it is there"), "ours");
+        assert_eq!(names(directory.path()).len(), 2);
     }
 
     #[test]
@@ -225,7 +264,7 @@ mod tests {
         for content in ["first", "second"] {
             let (pending, mut file) = prepare(&target, true).expect("it may be replaced");
             file.write_all(content.as_bytes()).expect("it is written");
-            pending.keep_unproven(&file).expect("it is kept");
+            pending.keep_unproven().expect("it is kept");
         }
         let read = |name: &str| std::fs::read_to_string(directory.path().join(name)).expect("it is there");
         assert_eq!(read("snap.db"), "old");
@@ -240,5 +279,9 @@ mod tests {
         assert!(prepare(directory.path(), true).expect_err("a directory").message().ends_with("is a directory"));
         let error = prepare(&directory.path().join("no/snap.db"), false).expect_err("it is missing");
         assert!(error.hints()[0].starts_with("make it first"));
+        let error = prepare(&directory.path().join("new/"), false).expect_err("it ends like a directory");
+        assert!(error.message().contains("one of a directory that does not exist"), "{error}");
+        assert!(writable(directory.path()).is_ok() && writable(&directory.path().join("no")).is_err());
+        assert!(names(directory.path()).is_empty());
     }
 }

@@ -12,7 +12,7 @@ use super::{Intake, direct, exec, node};
 use crate::cli::TransportChoice;
 use crate::cluster::Cluster;
 use crate::error::{Error, Kind, Result};
-use crate::etcd::keys::Opening;
+use crate::etcd::opening::Opening;
 use crate::ui::Ui;
 
 /// A way to bring a snapshot home.

@@ -13,7 +13,7 @@ use super::choice::Transport;
 use super::request::{NotTaken, Request, Taken};
 use crate::cluster::Cluster;
 use crate::error::{Error, Result};
-use crate::etcd::keys::Opening;
+use crate::etcd::opening::Opening;
 use crate::etcd::rpc::{Rpc, Snapshot};
 use crate::ui::{Progress, Ui};
 

@@ -14,7 +14,7 @@ use super::request::Request;
 use crate::cluster::{Cluster, Room};
 use crate::error::{Error, Result};
 use crate::etcd::credentials::Credentials;
-use crate::etcd::keys::Opening;
+use crate::etcd::opening::Opening;
 use crate::etcd::rpc::Rpc;
 use crate::ui::Ui;
 

@@ -61,7 +61,7 @@ impl Lane {
             if self.bar.is_finished() {
                 self.bar.reset();
             }
-            self.bar.set_message(line.to_owned());
+            self.bar.set_message(sanitize(line).into_owned());
         }
     }
 

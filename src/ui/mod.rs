@@ -86,6 +86,14 @@ impl Ui {
         }
     }
 
+    /// Something that was left behind and that somebody must know of, with what to do: said with `-q`, too. It is also
+    /// kept for the document.
+    pub fn alert(&self, error: &Error) {
+        let quiet = Ui { quiet: false, ..self.clone() };
+        let hints: String = error.hints().iter().map(|hint| format!("; {hint}")).collect();
+        quiet.warn(&format!("{}{hints}", error.message()));
+    }
+
     /// All warnings so far.
     pub fn warnings(&self) -> Vec<String> {
         self.warnings.lock().unwrap_or_else(PoisonError::into_inner).clone()

@@ -158,3 +158,11 @@ fn whether_the_image_must_be_pulled() {
         &["is not on the node and must be pulled"],
     );
 }
+
+#[test]
+fn a_directory_that_is_missing_is_told_of_before_anything_else() {
+    let rig = Rig::new();
+    rig.run(&["--dry-run=client", "--out-dir", "missing"]).code(1).says("cannot write to directory missing");
+    rig.run(&["--out-dir", "missing"]).code(1).says("cannot write to directory missing").leaves_only(&[]);
+    assert!(rig.standin.requests("POST", "/jobs").is_empty());
+}

@@ -104,3 +104,74 @@ fn an_interrupted_picker_or_start_says_that_nothing_was_done() {
     let waiting = rig.start(&["--out", "x.db"]).until(|rig| !rig.standin.requests("GET", "/pods/etcd-cp1").is_empty());
     waiting.signal("INT").end().code(130).says("nothing was done").leaves_only(&[]);
 }
+
+#[test]
+fn what_is_left_behind_is_told_with_quiet_too() {
+    let rig = Rig::with(|faults| faults.delete_status = Some(403));
+    rig.run(&["--out", "x.db", "-q"]).code(0).says("could not be removed").says("cleanup --all");
+}
+
+#[test]
+fn a_second_signal_says_that_something_may_be_left() {
+    let rig = Rig::with(|faults| {
+        slow(faults);
+        faults.delete_status = Some(500);
+    });
+    let running = rig.start(&["--out", "x.db", "-q"]).copying().signal("INT");
+    let deleting = running.until(|rig| !rig.standin.requests("DELETE", "").is_empty());
+    deleting.signal("INT").end().code(130).says("it may still be there").says("cleanup --all");
+}
+
+#[test]
+fn a_signal_that_was_ignored_from_the_start_stays_ignored() {
+    let rig = Rig::with(|faults| faults.throttle = Some(2_000_000));
+    let script = "trap '' HUP; exec \"$0\" --out x.db";
+    let mut command = rig.command_of("sh");
+    command.args(["-c", script]).arg(Rig::plugin()).stderr(std::process::Stdio::null());
+    let mut child = command.spawn().unwrap();
+    while rig.standin.shared.state().served == 0 {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    let sent = std::process::Command::new("kill").args(["-HUP", &child.id().to_string()]).status().unwrap();
+    assert!(sent.success());
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert!(rig.path("x.db").exists());
+}
+
+#[test]
+fn a_document_that_nobody_reads_does_not_hide_a_bad_file() {
+    let rig = Rig::with(|faults| {
+        slow(faults);
+        faults.flip_at = Some(-1);
+    });
+    let mut running = rig.start(&["--out", "x.db", "-o", "json"]).copying();
+    drop(running.child.stdout.take());
+    rig.standin.shared.state().faults.throttle = None;
+    running.end().code(4).says("does not match its contents");
+}
+
+#[test]
+fn cleanup_leaves_a_job_that_is_within_its_time_and_removes_one_that_is_not() {
+    let rig = Rig::with(slow);
+    rig.start(&["--out", "x.db"]).copying().signal("KILL").end();
+    // The stand-in's jobs end in January 2026; no controller takes this one away.
+    let outlive = |seconds: u64| {
+        for job in rig.standin.shared.state().jobs.values_mut() {
+            assert!(job["status"]["conditions"].is_array(), "the save has ended");
+            job["spec"]["ttlSecondsAfterFinished"] = seconds.into();
+        }
+    };
+    outlive(2_000_000_000);
+    rig.run(&["cleanup"]).code(0).says("is within its time for").says("--all removes it");
+    assert_eq!(rig.standin.left().0, 1);
+    outlive(600);
+    let outcome = rig.run(&["cleanup"]).code(0);
+    assert!(outcome.printed().contains("deleted from kube-system namespace"), "{}", outcome.stderr);
+    assert_eq!(rig.standin.left().0, 0);
+}
+
+#[test]
+fn cleanup_names_only_the_namespaces_that_it_saw() {
+    let rig = Rig::with(|faults| faults.forbid.push(("list", "jobs")));
+    rig.run(&["cleanup"]).code(3).says("not allowed to list jobs").says_not("No jobs of earlier runs");
+}

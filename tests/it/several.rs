@@ -134,3 +134,13 @@ fn one_cluster_can_have_a_directory_too() {
     rig.run(&["--context", "b", "--out-dir", "out"]).code(0).leaves_only(&["out"]);
     assert!(files(&rig)[0].starts_with("etcd-b-cp1-"), "{:?}", files(&rig));
 }
+
+#[test]
+fn contexts_that_would_share_a_file_are_refused() {
+    let rig = rig(|_| ());
+    let config = std::fs::read_to_string(rig.path("config")).unwrap();
+    let config = config.replace("\"name\":\"a\"", "\"name\":\"a/b\"").replace("\"name\":\"b\"", "\"name\":\"a:b\"");
+    std::fs::write(rig.path("config"), config).unwrap();
+    rig.run(&["--context", "a/b,a:b", "--out-dir", "out"]).code(2).says("files of the same name").leaves_only(&["out"]);
+    assert!(rig.standin.shared.state().requests.is_empty());
+}

@@ -1,28 +1,21 @@
 //! etcd's own API, spoken over a connection to the member's pod.
 //!
 //! One connection and no second one: a snapshot can only be taken again as a whole, so a connection that breaks is an
-//! error and nothing reconnects behind anybody's back. Windows are wide, since the way through the API server is long,
-//! and an idle line is kept alive.
+//! error and nothing reconnects behind anybody's back.
 
+mod http2;
 mod messages;
 mod pipe;
 mod tls;
+mod words;
 
-use std::future::Future;
-use std::pin::Pin;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
+use http::Uri;
 use http::uri::PathAndQuery;
-use http::{Request as HttpRequest, Response as HttpResponse, Uri};
-use hyper::body::Incoming;
-use hyper::client::conn::http2::{Builder, SendRequest};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use rustls::pki_types::{CertificateDer, ServerName};
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinHandle;
-use tonic::body::Body;
-use tonic::client::{Grpc, GrpcService};
+use tonic::client::Grpc;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::{Code, Request, Status as GrpcStatus, Streaming};
 use tonic_prost::ProstCodec;
@@ -30,24 +23,17 @@ use tonic_prost::ProstCodec;
 pub use messages::{Alarm, HashKv, Header, ListedMember, SnapshotPart, Status};
 
 use super::Member;
-use super::keys::{Login, Opening};
 use super::member::port_of;
+use super::opening::{Login, Opening};
 use crate::cluster::Cluster;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
+use http2::{Sender, http2};
 use messages::{
     AlarmRequest, AlarmResponse, AuthenticateRequest, AuthenticateResponse, Empty, HashKvRequest, MemberListRequest,
     MemberListResponse,
 };
 use pipe::{Cause, Pipe, Trace};
-
-/// Bytes that may be on their way, for the stream and for the connection: 16 MiB are 160 MB/s at 100 ms.
-const WINDOW: u32 = 16 << 20;
-
-/// Between two pings on an idle line; etcd punishes more than one in 5 s (`--grpc-keepalive-min-time`).
-const KEEP_ALIVE: Duration = Duration::from_secs(15);
-
-/// How long a ping may go unanswered.
-const PATIENCE: Duration = Duration::from_secs(20);
+use words::{TLS_ALERT, broken, plain, refused, speaks_tls};
 
 /// A connection to one member.
 pub struct Rpc {
@@ -135,7 +121,7 @@ impl Rpc {
         let origin = format!("{scheme}://{}:{port}", "localhost");
         let origin = Uri::try_from(origin).map_err(|error| Error::failed(format!("cannot address etcd: {error}")))?;
         let mut rpc = Rpc {
-            grpc: Grpc::with_origin(Sender(sender), origin),
+            grpc: Grpc::with_origin(sender, origin),
             connection,
             trace,
             token: None,
@@ -284,77 +270,6 @@ enum Unanswered {
     Silence,
 }
 
-/// The content type of a TLS record that carries an alert.
-const TLS_ALERT: u8 = 0x15;
-
-fn speaks_tls(place: &str, said: &str) -> Error {
-    Error::failed(format!("etcd in pod {place} does not answer to http, it may serve https: {said}"))
-        .hint("say so with --pod-endpoint https://127.0.0.1:PORT, and give its certificates: --etcd-cacert, --etcd-cert, --etcd-key")
-}
-
-fn refused(what: &str) -> Error {
-    // Other certificates, or another user, are needed in any case.
-    Error::new(Kind::NotAllowed, what)
-}
-
-fn plain(said: &str) -> &str {
-    if said.is_empty() { "it gave no reason" } else { said }
-}
-
-fn broken(cause: &Cause, place: &str, otherwise: &str) -> Error {
-    use rustls::AlertDescription as Alert;
-    match cause {
-        Cause::Alert(
-            alert @ (Alert::BadCertificate
-            | Alert::UnknownCA
-            | Alert::CertificateRequired
-            | Alert::CertificateUnknown
-            | Alert::CertificateExpired
-            | Alert::UnsupportedCertificate
-            | Alert::AccessDenied
-            | Alert::HandshakeFailure),
-        ) => refused(&format!("etcd in pod {place} does not accept the client certificate (TLS alert {alert:?})"))
-            .hint("give one that etcd's CA issued for clients: --etcd-cert and --etcd-key; kubeadm has /etc/kubernetes/pki/etcd/healthcheck-client.crt"),
-        Cause::Alert(alert) => Error::failed(format!("etcd in pod {place} ended the TLS connection (alert {alert:?})")),
-        Cause::NoListener(said) => {
-            Error::not_possible(format!("the port of etcd in pod {place} cannot be reached from inside the pod: {said}"))
-                .hint("name the URL where etcd listens on loopback with --pod-endpoint")
-        }
-        Cause::Ended(said) | Cause::Broke(said) => {
-            let said = if said.is_empty() { otherwise } else { said };
-            Error::failed(format!("the connection to etcd in pod {place} broke: {said}"))
-        }
-    }
-}
-
-async fn http2<S>(stream: S, limit: Duration, trace: &Trace, place: &str) -> Result<(SendRequest<Body>, JoinHandle<()>)>
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let handshake = Builder::new(TokioExecutor::new())
-        .timer(TokioTimer::new())
-        .initial_stream_window_size(WINDOW)
-        .initial_connection_window_size(WINDOW)
-        .keep_alive_interval(KEEP_ALIVE)
-        .keep_alive_timeout(PATIENCE)
-        .keep_alive_while_idle(true)
-        .handshake(TokioIo::new(stream));
-    let (sender, connection) = tokio::time::timeout(limit, handshake)
-        .await
-        .map_err(|_| Error::failed(format!("etcd in pod {place} does not answer within {}s", limit.as_secs_f32())))?
-        .map_err(|error| match trace.cause() {
-            Some(cause) => broken(&cause, place, &error.to_string()),
-            None => Error::failed(format!("etcd in pod {place} does not speak HTTP/2: {error}")),
-        })?;
-    let connection = tokio::spawn(async move {
-        // Its end shows in the calls, and its cause in the trace.
-        if let Err(error) = connection.await {
-            tracing::debug!(%error, "the connection to etcd ended");
-        }
-    });
-    Ok((sender, connection))
-}
-
 /// A snapshot on its way.
 pub struct Snapshot<'r> {
     stream: Streaming<SnapshotPart>,
@@ -368,22 +283,5 @@ impl Snapshot<'_> {
     /// The connection broke, or etcd said why it stops.
     pub async fn next(&mut self) -> Result<Option<SnapshotPart>> {
         self.stream.message().await.map_err(|status| self.rpc.failed(&status))
-    }
-}
-
-/// hyper's sender as what tonic calls.
-struct Sender(SendRequest<Body>);
-
-impl GrpcService<Body> for Sender {
-    type ResponseBody = Incoming;
-    type Error = hyper::Error;
-    type Future = Pin<Box<dyn Future<Output = Result<HttpResponse<Incoming>, hyper::Error>> + Send>>;
-
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        self.0.poll_ready(context)
-    }
-
-    fn call(&mut self, request: HttpRequest<Body>) -> Self::Future {
-        Box::pin(self.0.send_request(request))
     }
 }

@@ -159,7 +159,7 @@ fn may(cluster: &Cluster, user: &str, rule: &Rule, nodes: &[String]) -> bool {
 
 fn everything(cluster: &Cluster, rules: &[Rule]) {
     let (user, _undo) = with_rules(cluster, rules);
-    let outcome = cluster.backup(&["-o", "json"]).as_user(&user).run().says_nothing_of("not allowed");
+    let outcome = cluster.backup(&["-o", "json"]).with_rights_of(&user).run().says_nothing_of("not allowed");
     let document: Value = serde_json::from_str(&outcome.stdout).expect("standard output is JSON");
     assert_eq!(document["warnings"], json!([]), "{document}");
     assert!(document["cluster"]["uid"].is_string(), "{document}");
@@ -168,7 +168,7 @@ fn everything(cluster: &Cluster, rules: &[Rule]) {
 
 fn only_required(cluster: &Cluster, rules: &[Rule]) {
     let (user, _undo) = with_rules(cluster, rules);
-    let outcome = cluster.backup(&["-o", "json"]).as_user(&user).run();
+    let outcome = cluster.backup(&["-o", "json"]).with_rights_of(&user).run();
     // What it could not tell, as the README's table says.
     let outcome = outcome
         .says("roles and health of the members are unknown")
@@ -182,7 +182,7 @@ fn only_required(cluster: &Cluster, rules: &[Rule]) {
 fn without_required(cluster: &Cluster, rules: &[Rule], missing: &Rule) {
     let (user, _undo) = with_rules(cluster, rules);
     // The reason stands in the error, not among the warnings.
-    let outcome = cluster.backup(&["--pod-running-timeout", "20s"]).as_user(&user).run().code(3).without_file();
+    let outcome = cluster.backup(&["--pod-running-timeout", "20s"]).with_rights_of(&user).run().code(3).without_file();
     let error = outcome.said.split("error: ").nth(1).unwrap_or_else(|| panic!("no error:\n{}", outcome.said));
     let words = format!("not allowed to {} {}", missing.verb, missing.resource);
     assert!(error.contains(&words), "{words:?} is missing:\n{}", outcome.said);
@@ -190,7 +190,7 @@ fn without_required(cluster: &Cluster, rules: &[Rule], missing: &Rule) {
 
 fn without_optional(cluster: &Cluster, rules: &[Rule], missing: &Rule) {
     let (user, _undo) = with_rules(cluster, rules);
-    let outcome = cluster.backup(&["-o", "json"]).as_user(&user).run();
+    let outcome = cluster.backup(&["-o", "json"]).with_rights_of(&user).run();
     let document: Value =
         serde_json::from_str(&outcome.stdout).unwrap_or_else(|_| panic!("no JSON:\n{}", outcome.said));
     let outcome = match (missing.verb.as_str(), missing.resource.as_str()) {
@@ -203,7 +203,7 @@ fn without_optional(cluster: &Cluster, rules: &[Rule], missing: &Rule) {
         }
         ("list", "jobs") => {
             let words = "not allowed to list jobs";
-            cluster.plugin(&["cleanup"]).as_user(&user).run().code(3).says(words);
+            cluster.plugin(&["cleanup"]).with_rights_of(&user).run().code(3).says(words);
             outcome
         }
         // They matter only to a run that fails, to 'members', and to API servers of another version.

@@ -1,0 +1,166 @@
+//! `verify` through the binary: one sentence, with the place and a hint, for each kind of bad file.
+
+use super::verify::{Outcome, is_good, verify, with};
+use crate::support::files::{bolt, mend, snapshot};
+
+const PAGE: usize = 4096;
+
+/// The file is bad, exit 4; the first sentence has `text`, and there is a hint.
+fn is_bad(name: &str, bytes: &[u8], text: &str) -> Outcome {
+    let outcome = verify(with(name, bytes).path(), &[name]);
+    assert_eq!(outcome.code, Some(4), "{text}\n{}", outcome.stderr);
+    let mut lines = outcome.stderr.lines();
+    let first = lines.next().unwrap_or_default();
+    assert!(first.starts_with(&format!("error: {name}: ")) && first.contains(text), "{text:?} is not in\n{first}");
+    assert!(lines.next().is_some_and(|line| line.starts_with("hint: ")), "no hint in\n{}", outcome.stderr);
+    assert!(!outcome.stderr.contains("panic"), "{}", outcome.stderr);
+    outcome
+}
+
+#[test]
+fn files_that_are_something_else_are_called_by_their_name() {
+    is_bad("snap.db", b"", "the file is empty");
+    is_bad("snap.db", &[0xed; 700], "too short to be a snapshot: 700 bytes");
+    is_bad("snap.db", &[0; 9000], "begins with zeros");
+    is_bad("snap.db", b"Error from server (Forbidden): pods is forbidden\n", "this is text");
+    is_bad("snap.db", b"\n<!DOCTYPE html><html><body>502</body></html>", "this is an HTML page");
+    is_bad("snap.db", br#"{"kind":"Status","code":403}"#, "this is JSON");
+    for (mark, name) in [
+        (&b"\x1f\x8b\x08\0"[..], "gzip"),
+        (b"PK\x03\x04", "zip"),
+        (b"\x28\xb5\x2f\xfd", "zstd"),
+        (b"age-encryption.org/v1\n-> X25519", "age"),
+        (b"SQLite format 3\0", "SQLite"),
+    ] {
+        let mut bytes = mark.to_vec();
+        bytes.extend((0..5000_u32).map(|n| ((n * 7919) >> 3) as u8));
+        is_bad("snap.db", &bytes, &format!("this is a {name} file"));
+    }
+    let mut tar = vec![0; 10240];
+    tar[..7].copy_from_slice(b"snap.db");
+    tar[257..262].copy_from_slice(b"ustar");
+    is_bad("snap.db", &tar, "this is a tar archive");
+    let noise: Vec<u8> = (0..20_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+    is_bad("snap.db", &noise, "it has no bbolt meta page");
+    is_bad("foreign.db", &std::fs::read(bolt("foreign.db")).unwrap(), "not etcd's");
+    is_bad("nested.db", &std::fs::read(bolt("nested.db")).unwrap(), "has a bucket among its entries");
+}
+
+#[test]
+fn a_cut_is_told_with_its_place() {
+    let good = snapshot();
+    let total = good.len() - 32;
+    for at in [2048, PAGE + 100, 5 * PAGE, total - 1] {
+        let outcome = is_bad("snap.db", &good[..at], &format!("it ends after {at} of {total} bytes (at byte {at})"));
+        assert!(outcome.stderr.contains("take the snapshot again"), "{}", outcome.stderr);
+    }
+    is_bad("snap.db", &good[..total], "has lost the sha-256 at its end");
+    is_bad("snap.db", &good[..total + 7], "25 of the 32 bytes of sha-256 at its end are missing");
+    let outcome = is_bad("snap.db.part", &good[..3 * PAGE], "the file is cut");
+    assert!(outcome.stderr.contains("etcdctl names a file .part until it is complete"), "{}", outcome.stderr);
+}
+
+#[test]
+fn a_changed_value_and_a_changed_trailer_are_one_diagnosis() {
+    let mut bad = snapshot().to_vec();
+    let last = bad.len() - 1;
+    bad[last] ^= 0x40;
+    let text = "the sha-256 at the end does not match, though the structure is sound: the trailer or some value";
+    let outcome = is_bad("snap.db", &bad, text);
+    assert_eq!(outcome.stderr.lines().count(), 2, "{}", outcome.stderr);
+    assert!(outcome.stdout.contains("failed      proven"), "{}", outcome.stdout);
+}
+
+#[test]
+fn something_appended_is_told_from_the_snapshot_before_it() {
+    for tail in [&b"\n"[..], &[0; 4096], b"HTTP/1.1 200 OK\r\n"] {
+        let mut bad = snapshot().to_vec();
+        bad.extend_from_slice(tail);
+        is_bad("snap.db", &bad, &format!("{} bytes that do not belong to it follow the snapshot", tail.len()));
+    }
+}
+
+/// Where the page with the bucket `key`'s first entries is: the first leaf whose first key is a revision.
+fn leaf(bytes: &[u8]) -> usize {
+    let is_leaf = |page: &usize| {
+        let page = &bytes[page * PAGE..][..PAGE];
+        let pos = u32::from_le_bytes(page[20..24].try_into().unwrap()) as usize;
+        page[8] == 2 && page.get(16 + pos + 8) == Some(&b'_')
+    };
+    (2..bytes.len() / PAGE).filter(|page| bytes[page * PAGE] as usize == *page).find(is_leaf).expect("there is one")
+}
+
+#[test]
+fn damaged_pages_are_told_with_page_and_place() {
+    let good = snapshot();
+    let page = leaf(good);
+    let at = page * PAGE;
+    let damaged = |change: &dyn Fn(&mut [u8])| {
+        let mut bytes = good.to_vec();
+        change(&mut bytes);
+        mend(&mut bytes);
+        bytes
+    };
+    let zeroed = damaged(&|bytes| bytes[at..at + PAGE].fill(0));
+    is_bad("snap.db", &zeroed, &format!("page {page} begins with zeros instead of a page header (at byte {at})"));
+    let other = page + 1;
+    let swapped = damaged(&|bytes| bytes.copy_within((page + 1) * PAGE..(page + 2) * PAGE, at));
+    let text = format!("the page at the place of page {page} says that it is page {other} (at byte {at})");
+    is_bad("snap.db", &swapped, &text);
+    let longer = damaged(&|bytes| bytes[at + 16 + 13] ^= 0x40);
+    is_bad("snap.db", &longer, &format!("element 0 of page {page} reaches beyond the page"));
+    let key = |index: usize| {
+        let header = at + 16 + index * 16;
+        header + u32::from_le_bytes(good[header + 4..header + 8].try_into().unwrap()) as usize
+    };
+    let first = key(0);
+    // The second entry becomes older than the first.
+    let unordered = damaged(&|bytes| bytes[key(1)..key(1) + 8].fill(0));
+    is_bad("snap.db", &unordered, &format!("the keys of page {page} are not in order"));
+    let no_revision = damaged(&|bytes| bytes[first + 8] = b'`');
+    is_bad("snap.db", &no_revision, "has a key that is no revision");
+}
+
+#[test]
+fn damaged_meta_pages_are_told_apart() {
+    let good = snapshot();
+    let damaged = |places: &[usize]| {
+        let mut bytes = good.to_vec();
+        places.iter().for_each(|at| bytes[*at] ^= 0x10);
+        mend(&mut bytes);
+        bytes
+    };
+    is_bad("snap.db", &damaged(&[70]), "meta page 0 has a wrong checksum, meta page 1 is readable (at byte 0)");
+    let second = "meta page 1 has a wrong checksum, meta page 0 is readable (at byte 4096)";
+    is_bad("snap.db", &damaged(&[PAGE + 50]), second);
+    is_bad("snap.db", &damaged(&[70, PAGE + 50]), "no meta page is readable");
+}
+
+#[test]
+fn a_free_list_that_contradicts_the_pages_is_seen() {
+    let good = std::fs::read(bolt("pages-4096.db")).unwrap();
+    is_good(bolt("").as_path(), "pages-4096.db");
+    let list = u64::from_le_bytes(good[16 + 32..16 + 40].try_into().unwrap()) as usize * PAGE;
+    assert_eq!(good[list + 8], 0x10, "the file has a free list");
+    let first = u64::from_le_bytes(good[list + 16..list + 24].try_into().unwrap());
+    let root = u64::from_le_bytes(good[16 + 16..16 + 24].try_into().unwrap());
+    for (page, text) in [
+        (root, format!("page {root} is in use and in the free list")),
+        (1, "the free list names page 1, which is no page".to_owned()),
+        (u64::MAX / 2, "which is no page or there already".to_owned()),
+    ] {
+        let mut bad = good.clone();
+        bad[list + 16..list + 24].copy_from_slice(&page.to_le_bytes());
+        mend(&mut bad);
+        // Which of the two is found first depends on the numbers; either names a page.
+        let outcome = verify(with("f.db", &bad).path(), &["f.db"]);
+        let other = format!("page {first} is neither in use nor in the free list");
+        assert_eq!(outcome.code, Some(4));
+        assert!(outcome.stderr.contains(&text) || outcome.stderr.contains(&other), "{}", outcome.stderr);
+    }
+    let mut shorter = good.clone();
+    let count = u16::from_le_bytes([good[list + 10], good[list + 11]]);
+    shorter[list + 10..list + 12].copy_from_slice(&(count - 1).to_le_bytes());
+    mend(&mut shorter);
+    is_bad("f.db", &shorter, "is neither in use nor in the free list");
+}

@@ -114,7 +114,7 @@ impl Field {
             })
             .collect();
         let Some((_, first)) = unknown.first() else { return };
-        if unknown.iter().all(|(_, reason)| reason == first) {
+        if unknown.len() == self.members.len() && unknown.iter().all(|(_, reason)| reason == first) {
             self.warnings.push(format!("the end of the server certificates is unknown: {first}"));
         } else {
             for (member, reason) in unknown {

@@ -36,7 +36,7 @@ pub async fn members(cluster: &Cluster, namespace: Option<&str>, selector: Optio
 /// An API server that is not ready refuses and fails in words that lead astray.
 fn not_ready(cluster: &Cluster, checks: &[String], error: &Error) -> Error {
     let server = cluster.server();
-    let said = format!("it answered: {}", error.message());
+    let said = format!("the request failed: {}", error.message());
     if checks.iter().any(|check| check.starts_with("etcd")) {
         Error::failed(format!("the API server {server} has lost its etcd, so nothing can be done through it ({said})"))
             .hint("has etcd lost its quorum? start the members that are down, and try again")

@@ -71,7 +71,11 @@ impl Member {
         }
         let condition = status.conditions.iter().flatten().find(|condition| condition.type_ == "Ready");
         let message = condition.and_then(|condition| condition.message.clone());
-        message.unwrap_or_else(|| format!("its phase is {}", status.phase.as_deref().unwrap_or("unknown")))
+        message.unwrap_or_else(|| match status.phase.as_deref() {
+            // What its container says is fine, so it is the node that does not say so any more.
+            Some("Running") => format!("node {} does not report it as ready; is the node up?", self.node),
+            phase => format!("its phase is {}", phase.unwrap_or("unknown")),
+        })
     }
 
     /// The pod shares the node's network, so its loopback addresses are the node's.

@@ -255,6 +255,7 @@ fn a_member_without_a_pod_that_is_down_is_told_of() {
     let mut cluster = EtcdCluster::start(3);
     let url = cluster.members[2].url.clone();
     cluster.members[2].stop();
+    cluster.settle();
     let member = |index: usize| StandinMember::new(&EtcdCluster::name(index), &cluster.members[index].url);
     let rig = Rig::of(vec![member(0), member(1)], |_| ());
     let outcome = rig.run(&["members", "-o", "name"]).code(0);

@@ -274,9 +274,20 @@ impl EtcdCluster {
             .collect();
         let cluster = EtcdCluster { members };
         cluster.members.iter().for_each(Etcd::wait);
-        // Answered only with a leader.
-        cluster.members[0].ctl(&["get", "--prefix", "--limit=1", "/"]);
+        cluster.settle();
         cluster
+    }
+
+    /// Waits until the first member answers what it answers only with a leader.
+    pub fn settle(&self) {
+        let start = Instant::now();
+        loop {
+            let output = self.members[0].etcdctl().args(["get", "--limit=1", "/"]).output().expect("etcdctl starts");
+            if output.status.success() {
+                return;
+            }
+            assert!(start.elapsed() < Duration::from_secs(60), "{}", String::from_utf8_lossy(&output.stderr));
+        }
     }
 
     /// Adds a learner that runs and stays one.

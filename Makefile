@@ -12,10 +12,10 @@ SHELL := bash
 
 CARGO_DENY_VERSION := 0.20.2
 CARGO_DENY := target/tools/bin/cargo-deny
-SCRIPTS := .ci/run packaging/dist packaging/krew-manifest tests/demo tests/krew/run tests/tools/install tests/cluster/rig tests/cluster/run $(wildcard tests/cluster/lib/*)
+SCRIPTS := .ci/run packaging/dist packaging/krew-manifest tests/demo tests/data/make tests/krew/run tests/tools/install tests/cluster/rig tests/cluster/run $(wildcard tests/cluster/lib/*)
 
 help: ## this list
-	@awk -F ':[^#]*## ' '/^[a-z-]+:[^#]*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':[^#]*## ' '/^[a-z0-9-]+:[^#]*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## the release binary, target/release/kubectl-etcd_backup
 	cargo build --release --locked
@@ -39,7 +39,8 @@ test-krew: dist ## installs that archive with the real krew and runs it through 
 e2e: ## the scenarios on a real control plane that it starts and stops, or on CLUSTER=current
 	tests/cluster/run
 
-soak: ## the same, with what takes long
+soak: tools ## the same, with what takes long, and thousands of databases
+	cargo test --locked --test it soak -- --ignored --nocapture
 	SOAK=1 tests/cluster/run
 
 tools: ## etcd, etcdctl and etcdutl in target/tools/bin
@@ -56,7 +57,8 @@ fmt:
 
 clippy:
 	@cargo clippy --version >/dev/null 2>&1 || { echo "clippy is missing: 'rustup component add clippy' installs it" >&2; exit 1; }
-	cargo clippy --all-targets --test e2e --locked -- -D warnings
+	cargo clippy --all-targets --locked -- -D warnings
+	cargo clippy --test e2e --locked -- -D warnings
 
 doc:
 	RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --locked

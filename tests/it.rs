@@ -1,5 +1,6 @@
 //! Tests through the built binary. One test binary with a module for each subject: one link step, one harness.
-#![allow(clippy::unwrap_used)]
+// A test may say what it counted, or why it was skipped.
+#![allow(clippy::unwrap_used, clippy::print_stderr)]
 
 #[path = "it/choice.rs"]
 mod choice;

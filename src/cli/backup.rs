@@ -7,7 +7,7 @@ use clap::{Args, CommandFactory, Parser, ValueEnum};
 
 use super::content::ContentArgs;
 use super::value::{duration, positive_duration};
-use super::{EtcdArgs, PlanArgs};
+use super::{EtcdArgs, PlanArgs, PodArgs};
 
 /// What to back up, where to, and how long to wait for it.
 #[derive(Debug, Clone, Args)]
@@ -54,21 +54,9 @@ pub struct BackupArgs {
     #[arg(long, value_name = "DURATION", default_value = "2m", value_parser = positive_duration)]
     pub pod_running_timeout: Duration,
 
-    /// CA certificate of etcd, as a path in the etcd container [default: from the pod]
-    #[arg(long, value_name = "PATH")]
-    pub pod_cacert: Option<String>,
-
-    /// Client certificate for etcd, as a path in the etcd container [default: from the pod]
-    #[arg(long, value_name = "PATH", requires = "pod_key")]
-    pub pod_cert: Option<String>,
-
-    /// Key of that certificate, as a path in the etcd container [default: from the pod]
-    #[arg(long, value_name = "PATH", requires = "pod_cert")]
-    pub pod_key: Option<String>,
-
-    /// URL at which the etcd container reaches its own member [default: from the pod]
-    #[arg(long, value_name = "URL")]
-    pub pod_endpoint: Option<String>,
+    /// How etcd is reached from inside its pod.
+    #[command(flatten)]
+    pub pod: PodArgs,
 
     /// What the comparison with the members may cost.
     #[command(flatten)]

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::EtcdArgs;
 use super::value::positive_duration;
+use super::{EtcdArgs, PodArgs};
 
 /// How to show the members.
 #[derive(Debug, Clone, Args)]
@@ -22,4 +22,8 @@ pub struct MembersArgs {
     /// What opens etcd itself.
     #[command(flatten)]
     pub etcd: EtcdArgs,
+
+    /// How etcd is reached from inside its pod.
+    #[command(flatten)]
+    pub pod: PodArgs,
 }

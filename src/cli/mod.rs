@@ -10,6 +10,7 @@ mod content;
 mod etcd;
 mod members;
 mod plan;
+mod pod;
 mod rbac;
 mod value;
 mod verify;
@@ -21,6 +22,7 @@ pub use content::ContentArgs;
 pub use etcd::EtcdArgs;
 pub use members::MembersArgs;
 pub use plan::PlanArgs;
+pub use pod::PodArgs;
 pub use rbac::RbacArgs;
 pub use verify::VerifyArgs;
 
@@ -146,11 +148,13 @@ impl Cli {
             }
         }
         let mut cli = Cli::from_arg_matches(&matches)?;
-        match &cli.command {
-            Some(Command::Members(args)) => cli.backup.etcd = args.etcd.clone(),
-            Some(Command::Verify(args)) => cli.backup.etcd = args.etcd.clone(),
-            _ => {}
-        }
+        // Who looks at the members reads these flags in one place, whatever the subcommand.
+        let (etcd, pod) = match &cli.command {
+            Some(Command::Members(args)) => (args.etcd.clone(), args.pod.clone()),
+            Some(Command::Verify(args)) => (args.etcd.clone(), args.pod.clone()),
+            _ => (cli.backup.etcd, cli.backup.pod),
+        };
+        (cli.backup.etcd, cli.backup.pod) = (etcd, pod);
         let table = matches!(cli.talk.output, Some(OutputFormat::Wide | OutputFormat::Name));
         if table && !matches!(cli.command, Some(Command::Members(_))) {
             let what = "-o wide and -o name are for 'members'; here it is json or yaml";

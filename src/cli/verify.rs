@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{ContentArgs, EtcdArgs};
+use super::{ContentArgs, EtcdArgs, PodArgs};
 
 /// Which files, and what they are compared with.
 #[derive(Debug, Clone, Args)]
@@ -29,4 +29,8 @@ pub struct VerifyArgs {
     /// What opens etcd itself.
     #[command(flatten)]
     pub etcd: EtcdArgs,
+
+    /// How etcd is reached from inside its pod.
+    #[command(flatten)]
+    pub pod: PodArgs,
 }

@@ -9,6 +9,7 @@ mod api;
 mod command;
 mod exec;
 mod failure;
+mod health;
 mod kubeconfig;
 mod kubelet;
 mod stream;

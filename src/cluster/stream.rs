@@ -60,6 +60,15 @@ impl Cluster {
     }
 }
 
+/// The kubelet's words are Go's: nobody listens on the port, or the connection to it ended.
+fn kind_of(said: &str) -> ErrorKind {
+    if ["connection refused", "dial tcp", "no such host", "unable to find"].iter().any(|words| said.contains(words)) {
+        ErrorKind::ConnectionRefused
+    } else {
+        ErrorKind::ConnectionAborted
+    }
+}
+
 impl PodStream {
     /// The next bytes of the pod.
     fn poll_bytes(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Bytes>> {
@@ -80,7 +89,7 @@ impl PodStream {
                 DATA if !bytes.is_empty() => return Poll::Ready(Ok(bytes)),
                 ERROR if !bytes.is_empty() => {
                     let said = String::from_utf8_lossy(&bytes).trim().chars().take(500).collect::<String>();
-                    return Poll::Ready(Err(io::Error::new(ErrorKind::ConnectionRefused, said)));
+                    return Poll::Ready(Err(io::Error::new(kind_of(&said), said)));
                 }
                 _ => {}
             }
@@ -95,8 +104,8 @@ impl PodStream {
             match self.poll_bytes(context) {
                 Poll::Ready(Ok(_)) => {}
                 Poll::Ready(Err(error)) => {
-                    return matches!(error.kind(), ErrorKind::ConnectionRefused | ErrorKind::UnexpectedEof)
-                        .then_some(error);
+                    let said = [ErrorKind::ConnectionRefused, ErrorKind::ConnectionAborted, ErrorKind::UnexpectedEof];
+                    return said.contains(&error.kind()).then_some(error);
                 }
                 Poll::Pending => return None,
             }
@@ -136,5 +145,18 @@ impl AsyncWrite for PodStream {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.frames.poll_close(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_without_a_listener_is_told_from_a_connection_that_ended() {
+        let refused = "error forwarding port 2999 to pod c86, uid : failed to execute portforward in network namespace \"host\": failed to connect to localhost:2999 inside namespace: IPv4: dial tcp4 127.0.0.1:2999: connect: connection refused";
+        assert_eq!(kind_of(refused), ErrorKind::ConnectionRefused);
+        let ended = "error forwarding port 2379 to pod c86, uid : failed to execute portforward in network namespace \"host\": readfrom tcp4 127.0.0.1:40254->127.0.0.1:2379: write: broken pipe";
+        assert_eq!(kind_of(ended), ErrorKind::ConnectionAborted);
     }
 }

@@ -42,7 +42,7 @@ impl<'a> Asking<'a> {
                 vec![None; members.len()]
             }
         };
-        let endpoint = self.cli.backup.pod_endpoint.as_deref();
+        let endpoint = self.cli.backup.pod.pod_endpoint.as_deref();
         let ask = async |index: usize| {
             if let Some(known) = earlier.and_then(|round| round.answer(index, revision)) {
                 return Ok(known);
@@ -64,7 +64,7 @@ impl<'a> Asking<'a> {
         if !args.are_given() && self.field.worked.is_some() {
             return None;
         }
-        let endpoint = self.cli.backup.pod_endpoint.as_deref();
+        let endpoint = self.cli.backup.pod.pod_endpoint.as_deref();
         Opening::given(self.cluster, member, args, endpoint, self.ui).await.ok().flatten()
     }
 

@@ -10,12 +10,13 @@ use super::failover;
 use super::field::Field;
 use super::guard::Signals;
 use super::outcome::Outcome;
+use super::place::{Early, Waiting, early_checks};
 use super::report::{document, tell, tell_levels, verified};
-use crate::cli::{Cli, Destination, Level};
+use crate::cli::{Cli, Level};
 use crate::cluster::Cluster;
 use crate::error::{Error, Kind, Result};
 use crate::etcd::Member;
-use crate::sink::{self, Writer};
+use crate::sink;
 use crate::snapshot::Owned;
 use crate::ui::{ClusterPart, Document, Ui, restore_terminal};
 
@@ -26,10 +27,11 @@ pub(super) async fn run(cli: &Cli, ui: &Ui, signals: &mut Signals) -> Result<()>
     let outcome = signals.interrupt(back_up(cli, ui, &cluster, &owned)).await;
     restore_terminal();
     let outcome = outcome.map_err(|error| match error.kind() {
-        Kind::Interrupted(_) if owned.was_used() => {
+        Kind::Interrupted(_) if owned.is_there() => {
             ui.say(&format!("Removing {}; a second signal ends at once", owned.what()));
             error
         }
+        Kind::Interrupted(_) if owned.was_used() => error.during("the snapshot was not proven, and is removed"),
         Kind::Interrupted(_) => error.during("nothing was done"),
         _ => error,
     });
@@ -94,7 +96,7 @@ impl Run<'_> {
             return not_begun(error, early);
         }
         let is_named = matches!(early, Early::Named);
-        let (pending, writer, shown) = self.open(member, early)?;
+        let (pending, writer, shown) = early.open(cli, cluster, member, self.started_at)?;
         ui.say(&format!("Running etcd backup on pod {}", member.pod_name));
         let wanted = if pending.is_some() { cli.backup.verify } else { Some(Level::Transport) };
         let arrival = Arrival { cli, cluster, ui, owned, field, member: chosen, wanted };
@@ -111,22 +113,6 @@ impl Run<'_> {
                 not_begun(error, again)
             }
         }
-    }
-
-    /// The place for the bytes of `member`: the file that waits for its name, what is written to, and what to call it.
-    fn open(&self, member: &Member, early: Early) -> Result<(Waiting, Writer, String)> {
-        let (pending, file, path) = match early {
-            Early::Stdout => return Ok((None, Writer::Stdout(std::io::stdout()), "-".to_owned())),
-            Early::Prepared(pending, file, path) => (pending, file, path),
-            Early::Named => {
-                let name = default_name(self.cluster, member, self.started_at);
-                let path = self.cli.backup.directory().join(name);
-                let (pending, file) = sink::prepare(&path, self.cli.backup.force)?;
-                (pending, file, path)
-            }
-        };
-        let copy = clone(&file)?;
-        Ok((Some((pending, file)), Writer::File(copy), path.display().to_string()))
     }
 
     /// Gives the file its name, and tells how it went.
@@ -175,9 +161,6 @@ impl Run<'_> {
     }
 }
 
-/// A file that has no name yet; nothing where the bytes go to standard output.
-type Waiting = Option<(sink::Pending, std::fs::File)>;
-
 /// Another member may do better after a failure, not after a refusal or an interruption.
 fn not_begun(error: Error, early: Early) -> Result<Attempt> {
     match error.kind() {
@@ -193,56 +176,6 @@ async fn keep(pending: sink::Pending, file: std::fs::File, proven: bool) -> Resu
     let path =
         kept.await.unwrap_or_else(|_| Err(Error::failed("the thread that finishes the file ended unexpectedly")))?;
     Ok(path.display().to_string())
-}
-
-/// What the file is called, checked before anything is asked of the cluster.
-pub(super) enum Early {
-    Stdout,
-    Prepared(sink::Pending, std::fs::File, PathBuf),
-    Named,
-}
-
-pub(super) fn early_checks(cli: &Cli) -> Result<Early> {
-    match cli.backup.destination() {
-        Destination::Stdout if cli.talk.output.is_some() => {
-            Err(Error::usage("--out - and -o both want standard output")
-                .hint("write the snapshot to a file to get the document as well"))
-        }
-        Destination::Stdout if std::io::IsTerminal::is_terminal(&std::io::stdout()) => {
-            Err(Error::usage("standard output is a terminal, and a snapshot is no text")
-                .hint("send it to a pipe or a file, or name a file with --out"))
-        }
-        Destination::Stdout if cli.backup.verify.is_some_and(|level| level != Level::Transport) => {
-            Err(Error::usage("only a file can be proven further than its transport, and --out - writes none")
-                .hint("write the snapshot to a file, or leave --verify out"))
-        }
-        Destination::Stdout => Ok(Early::Stdout),
-        Destination::File(path) => {
-            let (pending, file) = sink::prepare(&path, cli.backup.force)?;
-            Ok(Early::Prepared(pending, file, path))
-        }
-        Destination::Named => Ok(Early::Named),
-    }
-}
-
-fn clone(file: &std::fs::File) -> Result<std::fs::File> {
-    file.try_clone().map_err(|error| Error::failed(format!("cannot use the temporary file: {error}")))
-}
-
-/// `etcd-CONTEXT-MEMBER-TIME.db` in the current directory; characters that do not belong into a file's name become
-/// dashes.
-fn default_name(cluster: &Cluster, member: &Member, time: Timestamp) -> PathBuf {
-    let plain = |text: &str| -> String {
-        text.chars()
-            .map(
-                |character| {
-                    if character.is_ascii_alphanumeric() || "._-".contains(character) { character } else { '-' }
-                },
-            )
-            .collect()
-    };
-    let time = time.strftime("%Y%m%dT%H%M%SZ");
-    PathBuf::from(format!("etcd-{}-{}-{time}.db", plain(cluster.name()), plain(&member.name)))
 }
 
 /// The etcd pod must be ready: a member that starts or fails cannot be asked for its data.

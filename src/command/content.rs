@@ -36,8 +36,8 @@ impl Round {
 pub(super) enum Compared {
     /// Same hash at this revision.
     Agrees(i64),
-    /// Another hash at this revision.
-    Differs(i64),
+    /// Another hash.
+    Differs(HashKv),
     /// No comparison; the reason, in words that follow the member's name.
     Silent(String),
 }
@@ -99,15 +99,24 @@ impl Comparison {
         self.members.iter().filter(|(voter, compared)| voter.votes && matches!(compared, Compared::Agrees(_))).count()
     }
 
-    /// Most of the members differ.
-    pub(super) fn most_differ(&self) -> bool {
-        self.differing().count() * 2 > self.voters()
+    /// Names of the members that differ from the file and equal each other, if they are most of all.
+    pub(super) fn opposing_majority(&self) -> Option<Vec<&str>> {
+        let differing = || {
+            self.members.iter().filter_map(|(voter, compared)| match compared {
+                Compared::Differs(hash) if voter.votes => Some((voter.name.as_str(), *hash)),
+                _ => None,
+            })
+        };
+        let group = |hash: HashKv| -> Vec<&str> {
+            differing().filter(|(_, other)| *other == hash).map(|(name, _)| name).collect()
+        };
+        differing().map(|(_, hash)| group(hash)).find(|group| group.len() * 2 > self.voters())
     }
 
     /// Names of the members that differ, and the revision at which they do.
     pub(super) fn differing(&self) -> impl Iterator<Item = (&str, i64)> {
         self.members.iter().filter_map(|(voter, compared)| match compared {
-            Compared::Differs(revision) => Some((voter.name.as_str(), *revision)),
+            Compared::Differs(hash) => Some((voter.name.as_str(), hash.revision)),
             _ => None,
         })
     }
@@ -149,7 +158,7 @@ fn compare(reply: &Reply, file: &OfFile) -> Compared {
     };
     match file.get(&(revision, compacted)) {
         Some(Ok(own)) if *own == hash => Compared::Agrees(revision),
-        Some(Ok(_)) => Compared::Differs(revision),
+        Some(Ok(_)) => Compared::Differs(HashKv { revision, compacted, hash }),
         Some(Err(reason)) => Compared::Silent(format!("answered for revision {revision}, but {reason}")),
         None => Compared::Silent(format!("answered for revision {revision}, which was not looked at")),
     }
@@ -222,6 +231,15 @@ mod tests {
         assert_eq!(compared(&[hash(OURS), hash(6)]).verdict(), Verdict::FileDiffers);
         assert_eq!(compared(&[hash(OURS), hash(6), silent("did not answer")]).verdict(), Verdict::FileDiffers);
         assert_eq!(compared(&[hash(6)]).sentence(), "no member of 1 agrees; cp1 differs at revision 9");
+    }
+
+    #[test]
+    fn the_majority_against_a_file_is_one_that_agrees_with_itself() {
+        let names = |replies: &[Reply]| compared(replies).opposing_majority().map(|names| names.join(" "));
+        assert_eq!(names(&[hash(6), hash(6), hash(OURS)]).as_deref(), Some("cp1 cp2"));
+        assert_eq!(names(&[hash(OURS), hash(7), hash(6), hash(6), hash(6)]).as_deref(), Some("cp3 cp4 cp5"));
+        assert_eq!(names(&[hash(6), hash(7), hash(OURS)]), None);
+        assert_eq!(names(&[hash(6), hash(OURS)]), None);
     }
 
     #[test]

@@ -17,7 +17,7 @@ use crate::ui::{Table, Ui, decimal_bytes};
 
 /// Checks all that can be checked for the member that would be taken.
 pub(super) async fn run(cli: &Cli, ui: &Ui, cluster: &Cluster) -> Result<()> {
-    let early = super::backup::early_checks(cli).map(drop);
+    let early = super::place::early_checks(cli).map(drop);
     let field = Field::survey(cli, cluster, ui).await?;
     let chosen = field.choose(cli, cluster, ui).await?;
     let request = field.request(cli, chosen);
@@ -131,7 +131,9 @@ impl Sheet {
                     return job;
                 }
                 Err(error) if error.allows_another_way() => {
-                    self.warning("transport", &format!("{transport} is not open: {}", error.message()));
+                    if outlook.transports.len() > 1 {
+                        self.warning("transport", &format!("{transport} is not open: {}", error.message()));
+                    }
                     outlook.close(transport, error);
                 }
                 Err(error) => {

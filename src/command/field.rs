@@ -58,7 +58,7 @@ impl Field {
         let mut candidates = Vec::new();
         for member in &members {
             let api_servers = discovery::api_servers(cluster, &member.node).await;
-            candidates.push(credentials::candidates(member, &api_servers, &cli.backup));
+            candidates.push(credentials::candidates(member, &api_servers, &cli.backup.pod));
         }
         let nothing = || vec![None; members.len()];
         Ok(Field {
@@ -85,7 +85,7 @@ impl Field {
     /// How the members fare at this moment. With certificates at hand etcd is asked itself, else etcdctl in the pods;
     /// each fills what the other leaves.
     pub(super) async fn now(&self, cli: &Cli, cluster: &Cluster, ui: &Ui) -> Result<Statuses> {
-        let (args, endpoint) = (&cli.backup.etcd, cli.backup.pod_endpoint.as_deref());
+        let (args, endpoint) = (&cli.backup.etcd, cli.backup.pod.pod_endpoint.as_deref());
         let mut found = Statuses::nothing(self.members.len());
         if args.are_given() {
             straight::fill(cluster, &self.members, args, endpoint, ui, &mut found).await?;
@@ -101,7 +101,7 @@ impl Field {
 
     /// Asks each member when its server certificate ends.
     pub(super) async fn ask_expiries(&mut self, cli: &Cli, cluster: &Cluster) {
-        let endpoint = cli.backup.pod_endpoint.as_deref();
+        let endpoint = cli.backup.pod.pod_endpoint.as_deref();
         let asked = self.members.iter().map(|member| expiry(cluster, member, endpoint, EXPIRY_LIMIT));
         self.expiries = join_all(asked).await;
         let unknown: Vec<(&Member, &str)> = self
@@ -207,7 +207,7 @@ impl Field {
             credentials,
             db_size: self.statuses[chosen].as_ref().map(|status| status.db_size),
             image: cli.backup.image.clone(),
-            endpoint: cli.backup.pod_endpoint.clone(),
+            endpoint: cli.backup.pod.pod_endpoint.clone(),
             deadline: cli.backup.deadline,
             lease: cli.backup.lease,
             stall: cli.backup.stall_timeout,

@@ -107,11 +107,9 @@ mod tests {
         let work = async {
             let _held = Held(&released);
             tokio::task::yield_now().await;
-            let nothing: Option<()> = None;
-            nothing.expect("inner words");
-            Ok(())
+            panic!("inner words");
         };
-        let error = signals.interrupt(work).await.expect_err("it panicked");
+        let error = signals.interrupt::<()>(work).await.expect_err("it panicked");
         assert_eq!(error.kind(), Kind::Failed);
         assert!(error.message().contains("nothing was proven") && !error.message().contains("inner words"));
         assert!(released.get());

@@ -14,6 +14,7 @@ mod guard;
 mod logging;
 mod members;
 mod outcome;
+mod place;
 mod proof;
 mod rbac;
 mod report;

@@ -94,21 +94,27 @@ pub(super) fn member_differs(comparison: &Comparison, field: &Field, file: &str)
 }
 
 fn file_differs(comparison: &Comparison, member: &str, kept: &str) -> Error {
-    let what = if comparison.voters() == 1 {
-        format!("the snapshot differs from what member {member} itself holds; it is kept as {kept}")
-    } else if comparison.most_differ() {
-        format!("the snapshot of member {member} differs from what most members hold; it is kept as {kept}")
-    } else {
-        format!(
-            "the members do not agree with each other, and none has the majority on its side: {}; the snapshot of member {member} is kept as {kept}",
-            comparison.sentence()
-        )
-    };
-    let error = Error::new(Kind::BadFile, what);
     if comparison.voters() == 1 {
-        return error.hint("run the backup again; if it happens again, the member reads other data than it sends: look at its disk and memory");
+        let what = format!("the snapshot differs from what member {member} itself holds; it is kept as {kept}");
+        return Error::new(Kind::BadFile, what).hint(
+            "run the backup again; if it happens again, the member reads other data than it sends: look at its disk and memory",
+        );
     }
-    error
+    if let Some(others) = comparison.opposing_majority() {
+        let names = others.join(" and ");
+        let what =
+            format!("the snapshot of member {member} differs from what members {names} hold; it is kept as {kept}");
+        return Error::new(Kind::BadFile, what)
+            .hint(format!("do not restore from it; back up one of them instead, with --member {}", others[0]))
+            .hint(format!(
+                "then replace member {member}: 'etcdctl member remove', empty the data directory, 'etcdctl member add'"
+            ));
+    }
+    let what = format!(
+        "the members do not agree with each other, and none has the majority on its side: {}; the snapshot of member {member} is kept as {kept}",
+        comparison.sentence()
+    );
+    Error::new(Kind::BadFile, what)
         .hint("back up the other members, too, with --member, and keep all files until it is known which is right")
         .hint("'etcdctl endpoint hashkv --cluster' shows who differs; then replace that member")
 }

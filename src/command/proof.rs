@@ -126,6 +126,17 @@ mod tests {
     use std::time::{Duration, Instant};
 
     use super::*;
+    use crate::cli::TalkArgs;
+
+    #[tokio::test]
+    async fn a_file_that_cannot_be_read_back_is_neither_sound_nor_bad() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let file = File::create(directory.path().join("x.db")).expect("it can be written, and only that");
+        file.set_len(8192).expect("it grows");
+        let ui = Ui::new(&TalkArgs { output: None, quiet: true, verbosity: 0 });
+        let found = structure(&file, 8192, None, &ui).await.expect("an outcome");
+        assert!(matches!(&found, Structure::Unreadable(reason) if reason.contains("cannot be read")), "{found:?}");
+    }
 
     #[tokio::test]
     async fn work_that_nobody_waits_for_is_stopped() {

@@ -128,6 +128,15 @@ pub(super) fn read(stdout: &str) -> Option<Vec<Entry>> {
     serde_json::from_str::<Option<Vec<Entry>>>(stdout.trim()).ok().flatten().filter(|entries| !entries.is_empty())
 }
 
+/// The endpoints of lines such as `Failed to get the status of endpoint https://10.0.0.1:2379 (context deadline
+/// exceeded)` (etcd `etcdctl/ctlv3/command/ep_command.go`).
+pub(super) fn silent(stderr: &str) -> Vec<String> {
+    let endpoints = stderr.lines().filter_map(|line| {
+        line.trim().strip_prefix("Failed to get the status of endpoint ")?.split_whitespace().next()
+    });
+    endpoints.map(str::to_owned).collect()
+}
+
 impl Entry {
     pub(super) fn into_status(self) -> MemberStatus {
         self.status.into_status()
@@ -201,6 +210,12 @@ mod tests {
         assert_eq!(status.alarms, ["NOSPACE"]);
         assert!(!status.is_healthy());
         assert_eq!(status.trouble().as_deref(), Some("has the alarm NOSPACE"));
+    }
+
+    #[test]
+    fn endpoints_without_an_answer_are_named() {
+        let stderr = "{\"level\":\"warn\"}\nFailed to get the status of endpoint https://10.0.0.1:2379 (context deadline exceeded)\n";
+        assert_eq!(silent(stderr), ["https://10.0.0.1:2379"]);
     }
 
     #[test]

@@ -7,7 +7,7 @@
 use k8s_openapi::api::core::v1::{Container, Pod, Volume, VolumeMount};
 
 use super::Member;
-use crate::cli::BackupArgs;
+use crate::cli::PodArgs;
 
 /// Paths of certificates in a container, and the mounts through which another container can read them.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,7 +34,7 @@ pub struct Mount {
 }
 
 /// All candidates for `member`, best first. `api_servers` are the pods of kube-apiserver on the same node.
-pub fn candidates(member: &Member, api_servers: &[Pod], given: &BackupArgs) -> Vec<Credentials> {
+pub fn candidates(member: &Member, api_servers: &[Pod], given: &PodArgs) -> Vec<Credentials> {
     let read = Reader { pod: &member.pod, container: &member.container, in_member: true };
     let setting = |name: &str| member.settings.get(name).map(str::to_owned);
     let cacert = || setting("trusted-ca-file");
@@ -197,10 +197,10 @@ mod tests {
     #[derive(Parser)]
     struct Alone {
         #[command(flatten)]
-        args: BackupArgs,
+        args: PodArgs,
     }
 
-    fn given(words: &[&str]) -> BackupArgs {
+    fn given(words: &[&str]) -> PodArgs {
         Alone::parse_from(std::iter::once(&"x").chain(words)).args
     }
 

@@ -21,8 +21,33 @@ const SELECTORS: &[&str] = &["component=etcd", "k8s-app=etcd-manager-main", "app
 /// The members of the first namespace that has any, by pod name.
 ///
 /// # Errors
-/// [`Kind::NoEtcd`] when there are none; what the cluster refused, when it refused to list pods.
+/// [`Kind::NoEtcd`] when there are none; what the cluster refused, when it refused to list pods; that the API server
+/// is not well, when that is why.
 pub async fn members(cluster: &Cluster, namespace: Option<&str>, selector: Option<&str>) -> Result<Vec<Member>> {
+    match find(cluster, namespace, selector).await {
+        Ok(members) => Ok(members),
+        Err(error) => match cluster.failed_checks().await.as_slice() {
+            [] => Err(error),
+            checks => Err(not_ready(cluster, checks, &error)),
+        },
+    }
+}
+
+/// An API server that is not ready refuses and fails in words that lead astray.
+fn not_ready(cluster: &Cluster, checks: &[String], error: &Error) -> Error {
+    let server = cluster.server();
+    let said = format!("it answered: {}", error.message());
+    if checks.iter().any(|check| check.starts_with("etcd")) {
+        Error::failed(format!("the API server {server} has lost its etcd, so nothing can be done through it ({said})"))
+            .hint("has etcd lost its quorum? start the members that are down, and try again")
+            .hint("a member that still runs can be backed up on its own node, also without a quorum; with kubeadm's paths: crictl exec $(crictl ps -q --name etcd) etcdctl --endpoints=https://127.0.0.1:2379 --cacert=/etc/kubernetes/pki/etcd/ca.crt --cert=/etc/kubernetes/pki/etcd/server.crt --key=/etc/kubernetes/pki/etcd/server.key snapshot save /var/lib/etcd/snapshot.db")
+    } else {
+        Error::failed(format!("the API server {server} is not ready ({}; {said})", checks.join(", ")))
+            .hint("it may be starting: try again in a minute")
+    }
+}
+
+async fn find(cluster: &Cluster, namespace: Option<&str>, selector: Option<&str>) -> Result<Vec<Member>> {
     let namespaces: Vec<&str> = namespace.map_or_else(|| NAMESPACES.to_vec(), |namespace| vec![namespace]);
     let selectors: Vec<&str> = selector.map_or_else(|| SELECTORS.to_vec(), |selector| vec![selector]);
     let mut refusal = None;

@@ -40,7 +40,7 @@ pub struct Limits {
 
 /// When the hash took another member longer than this, the leader is left alone: all writes of the cluster would wait
 /// for it, and etcd lets a write fail after some seconds. A database that is not in memory takes that long.
-const PATIENCE_OF_WRITERS: Duration = Duration::from_secs(2);
+const PATIENCE_OF_WRITERS: Duration = Duration::from_secs(3);
 
 /// Asks the members for their hash at `revision`; one reply for each, in their order. `ask` asks a single one, by its
 /// index.

@@ -14,7 +14,7 @@ use super::credentials::{Credentials, Mount};
 use crate::cli::EtcdArgs;
 use crate::cluster::Cluster;
 use crate::error::{Error, Result};
-use crate::ui::{Ui, ask_secret};
+use crate::ui::Ui;
 
 /// CA, client certificate and key.
 pub struct Keys {
@@ -238,7 +238,7 @@ impl Login {
         };
         let password = match std::env::var(PASSWORD) {
             Ok(password) if !password.is_empty() => password,
-            _ if ui.is_interactive() => ask_secret(&format!("Password of etcd user {user}: ")).await?,
+            _ if ui.is_interactive() => ui.ask_secret(&format!("Password of etcd user {user}: ")).await?,
             _ => {
                 return Err(Error::usage(format!("no password for etcd user {user}"))
                     .hint(format!("without a terminal it is taken from the environment variable {PASSWORD}")));

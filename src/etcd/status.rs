@@ -108,7 +108,8 @@ pub fn has_quorum(statuses: &[Option<MemberStatus>]) -> Option<bool> {
 }
 
 enum Ask {
-    Answered(Vec<Entry>),
+    /// The answers, and the endpoints that gave none.
+    Answered(Vec<Entry>, Vec<String>),
     /// etcdctl ran and failed.
     Failed(String),
     /// etcdctl did not run.
@@ -126,9 +127,10 @@ impl Question<'_> {
         for index in order {
             for credentials in self.usable(index, None) {
                 match self.ask(index, credentials, true).await {
-                    Ask::Answered(entries) => {
+                    Ask::Answered(entries, silent) => {
                         found.worked = Some(credentials.origin);
                         self.place(found, entries, None);
+                        self.tell_strangers(found, &silent);
                         return Ok(());
                     }
                     Ask::Failed(reason) if wants_another_pair(&reason) => last = reason,
@@ -174,7 +176,7 @@ impl Question<'_> {
         let mut silence = Silence::Unknown(format!("no certificate of pod {} can be used there", member.pod_name));
         for credentials in self.usable(index, worked) {
             silence = match self.ask(index, credentials, false).await {
-                Ask::Answered(entries) => return Ok((entries, credentials.origin)),
+                Ask::Answered(entries, _) => return Ok((entries, credentials.origin)),
                 Ask::Failed(reason) if wants_another_pair(&reason) => Silence::Unknown(reason),
                 Ask::Failed(reason) => Silence::Down(reason),
                 Ask::NotAsked(reason) if !member.is_ready() => Silence::Down(reason),
@@ -195,7 +197,7 @@ impl Question<'_> {
         let container = &member.container.name;
         match self.cluster.exec(&member.namespace, &member.pod_name, container, &command, LIMIT).await {
             Ok(output) => match answer::read(&output.stdout) {
-                Some(entries) => Ask::Answered(entries),
+                Some(entries) => Ask::Answered(entries, answer::silent(&output.stderr)),
                 None => match etcdctl_error(&output.stderr) {
                     said if said.is_empty() => Ask::NotAsked(output.reason),
                     said => Ask::Failed(said),
@@ -206,13 +208,29 @@ impl Question<'_> {
         }
     }
 
+    /// Members that etcd lists, that do not answer, and that have no pod here: nothing else would show them.
+    fn tell_strangers(&self, found: &mut Statuses, silent: &[String]) {
+        for endpoint in silent {
+            // A member that has answered already has another endpoint, even where both are on one host.
+            if self.member_at(endpoint).is_none_or(|index| found.of[index].is_some()) {
+                found.warnings.push(format!(
+                    "etcd has a member at {endpoint} that does not answer and for which there is no pod; it is not shown"
+                ));
+            }
+        }
+    }
+
+    /// The member that advertises `endpoint`, else one on its host.
+    fn member_at(&self, endpoint: &str) -> Option<usize> {
+        let is_at =
+            |matches: fn(&Member, &str) -> bool| self.members.iter().position(|member| matches(member, endpoint));
+        is_at(Member::advertises).or_else(|| is_at(Member::answers_at))
+    }
+
     /// Puts each answer where its member stands; `only` when a single member was asked for itself.
     fn place(&self, found: &mut Statuses, entries: Vec<Entry>, only: Option<usize>) {
         for entry in entries {
-            let is_at = |matches: fn(&Member, &str) -> bool| {
-                self.members.iter().position(|member| matches(member, &entry.endpoint))
-            };
-            let index = only.or_else(|| is_at(Member::advertises)).or_else(|| is_at(Member::answers_at));
+            let index = only.or_else(|| self.member_at(&entry.endpoint));
             match index {
                 Some(index) => {
                     found.of[index] = Some(entry.into_status());

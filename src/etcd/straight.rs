@@ -31,8 +31,14 @@ pub async fn fill(
 ) -> Result<()> {
     let mut asked = Vec::new();
     for (index, member) in members.iter().enumerate().filter(|(index, _)| found.of[*index].is_none()) {
-        if let Some(opening) = Opening::given(cluster, member, args, endpoint, ui).await? {
-            asked.push((index, opening));
+        match Opening::given(cluster, member, args, endpoint, ui).await {
+            Ok(Some(opening)) => asked.push((index, opening)),
+            Ok(None) => {}
+            // A Secret that may not be read stops no other way of taking a snapshot.
+            Err(error) if error.allows_another_way() => {
+                found.silent[index].get_or_insert(Silence::Unknown(error.message().to_owned()));
+            }
+            Err(error) => return Err(error),
         }
     }
     let answers = join_all(asked.iter().map(|(index, opening)| ask(cluster, &members[*index], opening))).await;

@@ -67,7 +67,10 @@ pub async fn take<W: Write + Send + 'static>(
     let mut why = match (&opening, request.transport) {
         (_, TransportChoice::Node | TransportChoice::Exec) => "as asked for".to_owned(),
         (Some(opening), _) => opening.why(),
-        (None, _) => "since there are no certificates for a connection to etcd".to_owned(),
+        (None, _) => match closed.first() {
+            Some((transport, error)) => not_open(*transport, error),
+            None => "since there are no certificates for a connection to etcd".to_owned(),
+        },
     };
     for transport in ways(request.transport, opening.is_some()) {
         ui.say(&format!("Transport {transport}: {}, {why}", transport.is_what()));
@@ -81,13 +84,17 @@ pub async fn take<W: Write + Send + 'static>(
             Err(NotTaken::Failed(error)) if error.allows_another_way() && intake.is_untouched() => {
                 // Nothing of one try may outlive the beginning of the next.
                 owned.remove(cluster).await?;
-                why = format!("since {transport} is not open: {}", error.message());
+                why = not_open(transport, &error);
                 closed.push((transport, error));
             }
             taken => return taken,
         }
     }
     Err(none_open(request, closed).into())
+}
+
+fn not_open(transport: Transport, error: &Error) -> String {
+    format!("since {transport} is not open: {}", error.message())
 }
 
 /// In which order.

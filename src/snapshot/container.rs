@@ -50,6 +50,12 @@ pub(super) struct Directory {
     pub room: Option<(u64, u64)>,
 }
 
+/// Ends the process that prints `$1`, if one is left. The kubelet lets a command live on when its connection is gone: one
+/// that prints waits for ever then, and holds the space of a file that is deleted.
+pub(super) const END_READER: &str = r#"umask 077; p=
+[ ! -r "$1.pid" ] || read -r p < "$1.pid"
+[ -z "$p" ] || kill "$p" 2>/dev/null"#;
+
 /// How a file is printed from an offset on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reader {
@@ -203,13 +209,14 @@ impl Tools {
 
 impl Reader {
     /// The script that prints `$1`; `$2` says from where.
-    pub(super) fn script(self) -> &'static str {
-        match self {
-            Reader::Tail => r#"tail -c "+$2" "$1""#,
-            Reader::Dd => r#"dd if="$1" bs=65536 skip="$2""#,
-            Reader::Cat => r#"cat "$1""#,
-            Reader::Cp => r#"cp "$1" /dev/stdout"#,
-        }
+    pub(super) fn script(self) -> String {
+        let script = match self {
+            Reader::Tail => r#"exec tail -c "+$2" "$1""#,
+            Reader::Dd => r#"exec dd if="$1" bs=65536 skip="$2""#,
+            Reader::Cat => r#"exec cat "$1""#,
+            Reader::Cp => r#"exec cp "$1" /dev/stdout"#,
+        };
+        format!("{END_READER}\necho $$ > \"$1.pid\"\n{script}")
     }
 
     /// `$2` of the script to read from `offset` on, and how many bytes come before that.

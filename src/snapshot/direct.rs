@@ -46,7 +46,13 @@ pub(super) async fn take<W: Write + Send + 'static>(
     let size = u64::try_from(status.db_size).ok().or(request.db_size);
     let snapshot = rpc.snapshot(limit).await?;
     let progress = Progress::start(ui, size);
-    let mut parts = Parts { snapshot, stall: request.stall, until, long: Some(LONG), count: Count::default() };
+    let mut parts = Parts {
+        snapshot,
+        stall: request.stall,
+        until,
+        reminder: Reminder { after: LONG, told: false },
+        count: Count::default(),
+    };
     match parts.copy(intake, &progress, ui).await {
         Ok(()) => {
             progress.finish();
@@ -85,9 +91,22 @@ struct Parts<'r> {
     /// The longest time without a byte.
     stall: Duration,
     until: Instant,
-    /// After how long the read transaction is mentioned; `None` when it has been.
-    long: Option<Duration>,
+    reminder: Reminder,
     count: Count,
+}
+
+/// The word about the read transaction, once.
+struct Reminder {
+    after: Duration,
+    told: bool,
+}
+
+impl Reminder {
+    fn is_due(&mut self, elapsed: Duration) -> bool {
+        let due = !self.told && elapsed > self.after;
+        self.told |= due;
+        due
+    }
 }
 
 /// What etcd said of the length, against what came.
@@ -142,8 +161,7 @@ impl Parts<'_> {
             if now >= self.until {
                 return Err(too_long().into());
             }
-            if self.long.is_some_and(|long| start.elapsed() > long) {
-                self.long = None;
+            if self.reminder.is_due(start.elapsed()) {
                 ui.warn("the copy takes long: etcd holds a read transaction for all of it, and its database file grows with what is written meanwhile; the transport node does not need that");
             }
             let patience = self.stall.saturating_sub(last_byte.elapsed()).min(self.until - now);
@@ -203,6 +221,13 @@ mod tests {
         let mut count = Count::default();
         count.part(4096, 4096).expect("the first");
         assert!(count.end().expect_err("4096 are missing").message().contains("4096 bytes to go"));
+    }
+
+    #[test]
+    fn a_long_copy_is_mentioned_once() {
+        let mut reminder = Reminder { after: LONG, told: false };
+        let due: Vec<bool> = [1, 600, 601, 900].map(|seconds| reminder.is_due(Duration::from_secs(seconds))).to_vec();
+        assert_eq!(due, [false, false, true, false]);
     }
 
     #[test]

@@ -228,7 +228,7 @@ impl Work<'_> {
         progress: &Progress,
     ) -> Result<Option<String>, NotTaken> {
         let (from, mut skip) = reader.from(state.at);
-        let mut command = match self.shell.start(self.cluster, reader.script(), &[self.path, &from]).await {
+        let mut command = match self.shell.start(self.cluster, &reader.script(), &[self.path, &from]).await {
             Ok(command) => command,
             Err(failure) if failure.is_transient() => return Ok(Some(failure.error().message().to_owned())),
             Err(failure) => return Err(Error::from(failure).into()),

@@ -76,6 +76,11 @@ impl OwnedJob {
         }
     }
 
+    /// There is a job to remove.
+    pub fn is_there(&self) -> bool {
+        self.slot().is_some()
+    }
+
     /// A job has been asked for, even if it is gone already.
     pub fn was_used(&self) -> bool {
         self.used.load(Ordering::Relaxed)
@@ -86,13 +91,38 @@ impl OwnedJob {
     /// # Errors
     /// The job is still there; the sentence says where, for how long at most, and how to remove it.
     pub async fn remove(&self, cluster: &Cluster) -> Result<()> {
-        let Some(mut owned) = self.slot().take() else {
+        let mut held = Held::of(&self.current);
+        let Some(owned) = held.value.as_mut() else {
             return Ok(());
         };
-        if let Some(creating) = owned.creating.take() {
+        if let Some(creating) = &mut owned.creating {
             let _ = tokio::time::timeout(PATIENCE, creating).await;
         }
-        remove(cluster, &owned.namespace, &owned.name, owned.uid.as_deref()).await
+        owned.creating = None;
+        let removed = remove(cluster, &owned.namespace, &owned.name, owned.uid.as_deref()).await;
+        held.value = None;
+        removed
+    }
+}
+
+/// What somebody is about to remove. Unless that came to its end, it goes back to where it is remembered.
+pub(super) struct Held<'h, T> {
+    slot: &'h Mutex<Option<T>>,
+    pub(super) value: Option<T>,
+}
+
+impl<'h, T> Held<'h, T> {
+    pub(super) fn of(slot: &'h Mutex<Option<T>>) -> Self {
+        let value = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
+        Held { slot, value }
+    }
+}
+
+impl<T> Drop for Held<'_, T> {
+    fn drop(&mut self) {
+        if let Some(value) = self.value.take() {
+            *self.slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(value);
+        }
     }
 }
 

@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 
 use tokio::task::JoinHandle;
 
-use super::container::Shell;
-use super::lease::OwnedJob;
+use super::container::{END_READER, Shell};
+use super::lease::{Held, OwnedJob};
 use crate::cluster::{CallFailure, Cluster, RunningCommand, Said};
 use crate::error::{Error, Result};
 
@@ -25,6 +25,11 @@ pub struct Owned {
 }
 
 impl Owned {
+    /// There is something to remove.
+    pub fn is_there(&self) -> bool {
+        self.job.is_there() || self.file.is_there()
+    }
+
     /// Something has been asked for, even if it is gone already.
     pub fn was_used(&self) -> bool {
         self.job.was_used() || self.file.was_used()
@@ -52,7 +57,8 @@ umask 077
 end() {
   [ -z "$s" ] || kill "$s" 2>/dev/null
   wait
-  rm -f "$f" "$f.part" "$l"
+  end_reader "$f"
+  rm -f "$f" "$f.part" "$f.pid" "$l"
   exit 0
 }
 trap end TERM
@@ -73,9 +79,15 @@ end"#;
 const REMOVE: &str = r#"f=$1
 [ -z "$3" ] || kill "$3" 2>/dev/null
 [ -z "$2" ] || kill "$2" 2>/dev/null
-rm -f "$f" "$f.part" "$f.lease" || echo "rm failed" >&2
-for x in "$f" "$f.part" "$f.lease"; do [ ! -e "$x" ] || echo "left $x"; done
+end_reader "$f"
+rm -f "$f" "$f.part" "$f.pid" "$f.lease" || echo "rm failed" >&2
+for x in "$f" "$f.part" "$f.pid" "$f.lease"; do [ ! -e "$x" ] || echo "left $x"; done
 echo gone"#;
+
+/// A script in front of which the function `end_reader` stands.
+fn with_end_reader(script: &str) -> String {
+    format!("end_reader() {{\n{END_READER}\n}}\n{script}")
+}
 
 /// `$1` is the file: it is still wanted.
 const RENEW: &str = r#"umask 077; : > "$1.lease""#;
@@ -114,6 +126,10 @@ impl OwnedFile {
         self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    pub(super) fn is_there(&self) -> bool {
+        self.slot().is_some()
+    }
+
     pub(super) fn was_used(&self) -> bool {
         self.used.load(Ordering::Relaxed)
     }
@@ -140,13 +156,14 @@ impl OwnedFile {
         let seconds = lease.as_secs().max(1);
         let rounds = deadline.as_secs() / seconds + 2;
         let args = vec![path.to_owned(), seconds.to_string(), rounds.to_string()];
-        let started = self.start(cluster, shell, GUARD, args, |remote, pid| remote.guard = Some(pid)).await?;
+        let started =
+            self.start(cluster, shell, with_end_reader(GUARD), args, |remote, pid| remote.guard = Some(pid)).await?;
         Ok(started.map(drop))
     }
 
     /// Starts a command that writes the file.
     pub(super) async fn write(&self, cluster: &Cluster, shell: &Shell, command: Vec<String>) -> Started {
-        self.start(cluster, shell, TELLING, command, |remote, pid| remote.etcdctl = Some(pid)).await
+        self.start(cluster, shell, TELLING.to_owned(), command, |remote, pid| remote.etcdctl = Some(pid)).await
     }
 
     /// The command that writes has ended, so its process's number may belong to another one soon.
@@ -160,7 +177,7 @@ impl OwnedFile {
         &self,
         cluster: &Cluster,
         shell: &Shell,
-        script: &'static str,
+        script: String,
         args: Vec<String>,
         note: fn(&mut Remote, String),
     ) -> Started {
@@ -168,7 +185,7 @@ impl OwnedFile {
         let (this, cluster, shell) = (self.clone(), cluster.clone(), shell.clone());
         let starting = tokio::spawn(async move {
             let args: Vec<&str> = args.iter().map(String::as_str).collect();
-            let started = match shell.start(&cluster, script, &args).await {
+            let started = match shell.start(&cluster, &script, &args).await {
                 Ok(mut command) => Ok(match pid(&mut command).await {
                     Ok(pid) => {
                         if let Some(remote) = this.slot().as_mut() {
@@ -213,20 +230,27 @@ impl OwnedFile {
         for starting in starting {
             let _ = tokio::time::timeout(PATIENCE, starting).await;
         }
-        let Some(remote) = self.slot().take() else {
+        let mut held = Held::of(&self.current);
+        let Some(remote) = &held.value else {
             return Ok(());
         };
         let start = Instant::now();
         let (guard, etcdctl) = (remote.guard.as_deref().unwrap_or(""), remote.etcdctl.as_deref().unwrap_or(""));
         let why = loop {
-            let why = match remote.shell.run(cluster, REMOVE, &[&remote.path, guard, etcdctl]).await {
-                Ok(output) if output.stdout.trim() == "gone" => return Ok(()),
+            let why = match remote.shell.run(cluster, &with_end_reader(REMOVE), &[&remote.path, guard, etcdctl]).await {
+                Ok(output) if output.stdout.trim() == "gone" => {
+                    held.value = None;
+                    return Ok(());
+                }
                 Ok(output) if output.stdout.contains("gone") => {
                     let said = output.stderr.lines().find(|line| *line != "rm failed").unwrap_or("it is still there");
                     said.to_owned()
                 }
                 Ok(output) => output.reason,
-                Err(failure) if failure.is_not_found() => return Ok(()),
+                Err(failure) if failure.is_not_found() => {
+                    held.value = None;
+                    return Ok(());
+                }
                 Err(failure) if !failure.is_transient() => break failure.error().message().to_owned(),
                 Err(failure) => failure.error().message().to_owned(),
             };
@@ -235,7 +259,9 @@ impl OwnedFile {
             }
             tokio::time::sleep(Duration::from_secs(1)).await;
         };
-        let Remote { shell, path, lease, .. } = remote;
+        let Some(Remote { shell, path, lease, .. }) = held.value.take() else {
+            return Ok(());
+        };
         Err(Error::failed(format!("{path} in {} could not be removed: {why}", shell.place())).hint(format!(
             "it holds Secrets; if its guard there still runs, it goes within {}, else: 'kubectl exec -n {} {} -c {} -- rm -f {path} {path}.part'",
             humantime::format_duration(lease * 2),

@@ -34,7 +34,7 @@ impl Lanes {
         bar.set_prefix(console::pad_str(&sanitize(name), self.width, console::Alignment::Left, None).into_owned());
         bar.set_message("waiting");
         let lane = Lane { name: name.to_owned(), bar, screen: self.clone(), document: Mutex::default() };
-        Ui { quiet: ui.quiet, warnings: Arc::default(), lane: Some(Arc::new(lane)) }
+        Ui { quiet: ui.quiet, warnings: Arc::default(), lane: Some(Arc::new(lane)), typed: ui.typed.clone() }
     }
 
     /// Prints lines above the lanes.

@@ -15,7 +15,6 @@ pub use document::{ClusterPart, Document, MemberPart, Verified};
 pub use lane::Lanes;
 pub use picker::{Row, pick};
 pub use progress::Progress;
-pub use secret::ask_secret;
 pub use table::Table;
 
 use std::io::{self, IsTerminal, Write};
@@ -36,12 +35,13 @@ pub struct Ui {
     warnings: Arc<Mutex<Vec<String>>>,
     /// One of several backups has a line of its own and keeps its document.
     lane: Option<Arc<lane::Lane>>,
+    typed: secret::Typed,
 }
 
 impl Ui {
     /// A voice as the flags ask for it.
     pub fn new(args: &TalkArgs) -> Self {
-        Ui { quiet: args.quiet, warnings: Arc::default(), lane: None }
+        Ui { quiet: args.quiet, warnings: Arc::default(), lane: None, typed: secret::Typed::default() }
     }
 
     /// Nothing but errors is wanted.

@@ -187,7 +187,10 @@ fn a_pod_that_is_replaced_while_copying() {
         faults.replace_pod_at = Some(1_000_000);
         faults.save_rate = Some(2 << 20);
     });
-    rig.run(&["--out", "x.db", "--stall-timeout", "3s"]).code(1).says("was replaced while the snapshot was taken");
+    rig.run(&["--out", "x.db", "--stall-timeout", "3s"])
+        .code(1)
+        .says("was replaced while the snapshot was taken")
+        .leaves_only(&[]);
 }
 
 #[test]
@@ -210,7 +213,7 @@ fn fails_with(script: impl FnOnce(&mut Faults), words: &[&str], one: &str, other
 
 #[test]
 fn a_download_slower_than_the_lease_renews_it() {
-    let rig = Rig::with(|faults| faults.throttle = Some(1_500_000));
-    rig.run(&["--out", "x.db", "--lease", "2s"]).code(0).leaves_only(&["x.db"]);
+    let rig = Rig::with(|faults| faults.throttle = Some(800_000));
+    rig.run(&["--out", "x.db", "--lease", "4s"]).code(0).leaves_only(&["x.db"]);
     assert!(!rig.standin.requests("PATCH", "/jobs/").is_empty());
 }

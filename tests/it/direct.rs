@@ -6,6 +6,7 @@ use std::sync::OnceLock;
 
 use crate::support::certs::Authority;
 use crate::support::etcd::{Etcd, tool};
+use crate::support::standin::container::Faults as Container;
 use crate::support::standin::faults::Faults;
 use crate::support::standin::members::StandinMember;
 use crate::support::{KEYS, Outcome, Rig};
@@ -144,11 +145,22 @@ fn a_hosted_control_plane_is_opened_with_the_secrets_that_it_mounts() {
 #[test]
 fn a_secret_that_is_missing_or_holds_something_else() {
     let (authority, etcd) = secured();
-    let rig = Rig::before(etcd, |_| ());
+    let rig = Rig::before(etcd, |faults| faults.container.tools = Container::ALL.to_vec());
     rig.run(&["--out", "x.db", "--etcd-cert-secret", "nothing"])
         .code(2)
         .says("there is no Secret kube-system/nothing")
         .leaves_only(&[]);
+    rig.standin.shared.state().faults.forbid.push(("get", "secrets"));
+    rig.run(&["--out", "x.db", "--etcd-cert-secret", "etcd-certs"])
+        .code(0)
+        .says("Transport node: a job on the member's node, whose kubelet serves the file, since direct is not open")
+        .says("not allowed to get secrets of etcd-certs")
+        .leaves_only(&["x.db"]);
+    rig.run(&["--out", "y.db", "--etcd-cert-secret", "etcd-certs", "--transport", "direct"])
+        .code(3)
+        .says("not allowed to get secrets of etcd-certs");
+    std::fs::remove_file(rig.path("x.db")).unwrap();
+    rig.standin.shared.state().faults.forbid.clear();
     secret(&rig, authority, ["a", "b", "c"]);
     rig.run(&["--out", "x.db", "--etcd-cert-secret", "etcd-certs"])
         .code(2)
@@ -203,6 +215,10 @@ fn a_certificate_for_other_names_says_for_which() {
         .code(1)
         .says("for other names than this member's: etcd.elsewhere, 10.9.8.7")
         .says("--etcd-server-name")
+        .leaves_only(&[]);
+    with_files(&rig, &authority, &authority, &["--etcd-server-name", "nobody"])
+        .code(1)
+        .says("the certificate of etcd is not for nobody, but for: etcd.elsewhere, 10.9.8.7")
         .leaves_only(&[]);
     with_files(&rig, &authority, &authority, &["--etcd-server-name", "etcd.elsewhere"]).code(0).leaves_only(&["x.db"]);
 }

@@ -45,6 +45,13 @@ fn a_second_signal_ends_at_once() {
 }
 
 #[test]
+fn a_signal_while_the_job_is_being_removed_does_not_forget_it() {
+    let rig = Rig::with(|faults| faults.lost_deletes = 1);
+    let removing = rig.start(&["--out", "x.db"]).until(|rig| !rig.standin.requests("DELETE", "").is_empty());
+    removing.signal("INT").end().code(130).says("Removing the job").leaves_only(&[]);
+}
+
+#[test]
 fn standard_output_that_is_closed() {
     let rig = Rig::with(slow);
     let mut running = rig.start(&["--out", "-"]).copying();

@@ -162,7 +162,7 @@ fn a_killed_run_leaves_nothing_when_its_lease_is_over() {
 fn a_copy_that_is_longer_than_the_lease_renews_it() {
     let rig = Rig::with(|faults| {
         shell(faults);
-        faults.container.throttle = Some(1_000_000);
+        faults.container.throttle = Some(800_000);
     });
-    rig.run(&[&EXEC[..], &["--lease", "1s"]].concat()).code(0).leaves_only(&["x.db"]);
+    rig.run(&[&EXEC[..], &["--lease", "3s"]].concat()).code(0).leaves_only(&["x.db"]);
 }

@@ -65,6 +65,11 @@ fn the_readme_shows_the_help_of_rbac() {
 }
 
 #[test]
+fn the_readme_shows_the_help_of_verify() {
+    check("help verify", &["verify", "--help"]);
+}
+
+#[test]
 fn the_readme_shows_the_help_of_cleanup() {
     check("help cleanup", &["cleanup", "--help"]);
 }

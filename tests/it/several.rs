@@ -92,7 +92,8 @@ fn a_signal_cleans_up_everywhere() {
         let running = rig.start(&["--context", "a,b", "--out-dir", "out"]);
         let both = running.until(|rig| rig.standin.left().0 == 2).copying();
         let outcome = both.signal(signal).end().code(code).says("Removing what was created");
-        assert!(outcome.printed().lines().skip(1).all(|line| line.ends_with("interrupted")), "{}", outcome.printed());
+        let printed = outcome.printed();
+        assert_eq!(printed.lines().filter(|line| line.ends_with("interrupted")).count(), 2, "{printed}");
         outcome.leaves_only(&["out"]);
         assert_eq!(files(&rig), [""; 0]);
     }

@@ -2,6 +2,7 @@
 
 use rexpect::session::{PtySession, spawn_command};
 
+use crate::support::etcd::Etcd;
 use crate::support::standin::faults::Faults;
 use crate::support::{Rig, three};
 
@@ -17,8 +18,13 @@ fn rig(script: impl FnOnce(&mut Faults)) -> Rig {
 
 /// The plugin in a terminal of 30 lines and 160 columns; what it does not print within a minute fails the test.
 fn on_terminal(rig: &Rig, words: &str) -> PtySession {
+    on_terminal_with(rig, "", words)
+}
+
+/// The same, with more settings of the terminal.
+fn on_terminal_with(rig: &Rig, settings: &str, words: &str) -> PtySession {
     // The shell outlives Ctrl-C to tell the exit code.
-    let script = format!("stty rows 30 cols 160; trap : INT; \"$0\" {words}; echo \"exit code $?\"");
+    let script = format!("stty rows 30 cols 160 {settings}; trap : INT; \"$0\" {words}; echo \"exit code $?\"");
     let mut command = rig.command_of("sh");
     command.args(["-c", &script]).arg(Rig::plugin()).env("TERM", "xterm-256color").env("LANG", "C.UTF-8");
     command.stdin(std::process::Stdio::inherit());
@@ -157,4 +163,29 @@ fn another_member_is_offered_when_the_chosen_one_cannot_begin() {
         assert_eq!(ended, code, "{printed}");
         assert!(printed.contains(SHOW_CURSOR), "the cursor stays hidden");
     }
+}
+
+#[test]
+fn the_password_of_an_etcd_user_is_asked_for_once_and_does_not_show() {
+    let etcd = Etcd::start();
+    etcd.fill(20, 100);
+    let etcd = etcd.with_user("secret-of-root");
+    let rig = Rig::before(&etcd, |_| ());
+    let mut session = on_terminal_with(&rig, "echo", "--out x.db --transport direct --etcd-user root");
+    session.exp_string("Password of etcd user root:").expect("it asks");
+    // The question comes a moment before what is typed no longer shows.
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    session.send_line("secret-of-root").unwrap();
+    let (code, printed) = end(&mut session);
+    assert_eq!(code, 0, "{printed}");
+    assert!(!printed.contains("secret-of-root") && !printed.contains("Password of"), "{printed}");
+    // For the members' state, the copy and the comparison.
+    assert!(printed.contains("content: 1 of 1 member agrees"), "{printed}");
+
+    let mut session = on_terminal_with(&rig, "echo", "--out y.db --transport direct --etcd-user root; stty -a");
+    session.exp_string("Password of etcd user root:").expect("it asks");
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    session.send_control('c').unwrap();
+    let printed = end(&mut session).1;
+    assert!(printed.contains(" echo "), "what is typed shows again: {printed}");
 }

@@ -86,7 +86,7 @@ fn a_good_snapshot_gets_a_row_with_the_figures_of_etcdutl() {
             &status["totalKey"].to_string()
         ]
     );
-    assert_eq!(row[6..], ["3.6.0", "proven", "proven", "not", "compared"]);
+    assert_eq!(row[6..], ["3.6.0", "proven", "proven", "not", "checked"]);
 }
 
 #[test]
@@ -147,7 +147,7 @@ fn files_that_are_something_else_are_called_by_their_name() {
         (b"SQLite format 3\0", "SQLite"),
     ] {
         let mut bytes = mark.to_vec();
-        bytes.extend((0..5000_u32).map(|n| (n * 7919 >> 3) as u8));
+        bytes.extend((0..5000_u32).map(|n| ((n * 7919) >> 3) as u8));
         is_bad("snap.db", &bytes, &format!("this is a {name} file"));
     }
     let mut tar = vec![0; 10240];

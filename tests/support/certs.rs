@@ -7,15 +7,17 @@ use rcgen::{
     date_time_ymd,
 };
 
+use crate::support::directory::Directory;
+
 /// A CA and the directory with what it issued.
 pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
-    directory: tempfile::TempDir,
+    directory: Directory,
 }
 
 impl Authority {
     pub fn new(name: &str) -> Self {
-        let directory = tempfile::tempdir().expect("a directory");
+        let directory = Directory::new();
         let key = KeyPair::generate().expect("a key");
         let mut params = CertificateParams::new(Vec::new()).expect("parameters");
         params.distinguished_name.push(DnType::CommonName, name);

@@ -4,6 +4,7 @@ use std::io::Write;
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::support::certs::Authority;
@@ -137,6 +138,22 @@ impl Etcd {
         self.watch.wait().expect("it ends");
     }
 
+    /// Waits until it has noticed that its leader is gone.
+    pub fn until_leaderless(&self) {
+        let start = Instant::now();
+        let status = |text: &str| -> Option<serde_json::Value> { serde_json::from_str(text).ok() };
+        loop {
+            let output = self.etcdctl().args(["endpoint", "status", "-w", "json"]).output().expect("etcdctl starts");
+            let answer = status(&String::from_utf8_lossy(&output.stdout));
+            // etcdctl leaves out a leader that is 0.
+            if answer.is_some_and(|answer| answer[0]["Status"]["leader"].as_u64().unwrap_or(0) == 0) {
+                return;
+            }
+            assert!(start.elapsed() < Duration::from_secs(60), "the leader is still there");
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    }
+
     /// Puts `keys` values of `bytes` bytes below /registry/fill/.
     pub fn fill(&self, keys: usize, bytes: usize) {
         for batch in (0..keys).collect::<Vec<_>>().chunks(400) {
@@ -214,9 +231,17 @@ impl Etcd {
     }
 }
 
+/// A port that nobody has, below those that the system gives to clients: between this question and the start of etcd one
+/// of them could take it.
 fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("its address").port()
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    loop {
+        let offset = std::process::id() * 101 + NEXT.fetch_add(1, Ordering::Relaxed);
+        let port = 12_000 + (offset % 20_000) as u16;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 /// A cluster of real members on loopback, `cp1` and so on.
@@ -241,6 +266,8 @@ impl EtcdCluster {
             .map(|(index, peer)| {
                 let name = EtcdCluster::name(index);
                 let mut all = vec!["--name", &name, "--initial-cluster", &list, "--initial-advertise-peer-urls", peer];
+                // The leader stays the leader on a machine that has other things to do, too.
+                all.extend(["--heartbeat-interval=500", "--election-timeout=5000"]);
                 all.extend(flags);
                 Etcd::launch(tempfile::tempdir().expect("a directory"), peer, &all)
             })

@@ -6,6 +6,7 @@ use std::sync::OnceLock;
 
 use sha2::{Digest, Sha256};
 
+use super::directory::Directory;
 use super::etcd::{Etcd, tool};
 
 /// The directory of what `snapmaker` makes with these words, made once.
@@ -16,9 +17,9 @@ fn made(words: &[&str], directory: &Path) {
 
 /// A file that bbolt made: `pages-4096.db`, `free-many.db`, `foreign.db`, …
 pub fn bolt(name: &str) -> PathBuf {
-    static DIRECTORY: OnceLock<tempfile::TempDir> = OnceLock::new();
+    static DIRECTORY: OnceLock<Directory> = OnceLock::new();
     let directory = DIRECTORY.get_or_init(|| {
-        let directory = tempfile::tempdir().expect("a directory");
+        let directory = Directory::new();
         made(&["bolt"], directory.path());
         directory
     });
@@ -27,9 +28,9 @@ pub fn bolt(name: &str) -> PathBuf {
 
 /// A small database with small pages: `empty.db`, `branch-free.db`, …
 pub fn seed(name: &str) -> Vec<u8> {
-    static DIRECTORY: OnceLock<tempfile::TempDir> = OnceLock::new();
+    static DIRECTORY: OnceLock<Directory> = OnceLock::new();
     let directory = DIRECTORY.get_or_init(|| {
-        let directory = tempfile::tempdir().expect("a directory");
+        let directory = Directory::new();
         made(&["seeds"], directory.path());
         directory
     });

@@ -1,6 +1,7 @@
 //! The harness: a stand-in cluster, the built binary in a directory of its own, and what is checked after each run.
 
 pub mod certs;
+pub mod directory;
 pub mod etcd;
 pub mod files;
 pub mod standin;

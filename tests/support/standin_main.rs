@@ -4,12 +4,13 @@
 use std::io::Read;
 
 mod certs;
+mod directory;
 mod etcd;
 mod standin;
 
 /// The stand-in names its neighbours as the tests do.
 mod support {
-    pub(crate) use crate::{certs, etcd};
+    pub(crate) use crate::{certs, directory, etcd};
 }
 
 fn main() {

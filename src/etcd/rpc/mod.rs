@@ -99,7 +99,8 @@ impl Rpc {
                 Ok(stream) => stream,
                 Err(error) => {
                     let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
-                    if let Some(untrusted) = inner.and_then(|inner| tls::untrusted(inner, keys)) {
+                    if let Some(untrusted) = inner.and_then(|inner| tls::untrusted(inner, keys, opening.server_name()))
+                    {
                         return Err(opening.judge(untrusted));
                     }
                     let no_tls = matches!(

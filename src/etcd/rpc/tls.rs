@@ -76,7 +76,8 @@ pub(super) fn names_of(member: &Member) -> Vec<ServerName<'static>> {
 }
 
 /// Why the handshake failed on our side, in words; `None` when the reason is not a certificate of the server.
-pub(super) fn untrusted(error: &rustls::Error, keys: &Keys) -> Option<Error> {
+/// `expected` is the name that was asked for, if one was.
+pub(super) fn untrusted(error: &rustls::Error, keys: &Keys, expected: Option<&str>) -> Option<Error> {
     let rustls::Error::InvalidCertificate(reason) = error else {
         return None;
     };
@@ -96,8 +97,12 @@ pub(super) fn untrusted(error: &rustls::Error, keys: &Keys) -> Option<Error> {
         CertificateError::NotValidForName => Error::failed("the certificate of etcd holds no name")
             .hint("the transport node does not need it: --transport node"),
         CertificateError::NotValidForNameContext { presented, .. } => {
-            Error::failed(format!("the certificate of etcd is for other names than this member's: {}", plain(presented)))
-                .hint("when one of them is etcd's, name it with --etcd-server-name")
+            let names = plain(presented);
+            let error = match expected {
+                Some(expected) => format!("the certificate of etcd is not for {expected}, but for: {names}"),
+                None => format!("the certificate of etcd is for other names than this member's: {names}"),
+            };
+            Error::failed(error).hint("when one of them is etcd's, name it with --etcd-server-name")
         }
         other => Error::failed(format!("the certificate of etcd cannot be trusted: {other}")),
     })

@@ -139,7 +139,8 @@ pub fn serve(shared: &Arc<Shared>, stream: TcpStream, command: &[String]) {
         send(&mut socket, 2, noise.as_bytes());
     }
     // A reader is what prints the file: the faults of the copy are for it alone.
-    let reads = ["tail -c", "dd if", "cat \"", "cp \""].iter().any(|start| command[2].starts_with(start));
+    let reads =
+        ["exec tail -c", "exec dd if", "exec cat \"", "exec cp \""].iter().any(|line| command[2].contains(line));
     let mut stdout = child.stdout.take().expect("it is piped");
     let mut buffer = vec![0; 32 << 10];
     let mut printed = 0_u64;
@@ -170,7 +171,9 @@ pub fn serve(shared: &Arc<Shared>, stream: TcpStream, command: &[String]) {
             if faults.vanishes_at.is_some_and(|at| at < end) {
                 shared.state().faults.container.vanishes_at = None;
                 for entry in std::fs::read_dir(scratch(shared)).into_iter().flatten().flatten() {
-                    let _ = std::fs::remove_file(entry.path());
+                    if entry.path().extension().is_some_and(|end| end == "db") {
+                        let _ = std::fs::remove_file(entry.path());
+                    }
                 }
                 let _ = raw.shutdown(Shutdown::Both);
                 break;
@@ -190,8 +193,9 @@ pub fn serve(shared: &Arc<Shared>, stream: TcpStream, command: &[String]) {
         }
         printed = end;
     }
-    drop(stdout);
+    // The kubelet leaves a command alone whose connection is gone, and its pipe open.
     let status = child.wait();
+    drop(stdout);
     shared.state().running.retain(|running| *running != pid);
     send(&mut socket, 2, &errors.join().unwrap_or_default());
     let status = if status.is_ok_and(|status| status.success()) {

@@ -11,6 +11,8 @@ pub struct Faults {
     pub forbid: Vec<(&'static str, &'static str)>,
     /// RBAC rules, as in a Role: what none of them allows is refused. Without any, all is allowed.
     pub only: Option<Vec<serde_json::Value>>,
+    /// The API server has lost its etcd and was restarted: without roles it refuses everything but `/readyz`.
+    pub lost_etcd: bool,
     /// Every request gets 401.
     pub unauthorized: bool,
     /// No pod is etcd.
@@ -75,6 +77,8 @@ pub struct Faults {
     pub forward: super::portforward::Faults,
     /// The etcd container.
     pub container: super::container::Faults,
+    /// As many times nobody hears a DELETE, and no answer comes.
+    pub lost_deletes: u32,
     /// DELETE answers with this status.
     pub delete_status: Option<u16>,
     /// What happens on the node just before etcdctl reads the database.

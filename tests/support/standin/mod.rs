@@ -181,6 +181,16 @@ fn serve(shared: &Arc<Shared>, stream: TcpStream) {
             let _ = answer(&mut stream, 401, "application/json", status.to_string().as_bytes());
             continue;
         }
+        if faults.lost_etcd {
+            let (status, kind, body) = match request.path() {
+                "/readyz" => {
+                    (500, "text/plain", "[+]ping ok\n[-]etcd failed: reason withheld\nreadyz check failed\n".to_owned())
+                }
+                _ => (403, "application/json", objects::forbidden("get", "everything").to_string()),
+            };
+            let _ = answer(&mut stream, status, kind, body.as_bytes());
+            continue;
+        }
         let parts: Vec<&str> = request.path().trim_matches('/').split('/').collect();
         if let Some(access) = access(&request.method, &parts)
             && faults.refuses(&access.verb, &access.resource, access.name.as_deref())

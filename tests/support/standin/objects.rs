@@ -105,6 +105,10 @@ fn jobs(shared: &Arc<Shared>, request: &Request, rest: &[&str], faults: &Faults)
             None => not_found("jobs.batch", name),
         },
         ("DELETE", [name]) => {
+            if faults.lost_deletes > 0 {
+                shared.state().faults.lost_deletes -= 1;
+                std::thread::sleep(std::time::Duration::from_secs(600));
+            }
             if let Some(code) = faults.delete_status {
                 return (code, status(code, "InternalError", "etcdserver: request timed out"));
             }

@@ -142,6 +142,10 @@ fn forward(shared: &Shared, mut etcd: TcpStream, client: &Arc<Mutex<TcpStream>>,
             std::thread::sleep(Duration::from_secs_f64(read as f64 / rate as f64));
         }
     }
+    // containerd's words for an etcd that went away.
+    let text =
+        "\u{1}error forwarding port to pod, uid : failed to execute portforward: readfrom tcp4: write: broken pipe";
+    send(client, BINARY, text.as_bytes());
     send(client, CLOSE, &1000_u16.to_be_bytes());
 }
 

@@ -61,7 +61,8 @@ fmt:
 
 clippy:
 	@cargo clippy --version >/dev/null 2>&1 || { echo "clippy is missing: 'rustup component add clippy' installs it" >&2; exit 1; }
-	cargo clippy --all-targets --test e2e --locked -- -D warnings
+	cargo clippy --all-targets --locked -- -D warnings
+	cargo clippy --test e2e --locked -- -D warnings
 
 doc:
 	RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --locked

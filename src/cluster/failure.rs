@@ -168,6 +168,10 @@ fn unreachable(error: &kube::Error, server: &str) -> Error {
     let mut innermost: &(dyn StdError + 'static) = error;
     let mut certificate = None;
     loop {
+        // A token that is renewed in the middle of a run: the request fails, and not the client.
+        if let Some(refused) = innermost.downcast_ref::<AuthError>() {
+            return credentials(refused);
+        }
         if let Some(found) = innermost.downcast_ref::<rustls::Error>() {
             certificate = Some(found.to_string());
         }

@@ -97,6 +97,25 @@ fn a_credential_plugin_that_fails_is_told_without_its_output() {
 }
 
 #[test]
+fn a_credential_plugin_that_fails_when_the_token_is_renewed_is_told_without_its_output() {
+    let (directory, kubeconfig) = scene();
+    // Its first token has expired already, so each request asks for another one.
+    let plugin = r#"[ -e called ] && { echo SECRET-IN-OUTPUT; exit 3; }; : > called; echo '{"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential", "status": {"token": "SECRET-TOKEN", "expirationTimestamp": "2020-01-01T00:00:00Z"}}'"#;
+    std::fs::write(directory.path().join("plugin.sh"), plugin).unwrap();
+    let config = KUBECONFIG.replace(r#"["-c", "echo SECRET-IN-OUTPUT; exit 3"]"#, r#"["plugin.sh"]"#);
+    std::fs::write(&kubeconfig, config).unwrap();
+    let outcome = run_in(directory.path(), &kubeconfig, &["--context", "plugin", "--out", "x.db", "-v=6"]);
+    assert_eq!(outcome.code, Some(1), "{}", outcome.stderr);
+    assert!(directory.path().join("called").exists(), "the plugin gave a token first");
+    assert!(
+        outcome.stderr.contains("the credential plugin of the kubeconfig failed (exit status: 3)"),
+        "{}",
+        outcome.stderr
+    );
+    assert!(!outcome.stderr.contains("SECRET-"), "{}", outcome.stderr);
+}
+
+#[test]
 fn a_kubeconfig_that_is_missing_or_no_kubeconfig() {
     fails(&["--kubeconfig", "missing"], 1, "cannot read the kubeconfig missing");
     let (directory, kubeconfig) = scene();

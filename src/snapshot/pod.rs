@@ -104,7 +104,15 @@ impl JobPod<'_> {
         let name = self.job_name();
         let what = match self.cluster.job(self.namespace, name).await {
             Err(failure) if failure.is_not_found() => return super::lease::removed(self.namespace, name),
-            _ => format!("job {}/{name} got no pod within {}s, and no event says why", self.namespace, limit.as_secs()),
+            _ => {
+                let uid = self.job.metadata.uid.as_deref().unwrap_or_default();
+                let events = self.cluster.events(self.namespace, uid).await;
+                let why = match events {
+                    Err(failure) if failure.is_forbidden() => "the events that would say why may not be listed",
+                    _ => "no event says why",
+                };
+                format!("job {}/{name} got no pod within {}s, and {why}", self.namespace, limit.as_secs())
+            }
         };
         Error::not_possible(what).hint("is the kube-controller-manager running? 'kubectl get pods -n kube-system'")
     }

@@ -120,6 +120,18 @@ fn admission_refuses_the_pod_and_the_jobs_event_says_why() {
 }
 
 #[test]
+fn a_refused_pod_whose_events_may_not_be_listed() {
+    fails(
+        |faults| {
+            faults.failed_create = Some("exceeded quota");
+            faults.forbid.push(("list", "events"));
+        },
+        1,
+        &["got no pod within 6s", "the events that would say why may not be listed"],
+    );
+}
+
+#[test]
 fn no_pod_and_no_event() {
     fails(|faults| faults.no_pod = true, 1, &["got no pod within 6s", "kube-controller-manager"]);
 }

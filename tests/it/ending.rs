@@ -78,6 +78,19 @@ fn a_killed_run_leaves_nothing_when_its_lease_is_over() {
 }
 
 #[test]
+fn a_run_that_is_killed_while_etcdctl_writes_leaves_nothing_when_the_jobs_deadline_is_over() {
+    let rig = Rig::with(|faults| faults.save_rate = Some(200_000));
+    let started = rig.start(&["--out", "x.db", "--deadline", "3s", "--lease", "1s"]).copying();
+    assert_eq!(started.signal("KILL").end().code, None);
+    assert!(rig.standin.left().2 > 0, "etcdctl has ended already");
+    let start = std::time::Instant::now();
+    while rig.standin.left() != (0, 0, 0) {
+        assert!(start.elapsed() < std::time::Duration::from_secs(20), "{:?}", rig.standin.left());
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+}
+
+#[test]
 fn cleanup_finds_what_a_killed_run_left() {
     let rig = Rig::with(slow);
     rig.start(&["--out", "x.db"]).copying().signal("KILL").end();

@@ -79,6 +79,13 @@ pub(super) fn explain(error: kube::Error, access: Option<&Access>, server: &str)
     match error {
         kube::Error::Api(status) => refused(status.code, &status.message, access, server),
         kube::Error::Auth(error) => CallFailure::new(None, credentials(&error)),
+        // Where it stands is told, not what stands there: that may be a Secret.
+        kube::Error::SerdeError(error) => {
+            let place = format!("line {} column {}", error.line(), error.column());
+            let what = format!("the API server {server} answered with something that makes no sense ({place})");
+            let hint = "is --server a Kubernetes API server? 'kubectl version' must answer";
+            CallFailure::new(None, Error::failed(what).hint(hint))
+        }
         error => CallFailure::new(None, unreachable(&error, server)),
     }
 }

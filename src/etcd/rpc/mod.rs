@@ -18,7 +18,7 @@ use http::{Request as HttpRequest, Response as HttpResponse, Uri};
 use hyper::body::Incoming;
 use hyper::client::conn::http2::{Builder, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinHandle;
 use tonic::body::Body;
@@ -27,7 +27,7 @@ use tonic::metadata::{Ascii, MetadataValue};
 use tonic::{Code, Request, Status as GrpcStatus, Streaming};
 use tonic_prost::ProstCodec;
 
-pub use messages::{Alarm, HashKv, Header, ListedMember, SnapshotPart, Status};
+pub use messages::{HashKv, Header, ListedMember, SnapshotPart, Status};
 
 use super::Member;
 use super::keys::{Login, Opening};
@@ -35,8 +35,7 @@ use super::member::port_of;
 use crate::cluster::Cluster;
 use crate::error::{Error, Kind, Result};
 use messages::{
-    AlarmRequest, AlarmResponse, AuthenticateRequest, AuthenticateResponse, Empty, HashKvRequest, MemberListRequest,
-    MemberListResponse,
+    AuthenticateRequest, AuthenticateResponse, Empty, HashKvRequest, MemberListRequest, MemberListResponse,
 };
 use pipe::{Cause, Pipe, Trace};
 
@@ -55,7 +54,6 @@ pub struct Rpc {
     connection: JoinHandle<()>,
     trace: Trace,
     token: Option<MetadataValue<Ascii>>,
-    certificate: Option<CertificateDer<'static>>,
     member: String,
     with_tls: bool,
 }
@@ -80,7 +78,7 @@ impl Rpc {
         let place = member.pod_path();
         let silent = || Error::failed(format!("etcd in pod {place} does not answer within {}s", limit.as_secs_f32()));
 
-        let (sender, connection, certificate) = if with_tls {
+        let (sender, connection) = if with_tls {
             let Some(keys) = opening.keys() else {
                 return Err(Error::usage("etcd serves https, and no certificates were given for it")
                     .hint("give --etcd-cacert, --etcd-cert and --etcd-key, or --etcd-cert-secret"));
@@ -123,13 +121,10 @@ impl Rpc {
                     });
                 }
             };
-            let certificate = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first()).cloned();
             let stream = Pipe::new(stream, trace.clone());
-            let (sender, connection) = http2(stream, limit, &trace, &place).await?;
-            (sender, connection, certificate.map(CertificateDer::into_owned))
+            http2(stream, limit, &trace, &place).await?
         } else {
-            let (sender, connection) = http2(stream, limit, &trace, &place).await?;
-            (sender, connection, None)
+            http2(stream, limit, &trace, &place).await?
         };
         let scheme = if with_tls { "https" } else { "http" };
         let origin = format!("{scheme}://{}:{port}", "localhost");
@@ -139,7 +134,6 @@ impl Rpc {
             connection,
             trace,
             token: None,
-            certificate,
             member: place,
             with_tls,
         };
@@ -165,11 +159,6 @@ impl Rpc {
         }
     }
 
-    /// The certificate that the server showed, in DER; `None` without TLS.
-    pub fn server_certificate(&self) -> Option<&CertificateDer<'static>> {
-        self.certificate.as_ref()
-    }
-
     /// How the member fares. Works without a quorum.
     pub async fn status(&mut self, limit: Duration) -> Result<Status> {
         self.call("/etcdserverpb.Maintenance/Status", Empty {}, limit).await
@@ -185,13 +174,6 @@ impl Rpc {
         let request = MemberListRequest { linearizable: false };
         let answer: MemberListResponse = self.call("/etcdserverpb.Cluster/MemberList", request, limit).await?;
         Ok(answer.members)
-    }
-
-    /// The alarms of all members.
-    pub async fn alarms(&mut self, limit: Duration) -> Result<Vec<Alarm>> {
-        let request = AlarmRequest { action: 0, member_id: 0, alarm: 0 };
-        let answer: AlarmResponse = self.call("/etcdserverpb.Maintenance/Alarm", request, limit).await?;
-        Ok(answer.alarms)
     }
 
     /// Begins a snapshot.

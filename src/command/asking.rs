@@ -9,7 +9,7 @@ use super::content::{Round, Voter};
 use super::field::Field;
 use crate::cli::{Cli, ContentArgs};
 use crate::cluster::Cluster;
-use crate::etcd::hashkv::{self, Limits};
+use crate::etcd::hashkv::{self, Asked, Limits};
 use crate::etcd::opening::Opening;
 use crate::etcd::{Member, MemberStatus};
 use crate::ui::Ui;
@@ -48,12 +48,13 @@ impl<'a> Asking<'a> {
                 return Ok(known);
             }
             let member = &members[index];
+            let asked = Asked { member, id: now[index].as_ref().map_or(0, |status| status.id) };
             if let Some(opening) = self.opening(member).await {
-                return hashkv::by_rpc(self.cluster, member, &opening, revision, self.limits.time).await;
+                return hashkv::by_rpc(self.cluster, asked, &opening, revision, self.limits.time).await;
             }
             let mut usable = candidates[index].iter().filter(|candidate| candidate.in_member);
             let credentials = usable.find(|candidate| worked.is_none_or(|worked| worked == candidate.origin));
-            hashkv::by_exec(self.cluster, member, credentials, endpoint, revision, self.limits.time).await
+            hashkv::by_exec(self.cluster, asked, credentials, endpoint, revision, self.limits.time).await
         };
         Round { replies: hashkv::gather(&now, self.limits, ask).await }
     }
@@ -94,7 +95,7 @@ impl<'a> Asking<'a> {
         i64::try_from(status.revision).ok().filter(|revision| *revision > 0)
     }
 
-    /// The members as they are named and counted.
+    /// The members as they are named and counted, those without a pod behind the others.
     pub(super) fn voters(&self) -> Vec<Voter> {
         let members = self.field.members.iter().zip(&self.field.statuses);
         members
@@ -102,6 +103,10 @@ impl<'a> Asking<'a> {
                 name: member.name.clone(),
                 votes: !status.as_ref().is_some_and(|status: &MemberStatus| status.learner),
             })
+            .chain(self.field.strangers.iter().map(|stranger| Voter {
+                name: format!("a member without a pod {}", stranger.endpoint).trim_end().to_owned(),
+                votes: stranger.votes,
+            }))
             .collect()
     }
 }

@@ -10,7 +10,8 @@ use crate::cluster::Cluster;
 use crate::error::{Error, Result};
 use crate::etcd::credentials::{self, Credentials};
 use crate::etcd::{
-    Choice, Expiry, Member, MemberStatus, Silence, Statuses, chosen, discovery, expiry, ranked, status, straight,
+    Choice, Expiry, Member, MemberStatus, Silence, Statuses, Stranger, chosen, discovery, expiry, ranked, status,
+    straight,
 };
 use crate::snapshot::Request;
 use crate::ui::{Row, Ui, pick};
@@ -27,6 +28,8 @@ pub(super) struct Field {
     warnings: Vec<String>,
     pub(super) candidates: Vec<Vec<Credentials>>,
     pub(super) worked: Option<&'static str>,
+    /// Members that have no pod.
+    pub(super) strangers: Vec<Stranger>,
 }
 
 impl Field {
@@ -68,17 +71,19 @@ impl Field {
             warnings: Vec::new(),
             candidates,
             worked: None,
+            strangers: Vec::new(),
             members,
         })
     }
 
     async fn ask(mut self, cli: &Cli, cluster: &Cluster, ui: &Ui) -> Result<Self> {
         let mut found = self.now(cli, cluster, ui).await?;
-        found.conclude();
+        found.conclude(&self.members);
         self.statuses = found.of;
         self.silent = found.silent;
         self.warnings = found.warnings;
         self.worked = found.worked;
+        self.strangers = found.strangers;
         Ok(self)
     }
 

@@ -115,10 +115,11 @@ struct Status {
     is_learner: bool,
 }
 
+/// Who answers.
 #[derive(Debug, Deserialize)]
-struct Header {
+pub(super) struct Header {
     #[serde(default, deserialize_with = "number")]
-    member_id: u64,
+    pub member_id: u64,
     #[serde(default, deserialize_with = "number")]
     revision: u64,
 }

@@ -8,9 +8,11 @@ use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 
+use super::answer::Header;
 use super::credentials::Credentials;
 use super::opening::Opening;
 use super::rpc::Rpc;
+use super::words::etcdctl_error;
 use super::{Member, MemberStatus, etcdctl};
 use crate::cluster::Cluster;
 
@@ -87,10 +89,21 @@ fn refusal(status: Option<&MemberStatus>, max_size: u64) -> Option<String> {
     }
 }
 
+/// A member, and the ID under which it told its status.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked<'a> {
+    /// Who is asked.
+    pub member: &'a Member,
+    /// An answer with another ID is not this member's.
+    pub id: u64,
+}
+
+const FOR_ANOTHER: &str = "answered for another member";
+
 /// Asks one member through etcdctl in its own container.
 pub async fn by_exec(
     cluster: &Cluster,
-    member: &Member,
+    Asked { member, id }: Asked<'_>,
     credentials: Option<&Credentials>,
     endpoint: Option<&str>,
     revision: i64,
@@ -105,23 +118,34 @@ pub async fn by_exec(
     let command = etcdctl::command(member, credentials, endpoint, &["endpoint", "hashkv", &rev], &flags);
     // etcdctl keeps the limit itself; ours is for a stream that hangs.
     let limit = time + Duration::from_secs(5);
-    let output = cluster.exec(&member.namespace, &member.pod_name, &member.container.name, &command, limit).await;
+    let output = etcdctl::run(cluster, member, &command, limit).await;
     let output = output.map_err(|failure| format!("did not answer: {}", failure.error().message()))?;
-    match parse(&output.stdout, revision) {
-        Some(hash) => Ok(hash),
-        None => Err(explain(&crate::snapshot::etcdctl_error(&output.stderr), &output.reason, revision, time)),
-    }
+    parse(&output.stdout, id, revision)
+        .unwrap_or_else(|| Err(explain(&etcdctl_error(&output.stderr), &output.reason, revision, time)))
 }
 
 /// Asks one member over a connection straight to etcd.
-pub async fn by_rpc(cluster: &Cluster, member: &Member, opening: &Opening, revision: i64, time: Duration) -> Reply {
+pub async fn by_rpc(
+    cluster: &Cluster,
+    Asked { member, id }: Asked<'_>,
+    opening: &Opening,
+    revision: i64,
+    time: Duration,
+) -> Reply {
     let asked = async { Rpc::connect(cluster, member, opening, time).await?.hash_kv(revision, time).await };
     let answer = asked.await.map_err(|error| explain(error.message(), "", revision, time))?;
-    let hash = HashKv { revision, compacted: answer.compact_revision, hash: answer.hash };
-    if [0, revision].contains(&answer.hash_revision) {
-        Ok(hash)
+    if answer.header.is_none_or(|header| header.member_id != id) {
+        return Err(FOR_ANOTHER.to_owned());
+    }
+    at(revision, answer.hash, answer.compact_revision, answer.hash_revision)
+}
+
+/// The answer, unless it is one for another revision.
+fn at(revision: i64, hash: u32, compacted: i64, answered: i64) -> Reply {
+    if [0, revision].contains(&answered) {
+        Ok(HashKv { revision, compacted, hash })
     } else {
-        Err(format!("answered for revision {} instead of {revision}", answer.hash_revision))
+        Err(format!("answered for revision {answered} instead of {revision}"))
     }
 }
 
@@ -147,6 +171,7 @@ struct Entry {
 /// Fields that are zero are left out. etcd before 3.6 does not repeat the revision.
 #[derive(Debug, Deserialize)]
 struct Answer {
+    header: Header,
     #[serde(default)]
     hash: u32,
     #[serde(default)]
@@ -155,13 +180,14 @@ struct Answer {
     hash_revision: i64,
 }
 
-/// The answer for `revision` from what `etcdctl endpoint hashkv -w json` printed. An answer for another revision is
-/// none.
-fn parse(stdout: &str, revision: i64) -> Option<HashKv> {
+/// The answer of member `id` for `revision` from what `etcdctl endpoint hashkv -w json` printed; `None` when that is no
+/// answer.
+fn parse(stdout: &str, id: u64, revision: i64) -> Option<Reply> {
     let entries: Vec<Entry> = serde_json::from_str::<Option<_>>(stdout.trim()).ok()??;
-    let [Entry { answer }] = entries.as_slice() else { return None };
-    let hash = HashKv { revision, compacted: answer.compact_revision, hash: answer.hash };
-    [0, revision].contains(&answer.hash_revision).then_some(hash)
+    entries.first()?;
+    let own = entries.into_iter().map(|entry| entry.answer).find(|answer| answer.header.member_id == id);
+    let Some(answer) = own else { return Some(Err(FOR_ANOTHER.to_owned())) };
+    Some(at(revision, answer.hash, answer.compact_revision, answer.hash_revision))
 }
 
 #[cfg(test)]
@@ -223,30 +249,34 @@ mod tests {
         }
     }
 
+    const OWN: u64 = 10_276_657_743_932_975_437;
+
     // Printed by etcdctl 3.6.8; 3.4 and 3.5 print the same without hash_revision.
     const ANSWER: &str = r#"[{"Endpoint":"http://127.0.0.1:2379","HashKV":{"header":{"cluster_id":14841639068965178418,"member_id":10276657743932975437,"revision":9,"raft_term":2},"hash":1084519789,"compact_revision":4,"hash_revision":9}}]"#;
 
     #[test]
     fn etcdctls_answer_is_read() {
         let expected = HashKv { revision: 9, compacted: 4, hash: 1_084_519_789 };
-        assert_eq!(parse(ANSWER, 9), Some(expected));
-        assert_eq!(parse(&ANSWER.replace(r#","hash_revision":9"#, ""), 9), Some(expected));
+        assert_eq!(parse(ANSWER, OWN, 9), Some(Ok(expected)));
+        assert_eq!(parse(&ANSWER.replace(r#","hash_revision":9"#, ""), OWN, 9), Some(Ok(expected)));
         let never_compacted = ANSWER.replace("\"compact_revision\":4", "\"compact_revision\":-1");
-        assert_eq!(parse(&never_compacted, 9), Some(HashKv { compacted: -1, ..expected }));
+        assert_eq!(parse(&never_compacted, OWN, 9), Some(Ok(HashKv { compacted: -1, ..expected })));
     }
 
     #[test]
-    fn what_is_no_answer_to_the_question_is_none() {
-        assert_eq!(parse(ANSWER, 8), None);
-        assert_eq!(
-            parse(
-                "null
-", 9
-            ),
-            None
-        );
-        assert_eq!(parse("[]", 9), None);
-        assert_eq!(parse("", 9), None);
+    fn what_is_no_answer_to_the_question_counts_for_nothing() {
+        assert_eq!(parse(ANSWER, OWN, 8), Some(Err("answered for revision 9 instead of 8".to_owned())));
+        for nothing in ["null\n", "[]", ""] {
+            assert_eq!(parse(nothing, OWN, 9), None);
+        }
+    }
+
+    #[test]
+    fn another_members_answer_is_not_taken_for_this_ones() {
+        assert_eq!(parse(ANSWER, 7, 9), Some(Err(FOR_ANOTHER.to_owned())));
+        let other = ANSWER.replace(&OWN.to_string(), "7").replace("1084519789", "1");
+        let both = format!("[{},{}]", other.trim_matches(['[', ']']), ANSWER.trim_matches(['[', ']']));
+        assert_eq!(parse(&both, OWN, 9).map(|reply| reply.map(|hash| hash.hash)), Some(Ok(1_084_519_789)));
     }
 
     #[test]

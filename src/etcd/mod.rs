@@ -17,9 +17,12 @@ mod select;
 mod settings;
 pub mod status;
 pub mod straight;
+mod stranger;
+pub(crate) mod words;
 
 pub use answer::MemberStatus;
 pub use expiry::{Expiry, expiry};
 pub use member::Member;
 pub use select::{Choice, chosen, ranked};
 pub use status::{Silence, Statuses};
+pub use stranger::Stranger;

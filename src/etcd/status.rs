@@ -10,9 +10,10 @@ use futures::future::join_all;
 
 use super::answer::{self, Entry, MemberStatus};
 use super::credentials::Credentials;
+use super::stranger::{Listed, Stranger, strangers};
+use super::words::{etcdctl_error, is_tls};
 use super::{Member, etcdctl};
 use crate::cluster::Cluster;
-use crate::snapshot::{etcdctl_error, is_tls};
 
 /// The answers, one for each member that was asked, in the same order.
 #[derive(Debug, Default)]
@@ -23,6 +24,10 @@ pub struct Statuses {
     pub silent: Vec<Option<Silence>>,
     /// The credentials that worked in the first pod that answered, by their origin.
     pub worked: Option<&'static str>,
+    /// The members that have no pod; known once all is [concluded](Statuses::conclude).
+    pub strangers: Vec<Stranger>,
+    /// The members that etcd lists, as far as it was asked.
+    pub(super) listed: Vec<Listed>,
     /// Why the members could not be asked for all at once.
     unlisted: Option<String>,
     /// What could not be learned, and why.
@@ -80,13 +85,28 @@ impl Statuses {
         Statuses { of: vec![None; members], silent: vec![None; members], ..Statuses::default() }
     }
 
+    fn answered(&mut self, index: usize, status: MemberStatus) {
+        self.of[index] = Some(status);
+        self.silent[index] = None;
+    }
+
     /// Some member has said nothing.
     pub fn has_gaps(&self) -> bool {
         self.of.iter().any(Option::is_none)
     }
 
-    /// Says what could not be learned in the end.
-    pub fn conclude(&mut self) {
+    /// Says what could not be learned in the end of `members`.
+    pub fn conclude(&mut self, members: &[Member]) {
+        self.strangers = strangers(members, &self.of, &self.listed);
+        for stranger in &self.strangers {
+            let at = if stranger.endpoint.is_empty() {
+                "that has not started yet".to_owned()
+            } else {
+                format!("at {}", stranger.endpoint)
+            };
+            let silent = if stranger.silent { " that does not answer and" } else { "" };
+            self.warnings.push(format!("etcd has a member {at}{silent} for which there is no pod; it is not shown"));
+        }
         let first = self.silent.iter().flatten().next().map(Silence::reason);
         if let (true, Some(reason)) = (self.of.iter().all(Option::is_none), first) {
             self.warnings.push(format!("roles and health of the members are unknown: {reason}"));
@@ -129,8 +149,9 @@ impl Question<'_> {
                 match self.ask(index, credentials, true).await {
                     Ask::Answered(entries, silent) => {
                         found.worked = Some(credentials.origin);
-                        self.place(found, entries, None);
-                        self.tell_strangers(found, &silent);
+                        self.place(found, entries);
+                        let silent = silent.into_iter().map(|url| Listed { id: None, urls: vec![url], learner: false });
+                        found.listed.extend(silent);
                         return Ok(());
                     }
                     Ask::Failed(reason) if wants_another_pair(&reason) => last = reason,
@@ -158,10 +179,13 @@ impl Question<'_> {
         let answers = join_all(missing.iter().map(|index| self.alone(*index, worked))).await;
         for (index, answer) in missing.into_iter().zip(answers) {
             match answer {
-                Ok((entries, origin)) => {
-                    found.worked.get_or_insert(origin);
-                    self.place(found, entries, Some(index));
-                }
+                Ok((entries, origin)) => match self.own(index, entries) {
+                    Some(entry) => {
+                        found.worked.get_or_insert(origin);
+                        found.answered(index, entry.into_status());
+                    }
+                    None => found.silent[index] = Some(Silence::Unknown(NOT_ITS_OWN.to_owned())),
+                },
                 Err(silence) => found.silent[index] = Some(silence),
             }
         }
@@ -194,8 +218,7 @@ impl Question<'_> {
     async fn ask(&self, index: usize, credentials: &Credentials, all: bool) -> Ask {
         let member = &self.members[index];
         let command = command(member, credentials, self.endpoint, all);
-        let container = &member.container.name;
-        match self.cluster.exec(&member.namespace, &member.pod_name, container, &command, LIMIT).await {
+        match etcdctl::run(self.cluster, member, &command, LIMIT).await {
             Ok(output) => match answer::read(&output.stdout) {
                 Some(entries) => Ask::Answered(entries, answer::silent(&output.stderr)),
                 None => match etcdctl_error(&output.stderr) {
@@ -208,42 +231,43 @@ impl Question<'_> {
         }
     }
 
-    /// Members that etcd lists, that do not answer, and that have no pod here: nothing else would show them.
-    fn tell_strangers(&self, found: &mut Statuses, silent: &[String]) {
-        for endpoint in silent {
-            // A member that has answered already has another endpoint, even where both are on one host.
-            if self.member_at(endpoint).is_none_or(|index| found.of[index].is_some()) {
-                found.warnings.push(format!(
-                    "etcd has a member at {endpoint} that does not answer and for which there is no pod; it is not shown"
-                ));
+    /// Puts each answer where its member stands. An answer of the very URL that a pod advertises goes before one from the
+    /// same host.
+    fn place(&self, found: &mut Statuses, entries: Vec<Entry>) {
+        let mut rest = Vec::new();
+        for (url, status) in entries.into_iter().map(|entry| (entry.endpoint.clone(), entry.into_status())) {
+            found.listed.push(Listed { id: Some(status.id), urls: vec![url.clone()], learner: status.learner });
+            match self.members.iter().position(|member| member.advertises(&url)) {
+                Some(index) => found.answered(index, status),
+                None => rest.push((url, status)),
+            }
+        }
+        for (url, status) in rest {
+            let answers = |index: &usize| found.of[*index].is_none() && self.members[*index].answers_at(&url);
+            if let Some(index) = (0..self.members.len()).find(answers) {
+                found.answered(index, status);
             }
         }
     }
 
-    /// The member that advertises `endpoint`, else one on its host.
-    fn member_at(&self, endpoint: &str) -> Option<usize> {
-        let is_at =
-            |matches: fn(&Member, &str) -> bool| self.members.iter().position(|member| matches(member, endpoint));
-        is_at(Member::advertises).or_else(|| is_at(Member::answers_at))
-    }
-
-    /// Puts each answer where its member stands; `only` when a single member was asked for itself.
-    fn place(&self, found: &mut Statuses, entries: Vec<Entry>, only: Option<usize>) {
-        for entry in entries {
-            let index = only.or_else(|| self.member_at(&entry.endpoint));
-            match index {
-                Some(index) => {
-                    found.of[index] = Some(entry.into_status());
-                    found.silent[index] = None;
-                }
-                None => found.warnings.push(format!(
-                    "etcd has a member at {} for which there is no pod; it is not shown",
-                    entry.endpoint
-                )),
-            }
-        }
+    /// The one answer that is the member's own, of those that its pod gave.
+    fn own(&self, index: usize, mut entries: Vec<Entry>) -> Option<Entry> {
+        let member = &self.members[index];
+        let local = member.local_endpoint();
+        let asked = self.endpoint.unwrap_or(&local);
+        let matches: [&dyn Fn(&str) -> bool; 3] =
+            [&|url| url == asked, &|url| member.advertises(url), &|url| member.answers_at(url)];
+        let only = |matches: &&dyn Fn(&str) -> bool| {
+            let mut found = (0..entries.len()).filter(|index| matches(&entries[*index].endpoint));
+            found.next().filter(|_| found.next().is_none())
+        };
+        let own = matches.iter().find_map(only)?;
+        Some(entries.swap_remove(own))
     }
 }
+
+/// Why the answer of a pod is none.
+const NOT_ITS_OWN: &str = "etcdctl answers for other members than its own: ETCDCTL_ENDPOINTS of the etcd container names them, and its image has no shell to unset it";
 
 /// The certificate was not accepted, or is not there: the next candidate may be.
 fn wants_another_pair(reason: &str) -> bool {

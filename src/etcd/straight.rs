@@ -8,8 +8,9 @@ use futures::future::join_all;
 use super::Member;
 use super::answer::MemberStatus;
 use super::opening::Opening;
-use super::rpc::Rpc;
+use super::rpc::{ListedMember, Rpc};
 use super::status::{Silence, Statuses};
+use super::stranger::Listed;
 use crate::cli::EtcdArgs;
 use crate::cluster::Cluster;
 use crate::error::{Error, Result};
@@ -44,7 +45,10 @@ pub async fn fill(
     let answers = join_all(asked.iter().map(|(index, opening)| ask(cluster, &members[*index], opening))).await;
     for ((index, _), answer) in asked.iter().zip(answers) {
         match answer {
-            Ok(status) => {
+            Ok((status, listed)) => {
+                if !listed.is_empty() {
+                    found.listed = listed.into_iter().map(Listed::from).collect();
+                }
                 found.of[*index] = Some(status);
                 found.silent[*index] = None;
             }
@@ -56,8 +60,10 @@ pub async fn fill(
     Ok(())
 }
 
-async fn ask(cluster: &Cluster, member: &Member, opening: &Opening) -> Result<MemberStatus> {
+async fn ask(cluster: &Cluster, member: &Member, opening: &Opening) -> Result<(MemberStatus, Vec<ListedMember>)> {
     let mut rpc = Rpc::connect(cluster, member, opening, LIMIT).await?;
     let status = rpc.status(LIMIT).await?;
-    MemberStatus::told(status).ok_or_else(|| Error::failed("etcd's answer makes no sense"))
+    let status = MemberStatus::told(status).ok_or_else(|| Error::failed("etcd's answer makes no sense"))?;
+    // A learner lists none.
+    Ok((status, rpc.members(LIMIT).await.unwrap_or_default()))
 }

@@ -16,11 +16,12 @@ use super::direct::{same_pod, too_long};
 use super::job::{Limits, random_name};
 use super::leftover::OwnedFile;
 use super::request::{NotTaken, Place, Request, Taken};
-use super::words::{Cause, cause, etcdctl_error};
+use super::words::{Cause, cause};
 use crate::cluster::{Cluster, Said};
 use crate::error::{Error, Result};
 use crate::etcd::credentials::Credentials;
 use crate::etcd::etcdctl;
+use crate::etcd::words::etcdctl_error;
 use crate::ui::{Progress, Ui};
 
 const LONGEST_PAUSE: Duration = Duration::from_secs(4);

@@ -30,4 +30,3 @@ pub use leftover::Owned;
 pub use preview::{Outlook, Preview};
 pub use request::{NotTaken, Place, Request, Taken};
 pub use rights::{Right, Scope, caution, rights};
-pub use words::{etcdctl_error, is_tls};

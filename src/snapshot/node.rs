@@ -12,14 +12,15 @@ use super::intake::Intake;
 use super::job::{Limits, Plan, random_name};
 use super::lease::{Lease, OwnedJob};
 use super::pod::{Failure, JobPod, Phase, started, storage_limit_below};
+use super::preflight;
 use super::request::{NotTaken, Place, Request, Taken};
 use super::rights::rights;
 use super::words::{Cause, cause};
-use super::{preflight, words};
 use crate::cluster::{Access, Cluster, LogFile};
 use crate::error::{Error, Kind, Result};
 use crate::etcd::Member;
 use crate::etcd::credentials::Credentials;
+use crate::etcd::words::{etcdctl_error, is_tls};
 use crate::ui::{Progress, Ui, decimal_bytes};
 
 enum Next {
@@ -244,7 +245,7 @@ impl Attempt<'_> {
                 Next::OverrideOwner(error)
             }
             Failure::Probe(_) => Next::Credentials(failure.into_error(image)),
-            Failure::Etcdctl(ref sentence) if words::is_tls(sentence) => Next::Credentials(failure.into_error(image)),
+            Failure::Etcdctl(ref sentence) if is_tls(sentence) => Next::Credentials(failure.into_error(image)),
             failure => return Err(failure.into_error(image)),
         }))
     }
@@ -278,7 +279,7 @@ impl Attempt<'_> {
         }
         let name = pod.metadata.name.as_deref().unwrap_or_default();
         let log = self.cluster.log_tail(&self.request.member.namespace, name, 20).await.unwrap_or_default();
-        match words::etcdctl_error(&log) {
+        match etcdctl_error(&log) {
             said if said.is_empty() || said.contains("Snapshot saved") => error,
             said => error.hint(format!("etcdctl said: {said}")),
         }

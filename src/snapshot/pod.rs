@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodStatus};
 
-use super::words::etcdctl_error;
 use crate::cluster::Cluster;
 use crate::error::{Error, Result};
+use crate::etcd::words::etcdctl_error;
 use crate::quantity::quantity;
 
 /// How the pod stands.

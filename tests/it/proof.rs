@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::support::etcd::{Etcd, tool};
+use crate::support::standin::container::Faults as Container;
 use crate::support::standin::faults::{Faults, Hook};
+use crate::support::standin::members::StandinMember;
 use crate::support::{Outcome, Rig, one_odd, three};
 
 /// What `etcdutl snapshot status` says of a file.
@@ -226,6 +228,47 @@ fn a_member_that_takes_too_long_is_not_waited_for_and_the_leader_is_spared() {
         .leaves_only(&["x.db"]);
     let leader = format!("etcd-cp{}", leader + 1);
     assert!(asked(&rig).iter().all(|(pod, _)| *pod != leader), "{:?}", asked(&rig));
+}
+
+/// Three members of which only the first has a pod.
+fn one_pod_of_three(script: impl FnOnce(&mut Faults)) -> Rig {
+    Rig::of(vec![StandinMember::new("cp1", &three().members[0].url)], script)
+}
+
+#[test]
+fn members_without_a_pod_count_in_the_majority() {
+    let shell: fn(&mut Faults) = |_| ();
+    let no_exec: fn(&mut Faults) = |faults| faults.forbid.push(("get", "pods/exec"));
+    for script in [shell, no_exec] {
+        let rig = one_pod_of_three(script);
+        let outcome = rig.run(&["--out", "x.db"]).code(0).says("content: 1 of 3 members agrees at revision");
+        let url = &three().members[1].url;
+        outcome
+            .says(&format!("etcd has a member at {url} for which there is no pod"))
+            .says(&format!("a member without a pod {url} was not asked"))
+            .leaves_only(&["x.db"]);
+    }
+}
+
+/// What OpenShift sets in its etcd containers.
+fn all_endpoints() -> Option<String> {
+    Some(three().members.iter().map(|etcd| etcd.url.clone()).collect::<Vec<_>>().join(","))
+}
+
+#[test]
+fn a_variable_that_names_all_members_confuses_nothing() {
+    let with_shell: fn(&mut Faults) = |faults| faults.container.tools = Container::ALL.to_vec();
+    let without: fn(&mut Faults) = |_| ();
+    for (transport, script) in [("exec", with_shell), ("node", with_shell), ("node", without)] {
+        let rig = Rig::members(three(), |faults| {
+            script(faults);
+            faults.container.endpoints = all_endpoints();
+        });
+        rig.run(&["--out", "x.db", "--transport", transport])
+            .code(0)
+            .says("content: 3 of 3 members agree at revision")
+            .leaves_only(&["x.db"]);
+    }
 }
 
 /// An etcd of its own, for a test that writes to it.

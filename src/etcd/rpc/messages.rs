@@ -117,45 +117,6 @@ pub struct ListedMember {
     pub is_learner: bool,
 }
 
-/// Its default asks for the alarms of all members.
-#[derive(Clone, PartialEq, prost::Message)]
-pub(super) struct AlarmRequest {
-    #[prost(int32, tag = "1")]
-    pub action: i32,
-    #[prost(uint64, tag = "2")]
-    pub member_id: u64,
-    #[prost(int32, tag = "3")]
-    pub alarm: i32,
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-pub(super) struct AlarmResponse {
-    #[prost(message, repeated, tag = "2")]
-    pub alarms: Vec<Alarm>,
-}
-
-/// An alarm of one member.
-#[derive(Clone, PartialEq, prost::Message)]
-pub struct Alarm {
-    #[prost(uint64, tag = "1")]
-    pub member_id: u64,
-    /// 1 is NOSPACE, 2 is CORRUPT.
-    #[prost(int32, tag = "2")]
-    pub alarm: i32,
-}
-
-impl Alarm {
-    /// Its name, as etcdctl prints it.
-    pub fn name(&self) -> &'static str {
-        match self.alarm {
-            0 => "NONE",
-            1 => "NOSPACE",
-            2 => "CORRUPT",
-            _ => "UNKNOWN",
-        }
-    }
-}
-
 /// Its `Debug` form would show the password, so it is never logged.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct AuthenticateRequest {

@@ -13,14 +13,14 @@ use std::time::Duration;
 
 use http::Uri;
 use http::uri::PathAndQuery;
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::pki_types::ServerName;
 use tokio::task::JoinHandle;
 use tonic::client::Grpc;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::{Code, Request, Status as GrpcStatus, Streaming};
 use tonic_prost::ProstCodec;
 
-pub use messages::{Alarm, HashKv, Header, ListedMember, SnapshotPart, Status};
+pub use messages::{HashKv, Header, ListedMember, SnapshotPart, Status};
 
 use super::Member;
 use super::member::port_of;
@@ -29,8 +29,7 @@ use crate::cluster::Cluster;
 use crate::error::{Error, Result};
 use http2::{Sender, http2};
 use messages::{
-    AlarmRequest, AlarmResponse, AuthenticateRequest, AuthenticateResponse, Empty, HashKvRequest, MemberListRequest,
-    MemberListResponse,
+    AuthenticateRequest, AuthenticateResponse, Empty, HashKvRequest, MemberListRequest, MemberListResponse,
 };
 use pipe::{Cause, Pipe, Trace};
 use words::{TLS_ALERT, broken, plain, refused, speaks_tls};
@@ -41,7 +40,6 @@ pub struct Rpc {
     connection: JoinHandle<()>,
     trace: Trace,
     token: Option<MetadataValue<Ascii>>,
-    certificate: Option<CertificateDer<'static>>,
     member: String,
     with_tls: bool,
 }
@@ -66,7 +64,7 @@ impl Rpc {
         let place = member.pod_path();
         let silent = || Error::failed(format!("etcd in pod {place} does not answer within {}s", limit.as_secs_f32()));
 
-        let (sender, connection, certificate) = if with_tls {
+        let (sender, connection) = if with_tls {
             let Some(keys) = opening.keys() else {
                 return Err(Error::usage("etcd serves https, and no certificates were given for it")
                     .hint("give --etcd-cacert, --etcd-cert and --etcd-key, or --etcd-cert-secret"));
@@ -109,26 +107,16 @@ impl Rpc {
                     });
                 }
             };
-            let certificate = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first()).cloned();
             let stream = Pipe::new(stream, trace.clone());
-            let (sender, connection) = http2(stream, limit, &trace, &place).await?;
-            (sender, connection, certificate.map(CertificateDer::into_owned))
+            http2(stream, limit, &trace, &place).await?
         } else {
-            let (sender, connection) = http2(stream, limit, &trace, &place).await?;
-            (sender, connection, None)
+            http2(stream, limit, &trace, &place).await?
         };
         let scheme = if with_tls { "https" } else { "http" };
         let origin = format!("{scheme}://{}:{port}", "localhost");
         let origin = Uri::try_from(origin).map_err(|error| Error::failed(format!("cannot address etcd: {error}")))?;
-        let mut rpc = Rpc {
-            grpc: Grpc::with_origin(sender, origin),
-            connection,
-            trace,
-            token: None,
-            certificate,
-            member: place,
-            with_tls,
-        };
+        let mut rpc =
+            Rpc { grpc: Grpc::with_origin(sender, origin), connection, trace, token: None, member: place, with_tls };
         if let Some(login) = opening.login() {
             rpc.log_in(login, limit).await?;
         }
@@ -151,11 +139,6 @@ impl Rpc {
         }
     }
 
-    /// The certificate that the server showed, in DER; `None` without TLS.
-    pub fn server_certificate(&self) -> Option<&CertificateDer<'static>> {
-        self.certificate.as_ref()
-    }
-
     /// How the member fares. Works without a quorum.
     pub async fn status(&mut self, limit: Duration) -> Result<Status> {
         self.call("/etcdserverpb.Maintenance/Status", Empty {}, limit).await
@@ -171,13 +154,6 @@ impl Rpc {
         let request = MemberListRequest { linearizable: false };
         let answer: MemberListResponse = self.call("/etcdserverpb.Cluster/MemberList", request, limit).await?;
         Ok(answer.members)
-    }
-
-    /// The alarms of all members.
-    pub async fn alarms(&mut self, limit: Duration) -> Result<Vec<Alarm>> {
-        let request = AlarmRequest { action: 0, member_id: 0, alarm: 0 };
-        let answer: AlarmResponse = self.call("/etcdserverpb.Maintenance/Alarm", request, limit).await?;
-        Ok(answer.alarms)
     }
 
     /// Begins a snapshot.

@@ -39,6 +39,8 @@ pub struct Faults {
     pub free: Option<u64>,
     /// Somebody deletes the file when a command has printed this many bytes.
     pub vanishes_at: Option<u64>,
+    /// The variable ETCDCTL_ENDPOINTS of the container.
+    pub endpoints: Option<String>,
     /// Bytes a second.
     pub throttle: Option<u64>,
     /// This byte is wrong.
@@ -94,6 +96,7 @@ fn path(shared: &Shared, faults: &Faults) -> PathBuf {
         };
         put(name, script);
     }
+    put("sh", "#!/bin/sh\nexec /bin/sh \"$@\"\n".to_owned());
     let real = tool("etcdctl").display().to_string();
     let save = match (faults.save_fails, faults.save_after) {
         (Some(said), _) => format!("echo '{said}' >&2; exit 1"),
@@ -117,6 +120,7 @@ pub fn serve(shared: &Arc<Shared>, stream: TcpStream, command: &[String]) {
         .env_clear()
         .env("PATH", path(shared, &faults))
         .env("TMPDIR", scratch(shared))
+        .envs(faults.endpoints.iter().map(|urls| ("ETCDCTL_ENDPOINTS", urls)))
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

@@ -37,7 +37,11 @@ pub fn serve(shared: &Arc<Shared>, mut stream: TcpStream, request: &Request, pod
     }
     let mut socket = WebSocket::from_raw_socket(stream, Role::Server, None);
     let (stdout, stderr, status) = if command.first().is_some_and(|program| program == "etcdctl") {
-        let output = Command::new(tool("etcdctl")).args(&command[1..]).output().expect("etcdctl starts");
+        let output = Command::new(tool("etcdctl"))
+            .args(&command[1..])
+            .envs(shared.state().faults.container.endpoints.iter().map(|urls| ("ETCDCTL_ENDPOINTS", urls)))
+            .output()
+            .expect("etcdctl starts");
         let status = if output.status.success() {
             json!({"status": "Success"})
         } else {

@@ -58,6 +58,9 @@ pub fn pod(member: &StandinMember, faults: &Faults) -> Value {
         },
         "status": {"phase": "Running", "podIP": "127.0.0.1", "hostIP": "127.0.0.1", "conditions": [{"type": "Ready", "status": ready, "message": "scripted: not ready"}]},
     });
+    if let Some(urls) = &faults.container.endpoints {
+        pod["spec"]["containers"][0]["env"] = json!([{"name": "ETCDCTL_ENDPOINTS", "value": urls}]);
+    }
     if let Some((secret, path)) = &member.secret {
         pod["spec"]["volumes"] = json!([{"name": "certs", "secret": {"secretName": secret}}]);
         pod["spec"]["containers"][0]["volumeMounts"] = json!([{"name": "certs", "mountPath": path}]);

@@ -73,15 +73,20 @@ impl Arrival<'_> {
         let home = async {
             let (taken, sum) = self.copy(intake).await?;
             arrived.notify_one();
-            // All bytes are here: nothing is needed from the cluster any more.
-            if let Err(error) = self.owned.remove(self.cluster).await {
-                self.ui.alert(&error);
-            }
-            let structure = match file {
-                Some(file) => proof::structure(file, sum.size, asking.revision_of(self.member), self.ui).await?,
-                None => Structure::NotChecked,
+            // All bytes are here: nothing is needed from the cluster any more, and nobody waits for its removal.
+            let removal = async {
+                if let Err(error) = self.owned.remove(self.cluster).await {
+                    self.ui.alert(&error);
+                }
             };
-            Ok((taken, sum, structure))
+            let structure = async {
+                match file {
+                    Some(file) => proof::structure(file, sum.size, asking.revision_of(self.member), self.ui).await,
+                    None => Ok(Structure::NotChecked),
+                }
+            };
+            let ((), structure) = tokio::join!(removal, structure);
+            Ok((taken, sum, structure?))
         };
         let ((taken, sum, structure), early) = tokio::try_join!(home, meanwhile)?;
         let (structure, content) = self.compare(asking, file, structure, early).await?;

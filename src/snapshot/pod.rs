@@ -46,7 +46,7 @@ pub(super) struct JobPod<'p> {
 /// Without a pod after this long, the job's events are read.
 const NO_POD: Duration = Duration::from_secs(5);
 
-const POLL: Duration = Duration::from_millis(250);
+const POLL: Duration = Duration::from_millis(100);
 
 impl JobPod<'_> {
     fn job_name(&self) -> &str {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{Args, CommandFactory, Parser, ValueEnum};
 
 use super::content::ContentArgs;
-use super::value::{duration, positive_duration};
+use super::value::{duration, positive_duration, seconds};
 use super::{EtcdArgs, PlanArgs, PodArgs};
 
 /// What to back up, where to, and how long to wait for it.
@@ -39,11 +39,11 @@ pub struct BackupArgs {
     pub image: Option<String>,
 
     /// Longest time for the whole backup, however slow the copy
-    #[arg(long, value_name = "DURATION", default_value = "4h", value_parser = positive_duration)]
+    #[arg(long, value_name = "DURATION", default_value = "4h", value_parser = seconds)]
     pub deadline: Duration,
 
     /// How long the finished job and its file outlive a workstation that died; renewed while copying
-    #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = positive_duration)]
+    #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = seconds)]
     pub lease: Duration,
 
     /// Give up when no byte has arrived for this long

@@ -13,10 +13,22 @@ pub(super) fn duration(word: &str) -> Result<Duration, String> {
     humantime::parse_duration(word).map_err(|_| "expected a duration such as 90s, 5m or 1h30m".to_owned())
 }
 
+/// The longest time that makes sense anywhere here, and that Kubernetes can count in seconds.
+const LONGEST: Duration = Duration::from_secs(30 * 24 * 3600);
+
 /// The same, where zero would make no sense.
 pub(super) fn positive_duration(word: &str) -> Result<Duration, String> {
     match duration(word)? {
         Duration::ZERO => Err("must be more than zero".to_owned()),
+        duration if duration > LONGEST => Err("must be at most 30 days (720h)".to_owned()),
+        duration => Ok(duration),
+    }
+}
+
+/// The same, where the cluster counts in whole seconds.
+pub(super) fn seconds(word: &str) -> Result<Duration, String> {
+    match positive_duration(word)? {
+        duration if duration < Duration::from_secs(1) => Err("must be at least 1s".to_owned()),
         duration => Ok(duration),
     }
 }
@@ -58,5 +70,17 @@ mod tests {
         assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
         assert!(duration("soon").is_err());
         assert!(positive_duration("0s").is_err());
+        assert_eq!(positive_duration("500ms"), Ok(Duration::from_millis(500)));
+    }
+
+    #[test]
+    fn no_duration_is_longer_than_clocks_and_clusters_can_count() {
+        for word in ["18446744073709551615", "31d", "100years"] {
+            assert!(positive_duration(word).expect_err(word).contains("30 days"), "{word}");
+            assert!(seconds(word).is_err(), "{word}");
+        }
+        assert_eq!(seconds("720h"), Ok(LONGEST));
+        assert_eq!(seconds("1s"), Ok(Duration::from_secs(1)));
+        assert!(seconds("500ms").expect_err("less than a second").contains("at least 1s"));
     }
 }

@@ -41,6 +41,22 @@ impl Access {
         self
     }
 
+    /// The same right with the verb that the cluster names, if that is one of ours.
+    pub(super) fn with_verb(mut self, verb: Option<&str>) -> Self {
+        let known = ["get", "list", "create", "patch", "delete"];
+        self.verb = known.into_iter().find(|known| Some(*known) == verb).unwrap_or(self.verb);
+        self
+    }
+
+    /// The verbs that grant it: a stream to a pod is `get` to older clusters and `create` to newer ones (1.35,
+    /// `AuthorizePodWebsocketUpgradeCreatePermission`).
+    fn verbs(&self) -> Vec<&str> {
+        match self.subresource {
+            Some("exec" | "portforward") => vec!["get", "create"],
+            _ => vec![self.verb],
+        }
+    }
+
     /// The resource as RBAC writes it: `pods/exec`, `jobs.batch`.
     fn resource_in_rule(&self) -> String {
         match self.subresource {
@@ -56,7 +72,7 @@ impl Access {
             None => ("ClusterRole", "ClusterRoleBinding"),
         };
         // One name for each right: applying the cure of the next refusal must not take this one away.
-        let role = format!("etcd-backup-{}-{}", self.verb, self.resource_in_rule().replace('/', "-"));
+        let role = format!("etcd-backup-{}-{}", self.verbs()[0], self.resource_in_rule().replace('/', "-"));
         let mut metadata = json!({"name": role});
         if let Some(namespace) = &self.namespace {
             metadata["namespace"] = json!(namespace);
@@ -64,7 +80,7 @@ impl Access {
         let mut rule = json!({
             "apiGroups": [self.group],
             "resources": [self.resource_in_rule()],
-            "verbs": [self.verb],
+            "verbs": self.verbs(),
         });
         if self.namespace.is_none()
             && let Some(name) = &self.name

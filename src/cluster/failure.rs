@@ -62,6 +62,11 @@ impl CallFailure {
         self.is_transient() || matches!(self.status, Some(401 | 403))
     }
 
+    /// Nobody knows whether the server has done, or will do, what it was asked for.
+    pub fn may_still_happen(&self) -> bool {
+        matches!(self.status, None | Some(504))
+    }
+
     /// The sentence for a person.
     pub fn error(&self) -> &Error {
         &self.error
@@ -133,6 +138,8 @@ fn forbidden(said: &str, access: Option<&Access>) -> Error {
     let Some(access) = access else {
         return Error::not_allowed(format!("the cluster refused: {said}"));
     };
+    // The verb that an upgrade to a stream needs depends on the cluster's version.
+    let access = &access.clone().with_verb(verb_in(said));
     // Only RBAC's own refusal is cured by a rule; an admission plugin's has other words.
     let error = Error::not_allowed(format!("not allowed to {access}: {said}"));
     if said.contains("cannot ") {
@@ -142,6 +149,11 @@ fn forbidden(said: &str, access: Option<&Access>) -> Error {
     } else {
         error
     }
+}
+
+/// The verb in RBAC's refusal: `… User "ann" cannot create resource "pods/exec" …`.
+fn verb_in(said: &str) -> Option<&str> {
+    said.split_once("\" cannot ")?.1.split_once(" resource")?.0.split(' ').next()
 }
 
 /// The user name in RBAC's refusal: `… is forbidden: User "ann" cannot create resource …`.
@@ -219,6 +231,23 @@ mod tests {
         let error = Error::from(failure);
         assert_eq!(error.kind(), Kind::NotAllowed);
         assert!(error.cure().is_some_and(|yaml| yaml.contains("name: ann")));
+    }
+
+    #[test]
+    fn a_stream_that_needs_another_verb_than_it_did_once_is_cured_on_every_version() {
+        for subresource in ["exec", "portforward"] {
+            let access = Access::namespaced("get", "", "pods", "kube-system").subresource(subresource);
+            for verb in ["get", "create"] {
+                let said = format!(
+                    "pods \"etcd-cp1\" is forbidden: User \"ann\" cannot {verb} resource \"pods/{subresource}\" in API group \"\" in the namespace \"kube-system\""
+                );
+                let error = Error::from(refused(403, &said, Some(&access), SERVER));
+                let expected = format!("not allowed to {verb} pods/{subresource} in namespace kube-system");
+                assert!(error.message().starts_with(&expected), "{}", error.message());
+                let cure = error.cure().expect("a rule cures it");
+                assert!(cure.contains("- get\n") && cure.contains("- create\n"), "{cure}");
+            }
+        }
     }
 
     #[test]

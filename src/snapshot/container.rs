@@ -3,11 +3,17 @@
 //! Images differ: the upstream one holds no shell at all, older ones a shell without `cat`. Nothing is taken for
 //! granted but what answered. Paths go to scripts as arguments, so no name of a directory can become a command.
 
+use std::path::Path;
 use std::time::Duration;
 
+use k8s_openapi::api::core::v1::VolumeMount;
+
+use super::pod::storage_limit_below;
 use super::request::Request;
 use crate::cluster::{CallFailure, Cluster, ExecOutput, RunningCommand};
 use crate::error::{Error, Result};
+use crate::etcd::Member;
+use crate::quantity::quantity;
 use crate::ui::decimal_bytes;
 
 /// How long a short command may take.
@@ -48,6 +54,8 @@ pub(super) struct Directory {
     pub path: String,
     /// Bytes that are free, and all that the file system has; `None` without `df`.
     pub room: Option<(u64, u64)>,
+    /// Its files are in memory.
+    pub in_memory: bool,
 }
 
 /// Ends the process that prints `$1`, if one is left. The kubelet lets a command live on when its connection is gone: one
@@ -119,7 +127,8 @@ impl Shell {
             let why = if output.reason.is_empty() { &output.stderr } else { &output.reason };
             return Err(Error::not_possible(format!("{} runs no shell: {}", self.place(), why.trim())));
         }
-        let tools = parse(&output.stdout);
+        let mut tools = parse(&output.stdout);
+        tools.spare_etcd(request.member, request.db_size, &self.place())?;
         for needed in ["rm", "sleep"] {
             if !tools.has(needed) {
                 return Err(Error::not_possible(format!(
@@ -146,13 +155,45 @@ fn parse(output: &str) -> Tools {
             tools.names.push(name.to_owned());
         } else if let Some(path) = line.strip_prefix("dir ") {
             if path.starts_with('/') && !tools.directories.iter().any(|known| known.path == path) {
-                tools.directories.push(Directory { path: path.trim_end_matches('/').to_owned(), room: None });
+                tools.directories.push(Directory {
+                    path: path.trim_end_matches('/').to_owned(),
+                    room: None,
+                    in_memory: false,
+                });
             }
         } else if let Some(directory) = tools.directories.last_mut() {
             directory.room = directory.room.or_else(|| room(line));
+            directory.in_memory |= ["tmpfs ", "shm ", "ramfs "].iter().any(|kind| line.starts_with(kind));
         }
     }
     tools
+}
+
+/// Why a file in this directory would do harm, in words that follow its name.
+fn danger(directory: &Directory, member: &Member, db_size: Option<u64>) -> Option<String> {
+    let mounts = member.container.volume_mounts.iter().flatten();
+    let holds = |mount: &&VolumeMount| Path::new(&directory.path).starts_with(&mount.mount_path);
+    let mount = mounts.filter(holds).max_by_key(|mount| mount.mount_path.len());
+    let spec = member.pod.spec.as_ref();
+    let volume = mount.and_then(|mount| spec?.volumes.iter().flatten().find(|volume| volume.name == mount.name));
+    let empty_dir = volume.and_then(|volume| volume.empty_dir.as_ref());
+    if directory.in_memory || empty_dir.is_some_and(|volume| volume.medium.as_deref() == Some("Memory")) {
+        return Some("is in memory, which etcd needs itself".to_owned());
+    }
+    let needed = db_size? / 10 * 12;
+    let limited = |limit: &str| format!("is limited to {limit}, and {} are needed", decimal_bytes(needed));
+    if let Some(limit) = empty_dir.and_then(|volume| volume.size_limit.as_ref())
+        && quantity(&limit.0).is_some_and(|bytes| bytes < needed)
+    {
+        return Some(limited(&limit.0));
+    }
+    // Other volumes are not the kubelet's to count.
+    if mount.is_some() && empty_dir.is_none() {
+        return None;
+    }
+    let mut pod = member.pod.clone();
+    pod.spec.as_mut()?.containers.retain(|container| container.name == member.container.name);
+    storage_limit_below(&pod, needed).map(|limit| limited(&limit))
 }
 
 /// A line of `df -Pk`: file system, blocks of 1024 bytes, used, available, capacity in percent, mount point.
@@ -176,6 +217,25 @@ impl Tools {
     /// The script that prints the size of `$1`.
     pub(super) fn size(&self) -> Option<&'static str> {
         if self.has("stat") { Some(r#"stat -c %s "$1""#) } else { self.has("wc").then_some(r#"wc -c < "$1""#) }
+    }
+
+    /// Drops the directories in which the file would kill the etcd that it is read from: what lies in memory counts against
+    /// the container's limit of memory, and for what goes beyond a limit of storage the kubelet evicts the pod.
+    fn spare_etcd(&mut self, member: &Member, db_size: Option<u64>, place: &str) -> Result<()> {
+        let mut last = None;
+        self.directories.retain(|directory| match danger(directory, member, db_size) {
+            Some(why) => {
+                last = Some(format!("{} {why}", directory.path));
+                false
+            }
+            None => true,
+        });
+        match last {
+            Some(why) if self.directories.is_empty() => {
+                Err(Error::not_possible(format!("{place} has no directory that may take the snapshot: {why}")))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The directories with room for a database of `db_size` bytes: that and a tenth, and a tenth of the file system
@@ -232,6 +292,7 @@ impl Reader {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::etcd::member::tests::pod;
 
     const BUSYBOX: &str = "tool cat\ntool tail\ntool rm\ntool sleep\ndir /tmp\nFilesystem 1024-blocks Used Available Capacity Mounted on\noverlay 100000 40000 60000 40% /\ndir /tmp\ndir /var/lib/etcd\n";
 
@@ -240,7 +301,10 @@ mod tests {
         let tools = parse(BUSYBOX);
         assert!(tools.has("rm") && !tools.has("dd"));
         assert_eq!(tools.reader(), Some(Reader::Tail));
-        assert_eq!(tools.directories[0], Directory { path: "/tmp".to_owned(), room: Some((61_440_000, 102_400_000)) });
+        assert_eq!(
+            tools.directories[0],
+            Directory { path: "/tmp".to_owned(), room: Some((61_440_000, 102_400_000)), in_memory: false }
+        );
         assert_eq!(tools.directories.len(), 2);
     }
 
@@ -251,6 +315,40 @@ mod tests {
         assert_eq!(found.len(), 1, "etcd's own disk is no place when its room is unknown");
         let error = tools.with_room(Some(60_000_000), Some("/var/lib/etcd"), "here").expect_err("no room");
         assert!(error.message().starts_with("too little room in here") && !error.allows_another_way());
+    }
+
+    /// A directory `/tmp` on a file system of this kind, in a container with these resources, where this volume is mounted.
+    fn spared(kind: &str, resources: serde_json::Value, volume: serde_json::Value) -> Result<usize> {
+        let mut pod = pod("etcd-cp1", &["etcd"], true);
+        let spec = pod.spec.as_mut().expect("it has one");
+        spec.containers[0].resources = serde_json::from_value(resources).expect("resources");
+        if !volume.is_null() {
+            let mount = serde_json::json!([{"name": "scratch", "mountPath": "/tmp"}]);
+            spec.containers[0].volume_mounts = serde_json::from_value(mount).expect("mounts");
+            spec.volumes = serde_json::from_value(serde_json::json!([volume])).expect("volumes");
+        }
+        let member = Member::of(pod).expect("it runs etcd");
+        let mut tools = parse(&format!("dir /tmp\n{kind} 100000 40000 60000 40% /tmp\n"));
+        tools.spare_etcd(&member, Some(1_000_000_000), "here").map(|()| tools.directories.len())
+    }
+
+    #[test]
+    fn a_directory_whose_file_would_kill_etcd_is_none() {
+        use serde_json::json;
+        let limit = |limit: &str| json!({"limits": {"ephemeral-storage": limit}});
+        let empty_dir = |of: serde_json::Value| json!({"name": "scratch", "emptyDir": of});
+        let refused = |spared: Result<usize>| spared.expect_err("it would do harm").message().to_owned();
+        assert_eq!(spared("overlay", json!({}), json!(null)).ok(), Some(1));
+        for kind in ["tmpfs", "shm"] {
+            assert!(refused(spared(kind, json!({}), json!(null))).contains("/tmp is in memory"));
+        }
+        assert!(refused(spared("overlay", json!({}), empty_dir(json!({"medium": "Memory"})))).contains("is in memory"));
+        assert!(refused(spared("overlay", limit("1Gi"), json!(null))).contains("/tmp is limited to 1Gi"));
+        assert_eq!(spared("overlay", limit("2Gi"), json!(null)).ok(), Some(1));
+        assert!(refused(spared("ext4", json!({}), empty_dir(json!({"sizeLimit": "1Gi"})))).contains("limited to 1Gi"));
+        assert!(refused(spared("ext4", limit("1Gi"), empty_dir(json!({})))).contains("limited to 1Gi"));
+        let host = json!({"name": "scratch", "hostPath": {"path": "/mnt"}});
+        assert_eq!(spared("ext4", limit("1Gi"), host).ok(), Some(1));
     }
 
     #[test]

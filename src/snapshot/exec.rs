@@ -231,7 +231,10 @@ impl Work<'_> {
         let (from, mut skip) = reader.from(state.at);
         let mut command = match self.shell.start(self.cluster, &reader.script(), &[self.path, &from]).await {
             Ok(command) => command,
-            Err(failure) if failure.is_transient() => return Ok(Some(failure.error().message().to_owned())),
+            // Commands have been run in this container before.
+            Err(failure) if failure.is_transient_once_allowed() => {
+                return Ok(Some(failure.error().message().to_owned()));
+            }
             Err(failure) => return Err(Error::from(failure).into()),
         };
         loop {

@@ -26,15 +26,18 @@ struct Owned {
     namespace: String,
     name: String,
     uid: Option<String>,
-    /// The request that creates the job. It runs apart, so that an interruption cannot drop it half-way.
-    creating: Option<JoinHandle<()>>,
+    /// The request that creates the job, and whether it was answered. It runs apart, so that an interruption cannot drop
+    /// it half-way.
+    creating: Option<JoinHandle<bool>>,
+    /// The request was not answered, so that the job may come into being later.
+    in_doubt: bool,
 }
 
 /// How long to wait for a job to be gone before saying that it is still there.
 const PATIENCE: Duration = Duration::from_secs(15);
 
 /// How long an API server that starts may refuse what it allowed before.
-const STARTING: Duration = Duration::from_secs(5);
+pub(super) const STARTING: Duration = Duration::from_secs(5);
 
 impl OwnedJob {
     fn slot(&self) -> std::sync::MutexGuard<'_, Option<Owned>> {
@@ -49,12 +52,20 @@ impl OwnedJob {
         let creating = {
             let (cluster, namespace) = (cluster.clone(), namespace.to_owned());
             tokio::spawn(async move {
+                let created = cluster.create_job(&namespace, &job).await;
+                let is_answered = !created.as_ref().is_err_and(CallFailure::may_still_happen);
                 // Nobody listens any more after an interruption; the job is removed all the same.
-                let _ = answer.send(cluster.create_job(&namespace, &job).await);
+                let _ = answer.send(created);
+                is_answered
             })
         };
-        *self.slot() =
-            Some(Owned { namespace: namespace.to_owned(), name: name.clone(), uid: None, creating: Some(creating) });
+        *self.slot() = Some(Owned {
+            namespace: namespace.to_owned(),
+            name: name.clone(),
+            uid: None,
+            creating: Some(creating),
+            in_doubt: false,
+        });
         match answered.await {
             Ok(Ok(created)) => {
                 if let Some(owned) = self.slot().as_mut() {
@@ -96,10 +107,11 @@ impl OwnedJob {
             return Ok(());
         };
         if let Some(creating) = &mut owned.creating {
-            let _ = tokio::time::timeout(PATIENCE, creating).await;
+            let answered = tokio::time::timeout(PATIENCE, creating).await;
+            owned.in_doubt = !matches!(answered, Ok(Ok(true)));
         }
         owned.creating = None;
-        let removed = remove(cluster, &owned.namespace, &owned.name, owned.uid.as_deref()).await;
+        let removed = remove(cluster, &owned.namespace, &owned.name, owned.uid.as_deref(), owned.in_doubt).await;
         held.value = None;
         removed
     }
@@ -127,16 +139,25 @@ impl<T> Drop for Held<'_, T> {
 }
 
 /// Deletes a job with its pod and waits until both are gone.
-async fn remove(cluster: &Cluster, namespace: &str, name: &str, uid: Option<&str>) -> Result<()> {
+async fn remove(cluster: &Cluster, namespace: &str, name: &str, uid: Option<&str>, in_doubt: bool) -> Result<()> {
     let start = Instant::now();
     let left = |why: &str| {
         Error::failed(format!("job {namespace}/{name} could not be removed: {why}"))
             .hint("it removes itself when its time is over; to remove it now: 'kubectl etcd-backup cleanup --all'")
     };
     let mut pause = Duration::from_millis(100);
+    let mut was_there = !in_doubt;
     loop {
         // A second delete of a job that is on its way out changes nothing, and a right to get is not needed for it.
         match cluster.delete_job(namespace, name, uid).await {
+            Err(failure) if failure.is_not_found() && !was_there => {
+                if start.elapsed() > STARTING {
+                    return Err(Error::failed(format!(
+                        "the request to create job {namespace}/{name} was not answered: there is no such job, but it may still come"
+                    ))
+                    .hint("look for it in a minute, and remove it: 'kubectl etcd-backup cleanup --all'"));
+                }
+            }
             Err(failure) if failure.is_not_found() || failure.is_conflict() => return Ok(()),
             // The right to delete was asked for before the job was created.
             Err(failure) if failure.is_transient_once_allowed() && start.elapsed() < STARTING => {}
@@ -145,7 +166,8 @@ async fn remove(cluster: &Cluster, namespace: &str, name: &str, uid: Option<&str
             Ok(()) if start.elapsed() > PATIENCE => {
                 return Err(left("the cluster accepted the request, and the job is still there"));
             }
-            Ok(()) | Err(_) => {}
+            Ok(()) => was_there = true,
+            Err(_) => {}
         }
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(Duration::from_secs(2));

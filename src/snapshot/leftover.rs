@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
 
 use super::container::{END_READER, Shell};
-use super::lease::{Held, OwnedJob};
+use super::lease::{Held, OwnedJob, STARTING};
 use crate::cluster::{CallFailure, Cluster, RunningCommand, Said};
 use crate::error::{Error, Result};
 
@@ -251,6 +251,10 @@ impl OwnedFile {
                     held.value = None;
                     return Ok(());
                 }
+                // Commands have been run in this container before.
+                Err(failure) if failure.is_transient_once_allowed() && start.elapsed() < STARTING => {
+                    failure.error().message().to_owned()
+                }
                 Err(failure) if !failure.is_transient() => break failure.error().message().to_owned(),
                 Err(failure) => failure.error().message().to_owned(),
             };
@@ -263,12 +267,26 @@ impl OwnedFile {
             return Ok(());
         };
         Err(Error::failed(format!("{path} in {} could not be removed: {why}", shell.place())).hint(format!(
-            "it holds Secrets; if its guard there still runs, it goes within {}, else: 'kubectl exec -n {} {} -c {} -- rm -f {path} {path}.part'",
+            "it holds Secrets; if its guard there still runs, it goes within {}, else: {}",
             humantime::format_duration(lease * 2),
-            shell.namespace,
-            shell.pod,
-            shell.container,
+            by_hand(&shell, &path)
         )))
+    }
+}
+
+/// The command line that removes the file and all that belongs to it.
+fn by_hand(shell: &Shell, path: &str) -> String {
+    let files = ["", ".part", ".pid", ".lease"].map(|ending| quoted(&format!("{path}{ending}")));
+    let [namespace, pod, container] = [&shell.namespace, &shell.pod, &shell.container].map(|name| quoted(name));
+    format!("kubectl exec -n {namespace} {pod} -c {container} -- rm -f {}", files.join(" "))
+}
+
+/// A word as a shell reads it: what comes from a container may hold anything.
+fn quoted(word: &str) -> String {
+    if word.chars().all(|letter| letter.is_ascii_alphanumeric() || "/._-".contains(letter)) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
     }
 }
 
@@ -290,8 +308,23 @@ async fn pid(command: &mut RunningCommand) -> Result<String, String> {
             // 1 is etcd itself.
             return match pid.parse::<u32>() {
                 Ok(number) if number > 1 => Ok(number.to_string()),
-                _ => Err(format!("it says {line:?}")),
+                _ => Err(format!("it says \"{}\"", line.chars().take(100).collect::<String>())),
             };
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_that_removes_by_hand_names_every_file_and_lets_no_name_be_a_command() {
+        let shell = Shell { namespace: "kube-system".into(), pod: "etcd-cp1".into(), container: "etcd".into() };
+        assert_eq!(
+            by_hand(&shell, "/tmp/x.db"),
+            "kubectl exec -n kube-system etcd-cp1 -c etcd -- rm -f /tmp/x.db /tmp/x.db.part /tmp/x.db.pid /tmp/x.db.lease"
+        );
+        assert!(by_hand(&shell, "/a b;'/x").contains(r"rm -f '/a b;'\''/x' '/a b;'\''/x.part'"));
     }
 }

@@ -62,10 +62,15 @@ pub async fn take<W: Write + Send + 'static>(
     let (mut image, mut pair, mut override_owner) = (0, 0, request.member.runs_as_other_user());
     loop {
         let name = random_name();
+        let Some(named) = images.get(image) else {
+            return Err(Error::not_possible(format!("pod {} names no image of etcd", request.member.pod_path()))
+                .hint("name one that holds etcdctl, of etcd's own version, with --image")
+                .into());
+        };
         let plan = Plan {
             name: &name,
             member: request.member,
-            image: &images[image],
+            image: named,
             endpoint: &endpoint,
             credentials: usable[pair],
             pod_logs: &checked.pod_logs.path,

@@ -91,6 +91,23 @@ fn where_none_is_open_each_has_its_line() {
 }
 
 #[test]
+fn a_gateway_without_websockets_is_named_by_each_transport_that_needs_one() {
+    for code in [400, 501] {
+        let rig = Rig::with(|faults| {
+            faults.container.tools = Container::ALL.to_vec();
+            faults.forbid.push(("get", "nodes/proxy"));
+            faults.member("cp1").exec_refused = Some((code, "upgrade not supported"));
+        });
+        rig.run(&["--out", "x.db"])
+            .code(3)
+            .says("no transport is open for a snapshot of pod kube-system/etcd-cp1")
+            .says("\n  node: not allowed to get nodes/proxy of cp1")
+            .says("\n  exec: no WebSocket can be opened through the API server")
+            .leaves_only(&[]);
+    }
+}
+
+#[test]
 fn direct_without_certificates_says_what_it_needs() {
     let rig = Rig::new();
     rig.run(&["--out", "x.db", "--transport", "direct", "--pod-endpoint", "https://127.0.0.1:2379"])

@@ -1,5 +1,7 @@
 //! What a cluster refuses or lacks: each has its sentence and its exit code, and nothing is left behind.
 
+use std::time::Duration;
+
 use crate::support::Rig;
 use crate::support::standin::faults::Faults;
 
@@ -102,6 +104,15 @@ fn optional_rights_degrade_and_say_so() {
         let rig = Rig::with(|faults| faults.forbid.extend([(verb, resource), ("get", "pods/portforward")]));
         rig.run(&["--out", "x.db"]).code(0).says(says).leaves_only(&["x.db"]);
     }
+}
+
+#[test]
+fn a_job_that_comes_into_being_after_all_is_removed_and_one_that_may_still_come_is_told_of() {
+    let words = ["--out", "x.db", "--transport", "node", "--request-timeout", "1s"];
+    let rig = Rig::with(|faults| faults.late_create = Some(Duration::from_secs(3)));
+    rig.run(&words).code(1).says("no answer within 1s").says_not("it may still come").leaves_only(&[]);
+    let rig = Rig::with(|faults| faults.late_create = Some(Duration::from_secs(60)));
+    rig.run(&words).code(1).says("it may still come").says("cleanup --all").leaves_only(&[]);
 }
 
 #[test]

@@ -60,6 +60,23 @@ fn a_connection_that_closes_in_good_order_without_a_status_is_resumed() {
 }
 
 #[test]
+fn an_api_server_that_starts_and_refuses_what_it_allowed_is_waited_for() {
+    let rig = Rig::with(|faults| {
+        shell(faults);
+        faults.container.cuts = vec![2_000_000];
+        faults.forgets_rules = Some(Duration::from_secs(2));
+    });
+    rig.run(&EXEC).code(0).says("sha-256 matches").leaves_only(&["x.db"]);
+    // The same while the file is removed.
+    let rig = Rig::with(|faults| {
+        shell(faults);
+        faults.container.flip_at = Some(2_000_000);
+        faults.forgets_rules = Some(Duration::from_secs(3));
+    });
+    rig.run(&EXEC).code(4).says_not("could not be removed").leaves_only(&[]);
+}
+
+#[test]
 fn a_tool_that_prints_to_standard_error() {
     survives(|container| container.noise = Some("tail: warning: something odd\n"));
 }

@@ -235,7 +235,7 @@ impl Rpc {
                 .hint("name a user that has the role root with --etcd-user, or give the certificate of one"),
             Code::PermissionDenied | Code::Unauthenticated => refused(&format!("etcd refuses: {said}"))
                 .hint("a snapshot needs a user that has the role root: --etcd-user"),
-            code => Error::failed(format!("etcd in pod {} failed: {} ({code:?})", self.member, plain(said))),
+            code => Error::failed(format!("etcd in pod {} failed: {} ({code})", self.member, plain(said))),
         }
     }
 }

@@ -145,6 +145,9 @@ pub fn serve(shared: &Arc<Shared>, stream: TcpStream, command: &[String]) {
     // A reader is what prints the file: the faults of the copy are for it alone.
     let reads =
         ["exec tail -c", "exec dd if", "exec cat \"", "exec cp \""].iter().any(|line| command[2].contains(line));
+    if reads {
+        shared.state().first_read.get_or_insert_with(std::time::Instant::now);
+    }
     let mut stdout = child.stdout.take().expect("it is piped");
     let mut buffer = vec![0; 32 << 10];
     let mut printed = 0_u64;

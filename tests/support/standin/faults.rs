@@ -77,6 +77,8 @@ pub struct Faults {
     pub forward: super::portforward::Faults,
     /// The etcd container.
     pub container: super::container::Faults,
+    /// A POST of a job is not answered for this long, and carried out only then.
+    pub late_create: Option<Duration>,
     /// As many times nobody hears a DELETE, and no answer comes.
     pub lost_deletes: u32,
     /// DELETE answers with this status.

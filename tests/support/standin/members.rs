@@ -70,6 +70,12 @@ pub fn pod(member: &StandinMember, faults: &Faults) -> Value {
 
 /// The answer to an exec that never becomes a stream.
 pub fn exec_refused(shared: &Shared, pod: &str, faults: &Faults) -> Option<(u16, Value)> {
+    let begun = shared.state().first_read;
+    if let (Some(time), Some(begun)) = (faults.forgets_rules, begun)
+        && begun.elapsed() < time
+    {
+        return Some((403, super::objects::forbidden("create", "pods/exec")));
+    }
     let member = shared.member(pod)?;
     let (code, message) = faults.members.get(member.name.as_str())?.exec_refused?;
     let reason = if code == 403 { "Forbidden" } else { "InternalError" };

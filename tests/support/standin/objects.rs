@@ -93,7 +93,10 @@ pub fn route(shared: &Arc<Shared>, request: &Request, parts: &[&str], faults: &F
 fn jobs(shared: &Arc<Shared>, request: &Request, rest: &[&str], faults: &Faults) -> (u16, Value) {
     match (request.method.as_str(), rest) {
         ("GET", []) => list("Job", shared.state().jobs.values().cloned().collect()),
-        ("POST", []) => (201, job::create(shared, request.json())),
+        ("POST", []) => {
+            std::thread::sleep(faults.late_create.unwrap_or_default());
+            (201, job::create(shared, request.json()))
+        }
         ("GET", [name]) => {
             shared.state().jobs.get(*name).map_or_else(|| not_found("jobs.batch", name), |job| (200, job.clone()))
         }

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::Write;
+use std::time::Duration;
 
 use tokio::sync::Notify;
 
@@ -14,6 +15,9 @@ use crate::cluster::Cluster;
 use crate::error::{Error, Result};
 use crate::snapshot::{Intake, NotTaken, Owned, Proof, Taken, take};
 use crate::ui::Ui;
+
+/// How long the writer may take to end when there is nothing left to write.
+const WRITER: Duration = Duration::from_secs(2);
 
 /// A snapshot all bytes of which arrived, and what was found out about it.
 pub(super) struct Arrived {
@@ -101,13 +105,19 @@ impl Arrival<'_> {
         let request = self.field.request(self.cli, self.member);
         let taken = take(self.cluster, &request, &intake, self.owned, self.ui).await;
         let begun = !intake.is_untouched();
+        let taken = match taken {
+            Err(NotTaken::Failed(error)) => {
+                // A reader of standard output that takes nothing must not hold up the end.
+                let _ = tokio::time::timeout(WRITER, intake.finish()).await;
+                return Err(NotArrived { error, begun });
+            }
+            taken => taken,
+        };
         // A failure to write here is the cause of a copy that broke off, so it is told first.
         let (taken, sum) = match (taken, intake.finish().await) {
             (Ok(taken), Ok((_, sum))) => (taken, sum),
-            (Ok(_), Err(error)) => return Err(error.into()),
-            (Err(NotTaken::NotWritten), Err(write)) => return Err(write.into()),
-            (Err(NotTaken::NotWritten), Ok(_)) => return Err(Error::failed("the snapshot could not be written").into()),
-            (Err(NotTaken::Failed(error)), _) => return Err(NotArrived { error, begun }),
+            (_, Err(write)) => return Err(write.into()),
+            (Err(_), Ok(_)) => return Err(Error::failed("the snapshot could not be written").into()),
         };
         taken.warnings.iter().for_each(|warning| self.ui.warn(warning));
         Ok((taken, sum))

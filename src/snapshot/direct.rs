@@ -49,11 +49,15 @@ pub(super) async fn take<W: Write + Send + 'static>(
     let mut parts = Parts {
         snapshot,
         stall: request.stall,
-        until,
         reminder: Reminder { after: LONG, told: false },
         count: Count::default(),
     };
-    match parts.copy(intake, &progress, ui).await {
+    // From outside: a writer that takes no more bytes must not hold the copy beyond its time.
+    let copied = tokio::select! {
+        copied = parts.copy(intake, &progress, ui) => copied,
+        () = tokio::time::sleep_until(until.into()) => Err(too_long().into()),
+    };
+    match copied {
         Ok(()) => {
             progress.finish();
             Ok(Taken { transport: Transport::Direct, place: None, warnings: Vec::new() })
@@ -90,7 +94,6 @@ struct Parts<'r> {
     snapshot: Snapshot<'r>,
     /// The longest time without a byte.
     stall: Duration,
-    until: Instant,
     reminder: Reminder,
     count: Count,
 }
@@ -157,18 +160,11 @@ impl Parts<'_> {
         let start = Instant::now();
         let mut last_byte = start;
         loop {
-            let now = Instant::now();
-            if now >= self.until {
-                return Err(too_long().into());
-            }
             if self.reminder.is_due(start.elapsed()) {
                 ui.warn("the copy takes long: etcd holds a read transaction for all of it, and its database file grows with what is written meanwhile; the transport node does not need that");
             }
-            let patience = self.stall.saturating_sub(last_byte.elapsed()).min(self.until - now);
+            let patience = self.stall.saturating_sub(last_byte.elapsed());
             let Ok(part) = tokio::time::timeout(patience, self.snapshot.next()).await else {
-                if Instant::now() >= self.until {
-                    return Err(too_long().into());
-                }
                 return Err(self.stalled().into());
             };
             let Some(part) = part? else {

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 
 use crate::support::certs::Authority;
 use crate::support::etcd::{Etcd, tool};
@@ -56,6 +57,23 @@ fn a_scratch_etcd_booted_from_the_file_holds_every_key() {
     assert_eq!(Etcd::restored(&rig.path("x.db")).count(), KEYS);
     assert!(rig.standin.requests("POST", "/jobs").is_empty());
     assert!(rig.standin.requests("GET", "/proxy/").is_empty(), "nothing is asked of the node");
+}
+
+#[test]
+fn a_reader_that_takes_nothing_does_not_outlast_the_deadline() {
+    // More than the queue in front of the writer holds.
+    let etcd = Etcd::start();
+    etcd.fill(8000, 3000);
+    let rig = Rig::before(&etcd, |_| ());
+    let words = ["--out", "-", "--transport", "direct", "--deadline", "3s", "--stall-timeout", "60s"];
+    let mut running = rig.start(&words);
+    let start = Instant::now();
+    // Nobody reads its standard output before it has ended.
+    while running.child.try_wait().unwrap().is_none() {
+        assert!(start.elapsed() < Duration::from_secs(20), "it goes on");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    running.end().code(1).says("longer than --deadline allows").leaves_only(&[]);
 }
 
 #[test]

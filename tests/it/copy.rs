@@ -105,19 +105,12 @@ fn a_connection_that_breaks_when_etcdctl_renames_its_file() {
         faults.rename_at = Some(1_000_000);
     });
     rig.run(&["--out", "x.db"]).code(0).says("sha-256 matches").leaves_only(&["x.db"]);
+    // Before etcdctl has made its file, both names are looked for; the last request is for what came behind the break.
     let finals = rig.standin.requests("GET", "snapshot.db");
-    let resumed = finals.iter().find(|request| request.target.ends_with("snapshot.db")).expect("it asks for the name");
+    let resumed = finals.iter().rfind(|request| request.target.ends_with("snapshot.db")).expect("it asks for the name");
     let range = resumed.header("range").expect("a range");
     let offset = range.trim_start_matches("bytes=").split('-').next().and_then(|start| start.parse::<u64>().ok());
     assert!(offset.is_some_and(|offset| offset > 1_000_000), "{range}");
-}
-
-#[test]
-fn an_api_server_that_has_started_and_not_read_its_rules_yet() {
-    survives(|faults| {
-        faults.cuts = vec![1_000_000];
-        faults.forgets_rules = Some(std::time::Duration::from_secs(2));
-    });
 }
 
 #[test]

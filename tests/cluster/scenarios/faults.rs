@@ -81,7 +81,9 @@ fn job_deleted(cluster: &Cluster) {
     let node = cluster.node("cp1");
     cluster.fill(MEGABYTES);
     let _slowed = node.slowed_to(SPEED);
-    let running = cluster.backup(&[]).start().until_arrived(UNDER_WAY);
+    // A short lease is renewed often, so the run notices before the kubelet has removed the file. Else the copy may end
+    // well before that, which is no fault.
+    let running = cluster.backup(&["--lease", "10s"]).start().until_arrived(UNDER_WAY);
     cluster.kubectl(&["-n", "kube-system", "delete", "jobs", "-l", "app.kubernetes.io/name=etcd-backup"]);
     running.end().code(1).without_file().says("was removed while the snapshot was taken");
 }

@@ -102,7 +102,7 @@ async fn apart<T: Send + 'static>(
     let thread = tokio::task::spawn_blocking(move || {
         let done = AtomicU64::new(0);
         let outcome = work(&file, &|bytes| {
-            progress.at(done.fetch_add(bytes, Ordering::Relaxed) + bytes);
+            progress.read(done.fetch_add(bytes, Ordering::Relaxed) + bytes);
             !stop.load(Ordering::Relaxed)
         });
         progress.finish();

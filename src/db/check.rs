@@ -17,7 +17,8 @@ pub struct Options<'a> {
     /// Revisions for which [`super::hash_kv`] will be asked, besides the newest one: the pass that is made here anyhow
     /// remembers what it needs for them.
     pub revisions: Vec<i64>,
-    /// Progress and stop. All in all about the size of the file is read, and twice that with `transport`.
+    /// Progress and stop. At least the size of the file is read, and twice that with `transport`; more where the pages lie
+    /// scattered, because blocks are read that are longer than a page.
     pub watch: Watch<'a>,
 }
 

@@ -75,6 +75,13 @@ impl Progress {
         }
     }
 
+    /// `bytes` have been read in all; a check reads some parts twice, and is at its end when it ends.
+    pub fn read(&self, bytes: u64) {
+        if let Some(bar) = &self.0 {
+            bar.set_position(bar.length().map_or(bytes, |length| bytes.min(length)));
+        }
+    }
+
     /// Everything arrived: the estimate gives way to the truth.
     pub fn finish(&self) {
         if let Some(bar) = &self.0 {

@@ -18,11 +18,11 @@ use crate::error::{Error, Kind, Result};
 const TRAILER: usize = 32;
 
 /// Batches in the queue.
-const QUEUE: usize = 16;
+const QUEUE: usize = 4;
 
 /// Bytes that are handed over at once. One read from the network gives some 16 KiB; waking the thread for each of them
 /// took more time than writing it.
-const BATCH: usize = 512 << 10;
+const BATCH: usize = 256 << 10;
 
 /// A snapshot is whole pages of the database (at least 512 bytes each) and the trailer; etcd's own restore checks the
 /// same remainder (`etcdutl/snapshot/v3_snapshot.go`).

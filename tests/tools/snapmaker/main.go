@@ -5,6 +5,7 @@
 //	                                    round and asks it for HashKV at several revisions; one line of JSON for each
 //	snapmaker fill URL KEYS BYTES       puts that many keys, every third of them again, and compacts: what a database
 //	                                    looks like that has been in use
+//	snapmaker latency URL               how long puts take, alone and while etcd computes its HashKV
 //	snapmaker bolt DIR                  databases with a free list, of every page size, and some that are not etcd's
 //	snapmaker seeds DIR                 a few of the smallest, to begin fuzzing with
 //	snapmaker keys FILE KEYS BYTES      one large snapshot: KEYS keys with values of BYTES bytes
@@ -46,6 +47,8 @@ func run(args []string) error {
 			return err
 		}
 		return fill(args[1], keys, bytes)
+	case len(args) == 2 && args[0] == "latency":
+		return latency(args[1])
 	case len(args) == 2 && args[0] == "bolt":
 		return bolt(args[1])
 	case len(args) == 2 && args[0] == "seeds":

@@ -241,17 +241,21 @@ pub struct User {
 
 impl Drop for Cluster {
     fn drop(&mut self) {
-        if self.is_rig() && !self.keep {
-            rig(&["down"]);
+        // A second panic would end the program, and the table with it.
+        if self.is_rig() && !self.keep && !(runs(&["down"]) || std::thread::panicking()) {
+            panic!("rig down failed");
         }
     }
 }
 
 /// Runs the rig's script, whose words go to standard error.
 pub fn rig(args: &[&str]) {
+    assert!(runs(args), "rig {} failed", args.join(" "));
+}
+
+fn runs(args: &[&str]) -> bool {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cluster/rig");
-    let status = Command::new(script).args(args).stdin(Stdio::null()).status().expect("the rig starts");
-    assert!(status.success(), "rig {} failed", args.join(" "));
+    Command::new(script).args(args).stdin(Stdio::null()).status().is_ok_and(|status| status.success())
 }
 
 /// Standard output of what succeeded, standard error of what did not.

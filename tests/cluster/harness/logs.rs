@@ -11,6 +11,9 @@ const PROGRAMS: [&str; 2] = ["kubelet", "containerd"];
 /// A log that does not end must not fill this machine's disk.
 const LONGEST: u64 = 64 << 20;
 
+/// What led to it.
+const BEFORE: u64 = 16 << 10;
+
 /// How long the nodes' logs were when a scenario began.
 pub struct Logs(Vec<(String, &'static str, u64)>);
 
@@ -25,7 +28,7 @@ impl Logs {
         Logs(logs.collect())
     }
 
-    /// Copies what was written since into a directory of the scenario's name, as `cp1-kubelet.log` and so on. A node
+    /// Copies what was written since, and a little of before, into a directory of the scenario's name, as `cp1-kubelet.log` and so on. A node
     /// that is gone has nothing to show.
     pub fn keep(&self, cluster: &Cluster, reports: &Path, scenario: &str) -> std::io::Result<()> {
         let words: Vec<_> =
@@ -34,7 +37,7 @@ impl Logs {
         std::fs::create_dir_all(&directory)?;
         for (node, program, length) in &self.0 {
             let Ok(mut log) = File::open(cluster.node(node).path(&format!("var/log/{program}.log"))) else { continue };
-            log.seek(SeekFrom::Start(*length))?;
+            log.seek(SeekFrom::Start(length.saturating_sub(BEFORE)))?;
             let mut copy = File::create(directory.join(format!("{node}-{program}.log")))?;
             std::io::copy(&mut log.take(LONGEST), &mut copy)?;
         }

@@ -5,6 +5,7 @@
 #![allow(clippy::print_stderr, reason = "a table and its progress are what this program is for")]
 
 mod harness;
+mod report;
 mod scenarios;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -12,15 +13,10 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use harness::cluster::Cluster;
+use harness::logs::Logs;
 use harness::remains::{Debts, Remains};
 use harness::{Needs, Scenario};
-
-struct Row {
-    scenario: String,
-    seconds: f32,
-    keys: u64,
-    failure: Option<String>,
-}
+use report::{Outcome, Row};
 
 fn main() -> ExitCode {
     // What went wrong is told once, with the scenario's name.
@@ -33,13 +29,7 @@ fn main() -> ExitCode {
         eprintln!("these are run by 'make e2e'");
         return ExitCode::from(2);
     };
-    let only = std::env::var("E2E_ONLY").unwrap_or_default();
-    let soak = std::env::var("E2E_SOAK").is_ok_and(|value| value == "1");
-    let chosen: Vec<Scenario> = scenarios::all()
-        .into_iter()
-        .filter(|scenario| soak || !scenario.long)
-        .filter(|scenario| only.is_empty() || only.split(',').any(|part| scenario.name.contains(part)))
-        .collect();
+    let chosen = chosen();
     let groups: &[(Needs, usize)] =
         if kind == "current" { &[(Needs::Any, 0)] } else { &[(Needs::One, 1), (Needs::Three, 3)] };
 
@@ -50,7 +40,22 @@ fn main() -> ExitCode {
             rows.extend(run_group(&group, *nodes));
         }
     }
-    report(&rows)
+    report::report(&rows)
+}
+
+/// Those that failed before, or those with one of the words in their name.
+fn chosen() -> Vec<Scenario> {
+    let is_set = |variable: &str| std::env::var(variable).is_ok_and(|value| value == "1");
+    let mut all = scenarios::all();
+    if is_set("E2E_FAILED") {
+        let failed = report::failed_before();
+        all.retain(|scenario| failed.contains(&scenario.name));
+        return all;
+    }
+    let (only, soak) = (std::env::var("E2E_ONLY").unwrap_or_default(), is_set("E2E_SOAK"));
+    all.retain(|scenario| soak || !scenario.long);
+    all.retain(|scenario| only.is_empty() || only.split(',').any(|part| scenario.name.contains(part)));
+    all
 }
 
 /// Runs scenarios that need the same cluster. Directories on the nodes go minutes after the jobs, so they are waited
@@ -58,53 +63,79 @@ fn main() -> ExitCode {
 fn run_group(group: &[&Scenario], nodes: usize) -> Vec<Row> {
     let mut rows: Vec<Row> = Vec::new();
     let mut debts = Debts::default();
-    let mut cluster = Cluster::start(nodes, false);
+    let needed = group.iter().any(|scenario| scenario.left_out.is_none());
+    let mut cluster = if needed { started(nodes, false) } else { Err(String::new()) };
     for scenario in group {
-        eprintln!("--- {}", scenario.name);
         let start = Instant::now();
-        let before = Remains::of(&cluster);
-        let mut failure = caught(|| (scenario.run)(&cluster));
-        failure = failure.or_else(|| caught(|| before.must_be_all(&cluster)));
-        debts.note(&cluster, &scenario.name);
-        let keys = cluster.take_compared();
-        if let Some(failure) = &failure {
-            eprintln!("FAILED: {}\n{failure}", scenario.name);
-            cluster.sweep();
-        }
+        let row = match (&cluster, scenario.left_out) {
+            (_, Some(why)) => Row::without_run(&scenario.name, Outcome::LeftOut(why)),
+            (Err(error), None) => Row::without_run(&scenario.name, Outcome::Failed(error.clone())),
+            (Ok(cluster), None) => run(scenario, cluster, &mut debts),
+        };
+        rows.push(row);
         // The next one must not fail for the sake of this one.
-        if caught(|| cluster.must_be_healthy()).is_some() {
+        let is_well = cluster.as_ref().map_or(Ok(()), |cluster| caught(|| cluster.must_be_healthy()));
+        if is_well.is_err() {
             let sick = format!("the cluster was not well again after {}", scenario.name);
             eprintln!("{sick}: starting another one");
-            failure = failure.or(Some(sick));
-            drop(cluster);
-            cluster = Cluster::start(nodes, true);
+            note(&mut rows, Err(sick));
+            note(&mut rows, caught(|| drop(cluster)));
+            cluster = started(nodes, true);
             debts = Debts::default();
         }
-        rows.push(Row { scenario: scenario.name.clone(), seconds: start.elapsed().as_secs_f32(), keys, failure });
-    }
-    for (scenario, directory) in debts.settle(&cluster) {
-        if let Some(row) = rows.iter_mut().find(|row| row.scenario == scenario) {
-            row.failure.get_or_insert_with(|| format!("left on a node: {directory}"));
+        // Until the cluster is well: that is a scenario's time, too.
+        if let Some(row) = rows.last_mut() {
+            row.seconds = start.elapsed().as_secs_f32();
         }
     }
+    if let Ok(cluster) = &cluster {
+        for (scenario, directory) in debts.settle(cluster) {
+            if let Some(row) = rows.iter_mut().find(|row| row.scenario == scenario) {
+                row.fail(format!("left on a node: {directory}"));
+            }
+        }
+    }
+    note(&mut rows, caught(|| drop(cluster)));
     rows
 }
 
-/// The words of the panic, if there is one.
-fn caught(body: impl FnOnce()) -> Option<String> {
-    let panic = catch_unwind(AssertUnwindSafe(body)).err()?;
-    let text = panic.downcast_ref::<String>().cloned();
-    Some(text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned())).unwrap_or_default())
+/// A failure that came after a scenario is the last one's.
+fn note(rows: &mut [Row], result: Result<(), String>) {
+    if let (Some(row), Err(words)) = (rows.last_mut(), result) {
+        row.fail(words);
+    }
 }
 
-fn report(rows: &[Row]) -> ExitCode {
-    let width = rows.iter().map(|row| row.scenario.len()).max().unwrap_or_default();
-    eprintln!("\n{:<width$}  seconds  keys compared  result", "scenario");
-    for row in rows {
-        let result = row.failure.as_ref().map_or("ok", |failure| failure.lines().next().unwrap_or("failed"));
-        eprintln!("{:<width$}  {:>7.1}  {:>13}  {result}", row.scenario, row.seconds, row.keys);
+fn started(nodes: usize, fresh: bool) -> Result<Cluster, String> {
+    let cluster = caught(|| Cluster::start(nodes, fresh));
+    cluster.map_err(|error| format!("there was no cluster: {error}")).inspect_err(|error| eprintln!("{error}"))
+}
+
+fn run(scenario: &Scenario, cluster: &Cluster, debts: &mut Debts) -> Row {
+    eprintln!("--- {}", scenario.name);
+    let logs = Logs::of(cluster);
+    let result = caught(|| {
+        let before = Remains::of(cluster);
+        (scenario.run)(cluster);
+        before.must_be_all(cluster);
+    });
+    debts.note(cluster, &scenario.name);
+    let keys = cluster.take_compared();
+    if let Err(failure) = &result {
+        eprintln!("FAILED: {}\n{failure}", scenario.name);
+        if let Some(Err(error)) = report::directory().map(|reports| logs.keep(cluster, &reports, &scenario.name)) {
+            eprintln!("the nodes' logs cannot be kept: {error}");
+        }
+        cluster.sweep();
     }
-    let failed = rows.iter().filter(|row| row.failure.is_some()).count();
-    eprintln!("\n{} passed, {failed} failed", rows.len() - failed);
-    if failed == 0 && !rows.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    let result = result.map_or_else(Outcome::Failed, |()| Outcome::Passed);
+    Row { scenario: scenario.name.clone(), seconds: 0.0, keys, result }
+}
+
+/// What it gives, or the words of its panic.
+fn caught<T>(body: impl FnOnce() -> T) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(body)).map_err(|panic| {
+        let text = panic.downcast_ref::<String>().cloned();
+        text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned())).unwrap_or_default()
+    })
 }

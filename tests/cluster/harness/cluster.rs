@@ -1,6 +1,7 @@
 //! A cluster: the rig's, or the one that KUBECONFIG points to.
 
 use std::cell::Cell;
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -24,6 +25,8 @@ pub struct Cluster {
     files: Cell<u32>,
     /// Megabytes below /registry/fill/.
     filled: Cell<usize>,
+    /// Backup jobs that were there before, as namespace/name: somebody else's.
+    others: BTreeSet<String>,
 }
 
 impl Cluster {
@@ -31,7 +34,7 @@ impl Cluster {
     /// when that was asked for, unless it must be `fresh`.
     pub fn start(nodes: usize, fresh: bool) -> Self {
         let reuse = std::env::var("E2E_REUSE").is_ok_and(|value| value == "1");
-        let cluster = Cluster {
+        let mut cluster = Cluster {
             nodes,
             directory: tempfile::tempdir().expect("a directory"),
             cache: PathBuf::from(std::env::var("E2E_CACHE").unwrap_or_default()),
@@ -39,6 +42,7 @@ impl Cluster {
             compared: Cell::new(0),
             files: Cell::new(0),
             filled: Cell::new(0),
+            others: BTreeSet::new(),
         };
         if nodes > 0 {
             let up = (1..=3).filter(|n| cluster.cache.join(format!("nodes/cp{n}/pid")).exists()).count();
@@ -50,6 +54,7 @@ impl Cluster {
             }
             cluster.must_be_healthy();
         }
+        cluster.others = cluster.backup_jobs().unwrap_or_else(|error| panic!("the jobs cannot be listed: {error}"));
         cluster
     }
 
@@ -183,10 +188,20 @@ impl Cluster {
         });
     }
 
-    /// Removes the jobs that a failed scenario left.
+    /// The jobs of backups, as namespace/name.
+    fn backup_jobs(&self) -> Result<BTreeSet<String>, String> {
+        let path = "jsonpath={range .items[*]}{.metadata.namespace}/{.metadata.name}{\"\\n\"}{end}";
+        let jobs = self.try_kubectl(&["get", "jobs", "-A", "-l", "app.kubernetes.io/name=etcd-backup", "-o", path])?;
+        Ok(jobs.lines().map(str::to_owned).collect())
+    }
+
+    /// Removes the jobs that a failed scenario left, and none that was there before the first one.
     pub fn sweep(&self) {
-        let _ =
-            self.try_kubectl(&["delete", "jobs", "-A", "-l", "app.kubernetes.io/name=etcd-backup", "--timeout=60s"]);
+        for job in self.backup_jobs().unwrap_or_default().difference(&self.others) {
+            if let Some((namespace, name)) = job.split_once('/') {
+                let _ = self.try_kubectl(&["-n", namespace, "delete", "job", name, "--timeout=60s"]);
+            }
+        }
     }
 
     /// Random values below /registry/fill/, unless there are as many: the copy of a small database is over before
@@ -226,17 +241,21 @@ pub struct User {
 
 impl Drop for Cluster {
     fn drop(&mut self) {
-        if self.is_rig() && !self.keep {
-            rig(&["down"]);
+        // A second panic would end the program, and the table with it.
+        if self.is_rig() && !self.keep && !(runs(&["down"]) || std::thread::panicking()) {
+            panic!("rig down failed");
         }
     }
 }
 
 /// Runs the rig's script, whose words go to standard error.
 pub fn rig(args: &[&str]) {
+    assert!(runs(args), "rig {} failed", args.join(" "));
+}
+
+fn runs(args: &[&str]) -> bool {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cluster/rig");
-    let status = Command::new(script).args(args).stdin(Stdio::null()).status().expect("the rig starts");
-    assert!(status.success(), "rig {} failed", args.join(" "));
+    Command::new(script).args(args).stdin(Stdio::null()).status().is_ok_and(|status| status.success())
 }
 
 /// Standard output of what succeeded, standard error of what did not.

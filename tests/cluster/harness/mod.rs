@@ -3,6 +3,7 @@
 pub mod backup;
 pub mod cluster;
 pub mod etcd_pod;
+pub mod logs;
 pub mod node;
 pub mod proof;
 pub mod remains;
@@ -15,7 +16,20 @@ pub struct Scenario {
     pub needs: Needs,
     /// Only in `make soak`.
     pub long: bool,
+    /// Why it cannot be run here.
+    pub left_out: Option<&'static str>,
     pub run: Box<dyn Fn(&cluster::Cluster)>,
+}
+
+impl Scenario {
+    /// Left out where the rig could not make an image.
+    pub fn needing(mut self, image: &str) -> Self {
+        let cache = std::path::PathBuf::from(std::env::var("E2E_CACHE").unwrap_or_default());
+        if !cache.join(format!("images/{image}.tar")).exists() {
+            self.left_out = Some("this machine has no package to make its image of");
+        }
+        self
+    }
 }
 
 /// The cluster that a scenario needs.
@@ -37,7 +51,7 @@ impl Needs {
 
 /// A scenario of the usual set.
 pub fn scenario(name: &str, needs: Needs, run: impl Fn(&cluster::Cluster) + 'static) -> Scenario {
-    Scenario { name: name.to_owned(), needs, long: false, run: Box::new(run) }
+    Scenario { name: name.to_owned(), needs, long: false, left_out: None, run: Box::new(run) }
 }
 
 /// A scenario of the long set.

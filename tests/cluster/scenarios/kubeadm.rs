@@ -42,10 +42,12 @@ fn document(cluster: &Cluster) {
 
 fn standard_output(cluster: &Cluster) {
     let file = cluster.file("stream.db");
+    let truth = cluster.truth();
+    let since = truth.revision(cluster).expect("etcd answers");
     let script = format!("set -o pipefail; kubectl etcd-backup --quiet --out - | cat > {}", file.display());
     let status = cluster.workstation("bash").args(["-c", &script]).status().expect("bash starts");
     assert!(status.success(), "the pipe ended with {status}");
-    cluster.proven_file(&file);
+    cluster.proven_file(&file, &truth, since);
 }
 
 /// The node of the leader, and those of the followers.

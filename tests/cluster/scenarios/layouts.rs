@@ -48,7 +48,7 @@ fn back_up(cluster: &Cluster, layout: &Layout, args: &[&str]) {
     let etcd = cluster.with_etcd(layout);
     let mut words = vec!["-n", layout.namespace];
     words.extend(args);
-    cluster.backup(&words).run().says_nothing_of("warning: ").proven_against(&etcd.truth);
+    cluster.backup(&words).of(&etcd.truth).run().says_nothing_of("warning: ").proven();
 }
 
 fn minikube(cluster: &Cluster) {
@@ -270,6 +270,6 @@ fn one_of_three(cluster: &Cluster) {
         .collect();
     members[0].fill(cluster);
     members.truncate(1);
-    let outcome = cluster.backup(&["-n", "quorum"]).run().says("quorum");
-    outcome.proven_against(&members[0].truth);
+    let outcome = cluster.backup(&["-n", "quorum"]).of(&members[0].truth).run().says("quorum");
+    outcome.proven();
 }

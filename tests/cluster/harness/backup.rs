@@ -17,13 +17,22 @@ pub struct Backup<'c> {
     terminal: bool,
     out: bool,
     truth: Truth,
+    may_leave_job: bool,
 }
 
 impl Cluster {
     /// `kubectl etcd-backup --out FILE` with more words.
     pub fn backup(&self, args: &[&str]) -> Backup<'_> {
         let args = args.iter().map(|arg| (*arg).to_owned()).collect();
-        Backup { cluster: self, args, kubeconfig: None, terminal: false, out: true, truth: self.truth() }
+        Backup {
+            cluster: self,
+            args,
+            kubeconfig: None,
+            terminal: false,
+            out: true,
+            truth: self.truth(),
+            may_leave_job: false,
+        }
     }
 
     /// `kubectl etcd-backup` with other words, and no `--out`.
@@ -71,7 +80,14 @@ impl<'c> Backup<'c> {
         self
     }
 
+    /// It ends by itself, and cannot remove its job: the cluster is out of its reach.
+    pub fn may_leave_its_job(mut self) -> Self {
+        self.may_leave_job = true;
+        self
+    }
+
     pub fn start(self) -> Running<'c> {
+        self.cluster.run_begins();
         let since = self.truth.revision(self.cluster);
         let file = self.cluster.file("snap.db");
         let (stdout, stderr) = (self.cluster.file("stdout"), self.cluster.file("stderr"));
@@ -109,6 +125,7 @@ impl<'c> Backup<'c> {
             started: Instant::now(),
             truth: self.truth,
             since,
+            may_leave_job: self.may_leave_job,
         }
     }
 
@@ -130,6 +147,7 @@ pub struct Running<'c> {
     truth: Truth,
     /// What etcd's revision was when the run began.
     since: Option<u64>,
+    may_leave_job: bool,
 }
 
 impl<'c> Running<'c> {
@@ -199,6 +217,11 @@ impl<'c> Running<'c> {
             }
         };
         let said = self.said();
+        let jobs = self.cluster.run_ends();
+        // A killed one removes nothing.
+        if status.code().is_some() && !self.may_leave_job {
+            assert_eq!(jobs, Ok(String::new()), "jobs are there after kubectl {}\n{said}", self.words);
+        }
         let stdout = std::fs::read_to_string(&self.stdout).unwrap_or_default();
         Outcome {
             cluster: self.cluster,

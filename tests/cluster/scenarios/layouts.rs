@@ -180,7 +180,10 @@ fn openshift(cluster: &Cluster) {
         volumes: vec![(name, source, path)],
         ..Layout::default()
     };
-    back_up(cluster, &layout, &[]);
+    let etcd = cluster.with_etcd(&layout);
+    proven(cluster, &layout, &etcd, &[]).says("Transport node");
+    // Without its namespace it is found after kube-system, where the rig's own etcd has another label.
+    cluster.backup(&["-l", "app=etcd"]).of(&etcd.truth).run().says("1 etcd member in openshift-etcd").proven();
 }
 
 fn stateful_set(cluster: &Cluster) {

@@ -16,13 +16,23 @@ pub struct Backup<'c> {
     kubeconfig: Option<PathBuf>,
     terminal: bool,
     out: bool,
+    truth: Truth,
+    may_leave_job: bool,
 }
 
 impl Cluster {
     /// `kubectl etcd-backup --out FILE` with more words.
     pub fn backup(&self, args: &[&str]) -> Backup<'_> {
         let args = args.iter().map(|arg| (*arg).to_owned()).collect();
-        Backup { cluster: self, args, kubeconfig: None, terminal: false, out: true }
+        Backup {
+            cluster: self,
+            args,
+            kubeconfig: None,
+            terminal: false,
+            out: true,
+            truth: self.truth(),
+            may_leave_job: false,
+        }
     }
 
     /// `kubectl etcd-backup` with other words, and no `--out`.
@@ -30,15 +40,14 @@ impl Cluster {
         Backup { out: false, ..self.backup(args) }
     }
 
-    /// The file restores to exactly what the cluster's etcd holds. It is removed.
-    pub fn proven_file(&self, file: &Path) {
-        let node = self.is_rig().then(|| self.node("cp1"));
-        let truth = node.map_or(Truth::Exec, |node| Truth::member(&node));
-        self.proven_file_against(file, &truth);
+    /// What the cluster's own etcd holds.
+    pub fn truth(&self) -> Truth {
+        if self.is_rig() { Truth::member(&self.node("cp1")) } else { Truth::Exec }
     }
 
-    fn proven_file_against(&self, file: &Path, truth: &Truth) {
-        self.note_compared(truth.compare(self, file));
+    /// The file restores to exactly what that etcd holds, and is not older than the revision `since`. It is removed.
+    pub fn proven_file(&self, file: &Path, truth: &Truth, since: u64) {
+        self.note_compared(truth.compare(self, file, since));
         let _ = std::fs::remove_file(file);
     }
 }
@@ -65,7 +74,21 @@ impl<'c> Backup<'c> {
         self
     }
 
+    /// It is to be the snapshot of this etcd, not of the cluster's own.
+    pub fn of(mut self, truth: &Truth) -> Self {
+        self.truth = truth.clone();
+        self
+    }
+
+    /// It ends by itself, and cannot remove its job: the cluster is out of its reach.
+    pub fn may_leave_its_job(mut self) -> Self {
+        self.may_leave_job = true;
+        self
+    }
+
     pub fn start(self) -> Running<'c> {
+        self.cluster.run_begins();
+        let since = self.truth.revision(self.cluster);
         let file = self.cluster.file("snap.db");
         let (stdout, stderr) = (self.cluster.file("stdout"), self.cluster.file("stderr"));
         let mut words = vec!["etcd-backup".to_owned()];
@@ -91,7 +114,19 @@ impl<'c> Backup<'c> {
         command.stdout(File::create(&stdout).expect("a file")).stderr(File::create(&stderr).expect("a file"));
         let mut child = command.spawn().expect("kubectl starts");
         let keyboard = child.stdin.take();
-        Running { cluster: self.cluster, child, keyboard, words: shown, file, stdout, stderr, started: Instant::now() }
+        Running {
+            cluster: self.cluster,
+            child,
+            keyboard,
+            words: shown,
+            file,
+            stdout,
+            stderr,
+            started: Instant::now(),
+            truth: self.truth,
+            since,
+            may_leave_job: self.may_leave_job,
+        }
     }
 
     pub fn run(self) -> Outcome<'c> {
@@ -109,6 +144,10 @@ pub struct Running<'c> {
     stdout: PathBuf,
     stderr: PathBuf,
     started: Instant,
+    truth: Truth,
+    /// What etcd's revision was when the run began.
+    since: Option<u64>,
+    may_leave_job: bool,
 }
 
 impl<'c> Running<'c> {
@@ -178,6 +217,11 @@ impl<'c> Running<'c> {
             }
         };
         let said = self.said();
+        let jobs = self.cluster.run_ends();
+        // A killed one removes nothing.
+        if status.code().is_some() && !self.may_leave_job {
+            assert_eq!(jobs, Ok(String::new()), "jobs are there after kubectl {}\n{said}", self.words);
+        }
         let stdout = std::fs::read_to_string(&self.stdout).unwrap_or_default();
         Outcome {
             cluster: self.cluster,
@@ -187,6 +231,8 @@ impl<'c> Running<'c> {
             stdout,
             file: self.file,
             took: self.started.elapsed(),
+            truth: self.truth,
+            since: self.since,
         }
     }
 }
@@ -201,6 +247,8 @@ pub struct Outcome<'c> {
     pub stdout: String,
     pub file: PathBuf,
     pub took: Duration,
+    truth: Truth,
+    since: Option<u64>,
 }
 
 impl Outcome<'_> {
@@ -235,16 +283,11 @@ impl Outcome<'_> {
         self
     }
 
-    /// It ended well, and the file restores to exactly what the cluster's etcd holds.
+    /// It ended well, and the file restores to exactly what etcd holds, at a revision no older than the run.
     pub fn proven(self) -> Self {
         let outcome = self.code(0);
-        outcome.cluster.proven_file(&outcome.file);
-        outcome
-    }
-
-    pub fn proven_against(self, truth: &Truth) -> Self {
-        let outcome = self.code(0);
-        outcome.cluster.proven_file_against(&outcome.file, truth);
+        let since = outcome.since.unwrap_or_else(|| panic!("etcd did not answer before kubectl {}", outcome.words));
+        outcome.cluster.proven_file(&outcome.file, &outcome.truth, since);
         outcome
     }
 }

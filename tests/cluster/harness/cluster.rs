@@ -27,6 +27,8 @@ pub struct Cluster {
     filled: Cell<usize>,
     /// Backup jobs that were there before, as namespace/name: somebody else's.
     others: BTreeSet<String>,
+    /// Runs of the plugin that have not ended.
+    runs: Cell<usize>,
 }
 
 impl Cluster {
@@ -43,6 +45,7 @@ impl Cluster {
             files: Cell::new(0),
             filled: Cell::new(0),
             others: BTreeSet::new(),
+            runs: Cell::new(0),
         };
         if nodes > 0 {
             let up = (1..=3).filter(|n| cluster.cache.join(format!("nodes/cp{n}/pid")).exists()).count();
@@ -166,6 +169,19 @@ impl Cluster {
 
     pub fn take_compared(&self) -> u64 {
         self.compared.take()
+    }
+
+    pub fn run_begins(&self) {
+        self.runs.set(self.runs.get() + 1);
+    }
+
+    /// The plugin's jobs after the last of the runs that were under way, on a cluster that nobody else has.
+    pub fn run_ends(&self) -> Result<String, String> {
+        self.runs.set(self.runs.get().saturating_sub(1));
+        if !self.is_rig() || self.runs.get() > 0 {
+            return Ok(String::new());
+        }
+        self.try_kubectl(&["get", "jobs", "-A", "-l", "app.kubernetes.io/name=etcd-backup", "-o", "name"])
     }
 
     /// The API server answers, every node is ready, every etcd and API server pod, too.

@@ -10,6 +10,7 @@ use super::cluster::{Cluster, outcome, until};
 use super::node::Node;
 
 /// What the cluster's etcd is compared by.
+#[derive(Clone)]
 pub enum Truth {
     /// An etcd in the network of a rig's node.
     Member {
@@ -29,13 +30,30 @@ impl Truth {
         Truth::Member { network: node.network(), etcd: node.etcd(), version: "3.6" }
     }
 
-    /// The number of keys, all of which are equal.
-    pub fn compare(&self, cluster: &Cluster, file: &Path) -> u64 {
+    /// The revision that it is at; `None` when it does not answer.
+    pub fn revision(&self, cluster: &Cluster) -> Option<u64> {
+        match self {
+            Truth::Member { network, etcd, .. } => {
+                let told = inside(Some(network), &cluster.tool()).args(["revision", etcd]).output();
+                outcome(told.expect("the tool starts")).ok()?.parse().ok()
+            }
+            Truth::Exec => {
+                let told = etcdctl_get(cluster).args(["x", "-w", "json"]).output().expect("kubectl starts");
+                let told: serde_json::Value = serde_json::from_slice(&told.stdout).ok()?;
+                told["header"]["revision"].as_u64()
+            }
+        }
+    }
+
+    /// The number of keys, all of which are equal. The file must not be older than the revision `since`.
+    pub fn compare(&self, cluster: &Cluster, file: &Path, since: u64) -> u64 {
         let (network, version) = match self {
             Truth::Member { network, version, .. } => (Some(network.as_str()), *version),
             Truth::Exec => (None, "3.6"),
         };
         let restored = Restored::boot(cluster, file, network, version);
+        let revision: u64 = restored.revision.parse().expect("a number");
+        assert!(revision >= since, "the snapshot is stale: revision {revision}, and the run began at {since}");
         let etcd = match self {
             Truth::Member { etcd, .. } => etcd.clone(),
             Truth::Exec => written_by_exec(cluster, &restored).display().to_string(),
@@ -105,8 +123,8 @@ impl Drop for Restored {
     }
 }
 
-/// Every key of the cluster at the snapshot's revision, as etcdctl writes it in the etcd pod.
-fn written_by_exec(cluster: &Cluster, restored: &Restored) -> PathBuf {
+/// `etcdctl get` in the etcd pod, without what it is to get.
+fn etcdctl_get(cluster: &Cluster) -> Command {
     let pods = ["-n", "kube-system", "get", "pods", "-l", "component=etcd", "-o", "jsonpath={.items[0].metadata.name}"];
     let pod = cluster.kubectl(&pods);
     let words =
@@ -116,13 +134,20 @@ fn written_by_exec(cluster: &Cluster, restored: &Restored) -> PathBuf {
         let value = words.iter().find_map(|word| word.strip_prefix(name));
         value.unwrap_or_else(|| panic!("etcd has no {name} in its command")).to_owned()
     };
-    let path = cluster.file("cluster.json");
     let mut command = cluster.workstation("kubectl");
     command.args(["-n", "kube-system", "exec", &pod, "--", "etcdctl", "--endpoints=https://127.0.0.1:2379"]);
     command.arg(format!("--cacert={}", flag("--trusted-ca-file=")));
     command.arg(format!("--cert={}", flag("--cert-file="))).arg(format!("--key={}", flag("--key-file=")));
-    command.args(["get", "", "--prefix", "-w", "json", "--rev", &restored.revision]);
+    command.arg("get");
+    command
+}
+
+/// Every key of the cluster at the snapshot's revision, as etcdctl writes it in the etcd pod.
+fn written_by_exec(cluster: &Cluster, restored: &Restored) -> PathBuf {
+    let path = cluster.file("cluster.json");
+    let mut command = etcdctl_get(cluster);
+    command.args(["", "--prefix", "-w", "json", "--rev", &restored.revision]);
     command.stdout(std::fs::File::create(&path).expect("a file"));
-    assert!(command.status().expect("kubectl starts").success(), "etcdctl get in {pod} failed");
+    assert!(command.status().expect("kubectl starts").success(), "etcdctl get failed");
     path
 }

@@ -3,14 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use super::cluster::Cluster;
+use super::cluster::{Cluster, outcome};
 
 #[derive(Debug, PartialEq, Eq)]
 pub struct Remains {
     jobs: BTreeSet<String>,
     pods: BTreeSet<String>,
-    /// From the workstation to the API server.
-    connections: usize,
+    held: BTreeSet<String>,
 }
 
 impl Remains {
@@ -26,7 +25,7 @@ impl Remains {
         // On somebody else's cluster others come and go.
         let ours = |name: &String| cluster.is_rig() || name.contains("etcd-backup");
         let keep = |names: BTreeSet<String>| names.into_iter().filter(ours).collect();
-        Ok(Remains { jobs: keep(names("jobs")?), pods: keep(names("pods")?), connections: connections(cluster) })
+        Ok(Remains { jobs: keep(names("jobs")?), pods: keep(names("pods")?), held: held(cluster)? })
     }
 
     /// Fails unless the cluster comes back to this. The plugin's own remains have the time that it promises: none but
@@ -48,18 +47,29 @@ impl Remains {
     }
 }
 
-/// Established connections to port 6443, as the kernel lists them in the workstation's network.
-fn connections(cluster: &Cluster) -> usize {
-    if !cluster.is_rig() {
-        return 0;
+/// What the nodes hold for somebody: connections to etcd whose other end is neither an etcd nor an API server, streams
+/// from the workstation, and etcdctl. The plugin has ended, so only they can tell what it left open.
+fn held(cluster: &Cluster) -> Result<BTreeSet<String>, String> {
+    let mut held = BTreeSet::new();
+    for node in cluster.all_nodes() {
+        let mut ss = node.in_network("ss");
+        ss.args(["-Htnp", "state", "established"]);
+        let table = outcome(ss.output().expect("ss starts"))?;
+        for line in table.lines() {
+            let columns: Vec<&str> = line.split_whitespace().collect();
+            let (Some(local), Some(remote)) = (columns.get(2), columns.get(3)) else { continue };
+            let to_etcd =
+                remote.ends_with(":2379") && !line.contains("(\"kube-apiserver\"") && !line.contains("(\"etcd\"");
+            if to_etcd || remote.contains("10.207.0.1]:") || remote.starts_with("10.207.0.1:") {
+                held.insert(format!("{}: {local} to {remote}", node.name));
+            }
+        }
+        // In every container of the node, too.
+        if let Ok(processes) = node.shell("pidof etcdctl") {
+            held.insert(format!("{}: etcdctl {processes}", node.name));
+        }
     }
-    let output = cluster.workstation("cat").arg("/proc/self/net/tcp").output().expect("cat starts");
-    let table = String::from_utf8_lossy(&output.stdout).into_owned();
-    let established = |line: &&str| {
-        let columns: Vec<&str> = line.split_whitespace().collect();
-        columns.get(2).is_some_and(|remote| remote.ends_with(":192B")) && columns.get(3) == Some(&"01")
-    };
-    table.lines().filter(established).count()
+    Ok(held)
 }
 
 /// Directories on the nodes that the kubelet has yet to remove, by the scenario that made them.

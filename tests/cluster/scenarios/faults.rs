@@ -1,8 +1,10 @@
 //! What breaks while a backup runs. Either the snapshot arrives all the same, or it is said why not; and nothing stays.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use crate::harness::backup::Outcome;
 use crate::harness::cluster::{Cluster, PATIENCE, until};
+use crate::harness::proof::Truth;
 use crate::harness::undo::Undo;
 use crate::harness::{Needs, Scenario, scenario};
 
@@ -31,11 +33,12 @@ fn api_server_killed(cluster: &Cluster) {
     let node = cluster.node("cp1");
     cluster.fill(MEGABYTES);
     let slowed = node.slowed_to(SPEED);
-    let running = cluster.backup(&[]).start().until_arrived(UNDER_WAY);
+    let running = cluster.backup(&["-v=2"]).start().until_arrived(UNDER_WAY);
     node.kill("kube-apiserver");
     let outcome = running.end();
     drop(slowed);
     cluster.must_be_healthy();
+    must_have_paused(&outcome);
     outcome.proven();
 }
 
@@ -43,11 +46,19 @@ fn kubelet_restarted(cluster: &Cluster) {
     let node = cluster.node("cp1");
     cluster.fill(MEGABYTES);
     let slowed = node.slowed_to(SPEED);
-    let running = cluster.backup(&[]).start().until_arrived(UNDER_WAY);
+    let running = cluster.backup(&["-v=2"]).start().until_arrived(UNDER_WAY);
     node.restart_kubelet();
     let outcome = running.end();
     drop(slowed);
+    must_have_paused(&outcome);
     outcome.proven();
+}
+
+/// Else it was not the copy that was disturbed.
+fn must_have_paused(outcome: &Outcome<'_>) {
+    let mut pauses = outcome.said.lines().filter(|line| line.contains("the copy pauses"));
+    let in_the_middle = |line: &str| line.contains("offset=") && !line.contains("offset=0 ");
+    assert!(pauses.any(in_the_middle), "the copy was not interrupted:\n{}", outcome.said);
 }
 
 fn cut_for_a_while(cluster: &Cluster) {
@@ -56,7 +67,11 @@ fn cut_for_a_while(cluster: &Cluster) {
     let slowed = node.slowed_to(SPEED);
     let running = cluster.backup(&[]).start().until_arrived(UNDER_WAY);
     let cut = node.cut_off();
-    std::thread::sleep(Duration::from_secs(10));
+    // What was on its way is here a moment later; then nothing comes.
+    std::thread::sleep(Duration::from_secs(1));
+    let arrived = running.arrived();
+    std::thread::sleep(Duration::from_secs(9));
+    assert_eq!(running.arrived(), arrived, "the network was not cut");
     drop(cut);
     let outcome = running.end();
     drop(slowed);
@@ -68,7 +83,7 @@ fn cut_for_ever(cluster: &Cluster) {
     cluster.fill(MEGABYTES);
     let slowed = node.slowed_to(SPEED);
     let words = ["--stall-timeout", "10s", "--request-timeout", "5s", "--lease", "15s"];
-    let running = cluster.backup(&words).start().until_arrived(UNDER_WAY);
+    let running = cluster.backup(&words).may_leave_its_job().start().until_arrived(UNDER_WAY);
     let cut = node.cut_off();
     let outcome = running.end();
     drop(cut);
@@ -117,7 +132,12 @@ fn longer_than_the_lease(cluster: &Cluster) {
     let node = cluster.node("cp1");
     cluster.fill(MEGABYTES);
     let slowed = node.slowed_to(SPEED / 2);
-    let outcome = cluster.backup(&["--lease", "6s"]).run().code(0);
+    let begun = Instant::now();
+    let running = cluster.backup(&["--lease", "6s"]).start().until_arrived(1_000_000);
+    // The kubelet keeps the file longer than the job, so a copy that ends well does not say that the lease was renewed.
+    std::thread::sleep(Duration::from_secs(14).saturating_sub(begun.elapsed()));
+    assert!(!jobs(cluster).is_empty(), "the job went with its first lease");
+    let outcome = running.end().code(0);
     drop(slowed);
     assert!(outcome.took > Duration::from_secs(15), "the copy was not slow: {:?}", outcome.took);
     outcome.proven();
@@ -138,16 +158,16 @@ fn member_killed(cluster: &Cluster) {
             std::fs::metadata(part).is_ok_and(|part| part.len() > 1_000_000)
         })
     };
-    let limit = std::time::Instant::now() + PATIENCE;
+    let limit = Instant::now() + PATIENCE;
     while !begun() {
-        assert!(std::time::Instant::now() < limit, "etcdctl does not begin to write\n{}", running.said());
+        assert!(Instant::now() < limit, "etcdctl does not begin to write\n{}", running.said());
         std::thread::sleep(Duration::from_millis(5));
     }
     node.signal("etcd", "STOP");
     let woken = Undo::by(|| drop(node.shell("kill -CONT $(pidof etcd)")));
     node.kill("etcd");
     drop(woken);
-    running.end().code(1).without_file().says("etcd");
+    running.end().code(1).without_file().says("etcdctl failed on the node: ");
     cluster.must_be_healthy();
     // The next one finds it well again.
     cluster.backup(&["--member", "cp2"]).run().proven();
@@ -171,6 +191,22 @@ fn quorum_lost(cluster: &Cluster) {
     let nodes = [cluster.node("cp2"), cluster.node("cp3")];
     let _undo: Vec<_> = nodes.iter().map(|node| node.without_manifest(manifest)).collect();
     until(PATIENCE, "two members are dead", || nodes.iter().all(|node| node.shell("pidof etcd").is_err()));
-    let outcome = cluster.backup(&["--request-timeout", "10s"]).run().code(1).without_file();
-    outcome.within(Duration::from_secs(120));
+    // A moment later it is the API server that says so.
+    let limit = Instant::now() + PATIENCE;
+    let said = loop {
+        let outcome = cluster.backup(&["--request-timeout", "10s"]).may_leave_its_job().run().code(1).without_file();
+        let outcome = outcome.within(Duration::from_secs(120));
+        if outcome.said.contains("has lost its etcd, so nothing can be done through it") {
+            break outcome.said;
+        }
+        assert!(Instant::now() < limit, "it does not say what is wrong:\n{}", outcome.said);
+    };
+    // The survivor is saved on its own node, with the very words of the hint. There is no crictl on the rig's nodes.
+    let survivor = cluster.node("cp1");
+    let (_, words) = said.split_once("etcdctl --endpoints=").expect("it says how to save the survivor");
+    let words = format!("etcdctl --endpoints={}", words.lines().next().unwrap_or_default());
+    let since = Truth::member(&survivor).revision(cluster).expect("the survivor answers");
+    survivor.must(&format!("ctr -n k8s.io tasks exec --exec-id e2e $(ctr -n k8s.io tasks ls | awk -v p=$(pidof etcd) '$2 == p {{ print $1 }}') {words}"));
+    let saved = survivor.path("var/lib/etcd/snapshot.db");
+    cluster.proven_file(&saved, &Truth::member(&survivor), since);
 }

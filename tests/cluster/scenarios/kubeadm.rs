@@ -1,6 +1,7 @@
 //! A control plane as kubeadm makes it: static pods, etcd's image without a shell.
 
 use crate::harness::cluster::Cluster;
+use crate::harness::undo::Undo;
 use crate::harness::{Needs, Scenario, scenario};
 
 pub fn scenarios() -> Vec<Scenario> {
@@ -8,6 +9,7 @@ pub fn scenarios() -> Vec<Scenario> {
         scenario("kubeadm: one member is taken without a question", Needs::Any, one_member),
         scenario("kubeadm: the document of -o json is true", Needs::Any, document),
         scenario("kubeadm: --out - is the snapshot and nothing else", Needs::Any, standard_output),
+        scenario("kubeadm: a connection to etcd, with certificates given", Needs::One, straight),
         scenario("kubeadm: three members, a follower is recommended and taken", Needs::Three, three_members),
         scenario("kubeadm: three members, the one that was named is taken", Needs::Three, named),
         scenario("kubeadm: three members, picked on a terminal", Needs::Three, picked),
@@ -42,10 +44,35 @@ fn document(cluster: &Cluster) {
 
 fn standard_output(cluster: &Cluster) {
     let file = cluster.file("stream.db");
+    let truth = cluster.truth();
+    let since = truth.revision(cluster).expect("etcd answers");
     let script = format!("set -o pipefail; kubectl etcd-backup --quiet --out - | cat > {}", file.display());
     let status = cluster.workstation("bash").args(["-c", &script]).status().expect("bash starts");
     assert!(status.success(), "the pipe ended with {status}");
-    cluster.proven_file(&file);
+    cluster.proven_file(&file, &truth, since);
+}
+
+/// From files and from a Secret; the job is no longer needed then.
+fn straight(cluster: &Cluster) {
+    let pki = cluster.node("cp1").path("etc/kubernetes/pki/etcd");
+    let file = |name: &str| pki.join(name).display().to_string();
+    let (ca, cert, key) = (file("ca.crt"), file("healthcheck-client.crt"), file("healthcheck-client.key"));
+    let by_files = cluster
+        .backup(&["--etcd-cacert", &ca, "--etcd-cert", &cert, "--etcd-key", &key])
+        .run()
+        .says("Transport direct");
+    by_files.says_nothing_of("Transport node").proven();
+
+    let secret = ["-n", "kube-system", "create", "secret", "generic", "e2e-etcd-client"];
+    let entry = |name: &str, path: &str| format!("--from-file={name}={path}");
+    let entries = [entry("ca.crt", &ca), entry("tls.crt", &cert), entry("tls.key", &key)];
+    let words: Vec<&str> = secret.into_iter().chain(entries.iter().map(String::as_str)).collect();
+    cluster.kubectl(&words);
+    let _undo = Undo::by(|| {
+        let _ = cluster.try_kubectl(&["-n", "kube-system", "delete", "secret", "e2e-etcd-client"]);
+    });
+    let by_secret = cluster.backup(&["--etcd-cert-secret", "e2e-etcd-client"]).run().says("Transport direct");
+    by_secret.says("Secret kube-system/e2e-etcd-client").says_nothing_of("Transport node").proven();
 }
 
 /// The node of the leader, and those of the followers.

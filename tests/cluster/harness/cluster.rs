@@ -131,10 +131,11 @@ impl Cluster {
                     self.feed(&["delete", "--ignore-not-found", "--wait=true", "--timeout=60s", "-f", "-"], &manifest);
             })
         };
-        // The API server may be starting, or a policy of a scenario before not be forgotten yet.
+        // The API server may be starting, a policy of a scenario before not be forgotten yet, or the controllers, which
+        // give a namespace its service account, wait for their lease.
         let start = Instant::now();
         while let Err(error) = self.feed(&["apply", "-f", "-"], manifest) {
-            assert!(start.elapsed() < Duration::from_secs(20), "kubectl apply: {error}\n{manifest}");
+            assert!(start.elapsed() < PATIENCE, "kubectl apply: {error}\n{manifest}");
             std::thread::sleep(Duration::from_millis(500));
         }
         undo

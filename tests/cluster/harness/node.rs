@@ -88,6 +88,15 @@ impl Node {
         self.until_kubelet_serves();
     }
 
+    /// Does something while the kubelet is stopped.
+    pub fn without_kubelet(&self, act: impl FnOnce()) {
+        rig(&["kubelet", &self.name, "stop"]);
+        let start = Undo::by(|| rig(&["kubelet", &self.name, "start"]));
+        act();
+        drop(start);
+        self.until_kubelet_serves();
+    }
+
     pub fn until_kubelet_serves(&self) {
         until(Duration::from_secs(60), "the kubelet serves", || {
             let healthz = self.shell("cluster-tool metrics http://127.0.0.1:10248/healthz");

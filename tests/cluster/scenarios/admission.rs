@@ -120,10 +120,17 @@ fn api_server_with<'c>(cluster: &'c Cluster, change: impl FnOnce(&str) -> String
     let before = running();
     let manifest = cluster.node("cp1").path("etc/kubernetes/manifests/kube-apiserver.yaml");
     let old = std::fs::read_to_string(&manifest).expect("there is a manifest");
+    // A kubelet that runs waits for the old one to end, and then some more; one that starts finds the new one only.
     let put = move |text: &str| {
-        // Beside the directory: whatever lies in it is read as a manifest.
-        let beside = manifest.parent().and_then(std::path::Path::parent).expect("a directory").join("next.yaml");
-        std::fs::write(&beside, text).and_then(|()| std::fs::rename(&beside, &manifest)).expect("it can be written");
+        let node = cluster.node("cp1");
+        node.without_kubelet(|| {
+            // Beside the directory: whatever lies in it is read as a manifest.
+            let beside = manifest.parent().and_then(std::path::Path::parent).expect("a directory").join("next.yaml");
+            std::fs::write(&beside, text)
+                .and_then(|()| std::fs::rename(&beside, &manifest))
+                .expect("it can be written");
+            node.kill("kube-apiserver");
+        });
     };
     let new = change(&old);
     assert_ne!(old, new, "nothing changed in the manifest");

@@ -1,6 +1,7 @@
 //! The scenarios, one file per subject.
 
 mod admission;
+mod content;
 mod faults;
 mod kubeadm;
 mod layouts;
@@ -19,6 +20,7 @@ pub fn all() -> Vec<Scenario> {
         layouts::scenarios(),
         nodes::scenarios(),
         faults::scenarios(),
+        content::scenarios(),
         load::scenarios(),
     ];
     subjects.into_iter().flatten().collect()

@@ -191,7 +191,8 @@ fn check<'a>(leaf: &Leaf<'a>, previous: Option<Revision>) -> Result<(Revision, &
     let plausible = kv.mod_revision == main
         && kv.version >= 1
         && (1..=main).contains(&kv.create_revision)
-        && (kv.version == 1) == (kv.create_revision == main);
+        // What 'etcdctl migrate' took over from etcd v2 is in its first version, but older than that.
+        && (kv.version == 1 || kv.create_revision < main);
     if is_mark || plausible { Ok((revision, kv.key)) } else { Err(bad("holds other revisions than its key says")) }
 }
 
@@ -257,6 +258,14 @@ mod tests {
         assert_eq!(at(99), at(6), "nothing happened since");
         assert_eq!(at(4), None, "nobody asked for it");
         assert_eq!(latest.count(), 2);
+    }
+
+    /// `etcdctl/ctlv3/command/migrate_command.go`, up to etcd 3.5: version 1 and both indexes of the v2 node.
+    #[test]
+    fn keys_that_were_migrated_from_etcd_v2_are_taken() {
+        let mut keyspace = Keyspace::new(&[]);
+        take(&mut keyspace, &key(9, 0, false), &value("a", 4, 9, 1)).expect("etcdctl migrate writes it");
+        take(&mut keyspace, &key(11, 0, false), &value("a", 4, 11, 2)).expect("etcd writes it");
     }
 
     #[test]

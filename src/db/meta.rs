@@ -2,7 +2,9 @@
 //!
 //! Rules: bbolt `internal/common/meta.go` (layout, FNV-1a checksum), `db.go` (`getPageSize`: the first meta page, else
 //! the second at every possible page size; `meta`: the valid one with the higher transaction wins), and `tx.go`
-//! (`WriteTo`: a snapshot has the same meta page twice, the second with the transaction before).
+//! (`WriteTo`: a snapshot has the same meta page twice, the second with the transaction before). A database in use
+//! writes transaction N to meta page N modulo 2 (`meta.go`, `Write`), and where nothing but the transaction changed
+//! since the one before, its two pages are the same as well: a commit without a change.
 
 use super::bytes::{le_u32, le_u64};
 use super::page::{HEADER, Header, META};
@@ -69,9 +71,9 @@ impl Meta {
         self.pages.saturating_mul(self.page_size)
     }
 
-    /// The same state of the database, whatever the transaction.
-    fn is_twin_of(&self, other: &Meta) -> bool {
-        *self == Meta { txid: self.txid, ..*other }
+    /// The same state of the database, one transaction later.
+    fn follows(&self, other: &Meta) -> bool {
+        other.txid.checked_add(1) == Some(self.txid) && *self == Meta { txid: self.txid, ..*other }
     }
 }
 
@@ -80,6 +82,8 @@ impl Meta {
 pub(super) struct Found {
     pub(super) meta: Meta,
     pub(super) form: Form,
+    /// The meta pages are a snapshot's, but also what a member leaves that committed without a change.
+    pub(super) ambiguous: bool,
     /// One meta page is damaged, the other one is not.
     pub(super) problem: Option<Problem>,
 }
@@ -129,7 +133,9 @@ fn pair(first: Meta, first_page: &[u8], second_page: &[u8]) -> Found {
         Ok(second) => second,
         Err(why) => return only(first, 1, why, Form::Member),
     };
-    let form = if first.is_twin_of(&second) { Form::Snapshot } else { Form::Member };
+    let form = if first.follows(&second) { Form::Snapshot } else { Form::Member };
+    // A member has the later transaction on the first page only where its number is even.
+    let ambiguous = form == Form::Snapshot && first.txid.is_multiple_of(2);
     let meta = if second.txid > first.txid { second } else { first };
     let problem = [(0, first_page), (1, second_page)].into_iter().find_map(|(id, page)| {
         let header = Header::parse(page)?;
@@ -139,7 +145,7 @@ fn pair(first: Meta, first_page: &[u8], second_page: &[u8]) -> Found {
             hint: "the bytes at this place were changed or overwritten".to_owned(),
         })
     });
-    Found { meta, form, problem }
+    Found { meta, form, ambiguous, problem }
 }
 
 /// One meta page is damaged. Whether the file is a snapshot cannot be told any more by comparing the two.
@@ -149,7 +155,7 @@ fn only(meta: Meta, damaged: u64, why: &str, form: Form) -> Found {
         offset: Some(damaged * meta.page_size),
         hint: "etcd would open the file with the readable one, but a snapshot is never written like this".to_owned(),
     };
-    Found { meta, form, problem: Some(problem) }
+    Found { meta, form, ambiguous: false, problem: Some(problem) }
 }
 
 /// As much of a meta page as there is.

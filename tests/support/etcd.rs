@@ -100,7 +100,7 @@ impl Etcd {
         let url = format!("{scheme}://127.0.0.1:{}", free_port());
         // The shell waits for the end of its standard input, which is the end of this process. A member that all tests
         // share is never dropped, so the shell removes the data as well, unless it is told to keep them.
-        let script = "data=$1; shift; \"$@\" >/dev/null 2>&1 & pid=$!; read -r word; kill -9 $pid; wait; [ \"$word\" = keep ] || rm -rf \"$data\"";
+        let script = "data=$1; shift; \"$@\" >/dev/null 2>&1 & pid=$!; read -r word; signal=KILL; [ \"$word\" != end ] || signal=TERM; kill -s $signal $pid 2>/dev/null; wait; [ -n \"$word\" ] || rm -rf \"$data\"";
         let watch = Command::new("sh")
             .args(["-c", script, "sh"])
             .arg(data.path())
@@ -133,8 +133,18 @@ impl Etcd {
 
     /// Kills the process; its data stays until this is dropped.
     pub fn stop(&mut self) {
+        self.leave(b"keep\n");
+    }
+
+    /// Ends the process as an init system does, so that it closes its database; its data stays until this is dropped.
+    pub fn end(&mut self) {
+        self.leave(b"end\n");
+    }
+
+    fn leave(&mut self, word: &[u8]) {
         let mut shell = self.watch.stdin.take().expect("it runs");
-        shell.write_all(b"keep\n").expect("the shell listens");
+        shell.write_all(word).expect("the shell listens");
+        drop(shell);
         self.watch.wait().expect("it ends");
     }
 
@@ -198,6 +208,11 @@ impl Etcd {
         let output = self.etcdctl().args(words).output().expect("etcdctl starts");
         assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// Runs etcdctl against this member; whether it succeeded.
+    pub fn tries(&self, words: &[&str]) -> bool {
+        self.etcdctl().args(words).output().expect("etcdctl starts").status.success()
     }
 
     /// Rewrites the database without its free pages.

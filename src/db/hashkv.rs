@@ -3,8 +3,9 @@
 //! Rule: etcd `server/storage/mvcc/hash.go` and `kvstore.go` (hashByRev). At hash revision R and compact revision C it
 //! is the CRC-32C over the name of the bucket `key` and then key and value of every entry with a main revision up to
 //! R; one with a main revision up to C counts only if it is in `keep`, which is per key the latest revision at R, but
-//! no tombstone; where `keep` is empty nothing is filtered; a tombstone at C itself never counts. etcd 3.4, 3.5 and 3.6
-//! agree in this: older ones do not skip that tombstone by itself, but it is not in `keep` either.
+//! no tombstone; a tombstone at C itself never counts. etcd 3.4, 3.5 and 3.6 agree in this: older ones do not skip that
+//! tombstone by itself, but it is not in `keep` either. Where `keep` is empty, etcd filters nothing: then the sum is of
+//! whatever its compaction has not removed yet, and differs from member to member.
 
 use std::fmt;
 
@@ -52,7 +53,8 @@ pub enum NotComparable {
         /// The compaction.
         compact_revision: i64,
     },
-    /// No key exists at that revision; then etcd's sum depends on how far its compaction has come.
+    /// No key exists at that revision, and the member had compacted; then its sum depends on how far its compaction has
+    /// come.
     NothingAlive,
 }
 
@@ -94,7 +96,7 @@ pub fn hash_kv<S: Source + ?Sized>(
         .into_iter()
         .map(|point| {
             let point = point?;
-            kept(point.revision).map(|keep| Sum::new(point, keep)).ok_or(NotComparable::NothingAlive)
+            kept(point.revision).and_then(|keep| Sum::new(point, keep)).ok_or(NotComparable::NothingAlive)
         })
         .collect();
     let mut ordinal = 0;
@@ -105,9 +107,7 @@ pub fn hash_kv<S: Source + ?Sized>(
         ordinal += 1;
         Ok(())
     })?;
-    let finished = contents.finished_compact.unwrap_or(-1) == contents.compact_revision();
-    let settled = |point: &HashPoint| finished && point.compact_revision == contents.compact_revision();
-    Ok(sums.into_iter().map(|sum| sum.and_then(|sum| sum.finish(settled))).collect())
+    Ok(sums.into_iter().map(|sum| sum.map(|sum| sum.crc)).collect())
 }
 
 /// The file holds all that a member counted at that point.
@@ -130,18 +130,16 @@ fn comparable(contents: &Contents, point: &HashPoint) -> Result<(), NotComparabl
 struct Sum<'a> {
     point: HashPoint,
     keep: &'a Bits,
-    keep_is_empty: bool,
     crc: u32,
-    /// An entry counted that a compaction may or may not have removed from a member by now.
-    uncertain: bool,
-    /// The last revision that counts deletes something.
-    ends_with_tombstone: bool,
 }
 
 impl<'a> Sum<'a> {
-    fn new(point: HashPoint, keep: &'a Bits) -> Self {
-        let keep_is_empty = keep.count() == 0;
-        Sum { point, keep, keep_is_empty, crc: crc32c::crc32c(b"key"), uncertain: false, ends_with_tombstone: false }
+    /// Nothing where the member filtered nothing, whatever is left in this file: how much was left in the member is not
+    /// known, and the sum that it stored while it compacted is another one again (`kvstore_compaction.go` filters by
+    /// another `keep`).
+    fn new(point: HashPoint, keep: &'a Bits) -> Option<Self> {
+        let depends = point.compact_revision > 0 && keep.count() == 0;
+        (!depends).then(|| Sum { point, keep, crc: crc32c::crc32c(b"key") })
     }
 
     fn entry(&mut self, leaf: &Leaf<'_>, revision: Revision, ordinal: u64) {
@@ -150,24 +148,12 @@ impl<'a> Sum<'a> {
         if main > last {
             return;
         }
-        self.ends_with_tombstone |= tombstone && main == last;
         let compacted = main <= compact_revision;
-        if compacted && !self.keep_is_empty && !self.keep.get(ordinal) || tombstone && main == compact_revision {
+        if compacted && !self.keep.get(ordinal) || tombstone && main == compact_revision {
             return;
         }
-        self.uncertain |= compacted && self.keep_is_empty;
         self.crc = crc32c::crc32c_append(self.crc, leaf.key);
         self.crc = crc32c::crc32c_append(self.crc, leaf.value);
-    }
-
-    /// `settled`: members have finished the compaction in question, and so has the file. Even then the sum that a
-    /// member stored while it compacted differs from a fresh one if the last revision deleted the last key
-    /// (`kvstore_compaction.go` filters by another `keep`).
-    fn finish(self, settled: impl Fn(&HashPoint) -> bool) -> Result<u32, NotComparable> {
-        if self.uncertain && (self.ends_with_tombstone || !settled(&self.point)) {
-            return Err(NotComparable::NothingAlive);
-        }
-        Ok(self.crc)
     }
 }
 

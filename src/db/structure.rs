@@ -97,6 +97,16 @@ fn figures(meta: &Meta, hash: u32, keys: Root, keyspace: Keyspace, facts: Facts)
             hint: "bytes of the bucket \"meta\" were changed".to_owned(),
         });
     }
+    // Every version from 3.4 on writes the index in the commit that has the keys, never as 0 (etcd `cindex.go`; 3.4
+    // `kvstore.go`, saveIndex), and a restore sets it anew.
+    if entries > 0 && facts.consistent_index.unwrap_or_default() == 0 {
+        return Err(Problem {
+            what: "there are keys, but the bucket \"meta\" has no consistent index".to_owned(),
+            offset: None,
+            hint: "an entry of the bucket \"meta\" was lost or changed; etcd would apply old entries of its log again"
+                .to_owned(),
+        });
+    }
     let last_revision = latest.last();
     let compacted = finished_compact.max(scheduled_compact).unwrap_or_default();
     Ok(Contents {

@@ -35,6 +35,17 @@ func bolt(dir string) error {
 	}); err != nil {
 		return err
 	}
+	index := []byte("consistent_index")
+	for file, change := range map[string]func(*bbolt.Bucket) error{
+		"index-none.db": func(meta *bbolt.Bucket) error { return meta.Delete(index) },
+		"index-zero.db": func(meta *bbolt.Bucket) error { return meta.Put(index, make([]byte, 8)) },
+	} {
+		if err := database(filepath.Join(dir, file), nil, 10, 10, func(tx *bbolt.Tx) error {
+			return change(tx.Bucket([]byte("meta")))
+		}); err != nil {
+			return err
+		}
+	}
 	name = filepath.Join(dir, "nested.db")
 	if err := database(name, nil, 10, 10, func(tx *bbolt.Tx) error {
 		_, err := tx.Bucket([]byte("key")).CreateBucket([]byte("inside"))

@@ -39,9 +39,11 @@ type world struct {
 	compacted int64
 	leases    []clientv3.LeaseID
 	names     int
+	// No compaction is waited for.
+	hasty bool
 }
 
-func live(endpoint, dir string, count int, seed int64) error {
+func live(endpoint, dir string, count int, seed int64, hasty bool) error {
 	client, err := clientv3.New(clientv3.Config{
 		Endpoints: []string{endpoint}, DialTimeout: 10 * time.Second, Logger: zap.NewNop(),
 		MaxCallSendMsgSize: 16 << 20,
@@ -50,7 +52,7 @@ func live(endpoint, dir string, count int, seed int64) error {
 		return err
 	}
 	defer client.Close()
-	w := &world{client: client, endpoint: endpoint, random: rand.New(rand.NewSource(seed))}
+	w := &world{client: client, endpoint: endpoint, random: rand.New(rand.NewSource(seed)), hasty: hasty}
 	ctx := context.Background()
 	status, err := client.Status(ctx, endpoint)
 	if err != nil {
@@ -145,7 +147,7 @@ func (w *world) change(ctx context.Context) error {
 			revision = w.revision
 		}
 		options := []clientv3.CompactOption{}
-		if w.random.Intn(2) == 0 {
+		if w.random.Intn(2) == 0 && !w.hasty {
 			options = append(options, clientv3.WithCompactPhysical())
 		}
 		if _, err := w.client.Compact(ctx, revision, options...); err != nil {

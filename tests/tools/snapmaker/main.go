@@ -1,8 +1,10 @@
 // Command snapmaker makes database files for the tests, with etcd's and bbolt's own code, and says what they hold
 // according to etcd.
 //
-//	snapmaker live URL DIR COUNT SEED   changes a running etcd at random, COUNT times, takes a snapshot after each
-//	                                    round and asks it for HashKV at several revisions; one line of JSON for each
+//	snapmaker live URL DIR COUNT SEED [hasty]
+//	                                    changes a running etcd at random, COUNT times, takes a snapshot after each
+//	                                    round and asks it for HashKV at several revisions; one line of JSON for each;
+//	                                    "hasty" waits for no compaction
 //	snapmaker fill URL KEYS BYTES       puts that many keys, every third of them again, and compacts: what a database
 //	                                    looks like that has been in use
 //	snapmaker latency URL               how long puts take, alone and while etcd computes its HashKV
@@ -27,7 +29,8 @@ func main() {
 
 func run(args []string) error {
 	switch {
-	case len(args) == 5 && args[0] == "live":
+	case len(args) == 0:
+	case args[0] == "live" && (len(args) == 5 || len(args) == 6 && args[5] == "hasty"):
 		count, err := strconv.Atoi(args[3])
 		if err != nil {
 			return err
@@ -36,7 +39,7 @@ func run(args []string) error {
 		if err != nil {
 			return err
 		}
-		return live(args[1], args[2], count, seed)
+		return live(args[1], args[2], count, seed, len(args) == 6)
 	case len(args) == 4 && args[0] == "fill":
 		keys, err := strconv.Atoi(args[2])
 		if err != nil {

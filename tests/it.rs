@@ -2,6 +2,8 @@
 // A test may say what it counted, or why it was skipped.
 #![allow(clippy::unwrap_used, clippy::print_stderr)]
 
+#[path = "it/buckets.rs"]
+mod buckets;
 #[path = "it/choice.rs"]
 mod choice;
 #[path = "it/cli.rs"]

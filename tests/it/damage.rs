@@ -31,10 +31,21 @@ fn files_that_are_something_else_are_called_by_their_name() {
         (b"\x28\xb5\x2f\xfd", "zstd"),
         (b"age-encryption.org/v1\n-> X25519", "age"),
         (b"SQLite format 3\0", "SQLite"),
+        (b"\xfd7zXZ\0\0\x04", "xz"),
+        (b"BZh91AY&SY", "bzip2"),
+        (b"\x04\x22\x4d\x18\x64\x40", "lz4"),
+        (b"Salted__\x9a\x11", "'openssl enc'"),
     ] {
         let mut bytes = mark.to_vec();
         bytes.extend((0..5000_u32).map(|n| ((n * 7919) >> 3) as u8));
         is_bad("snap.db", &bytes, &format!("this is a {name} file"));
+    }
+    // Those are text as a whole, and called by their name all the same.
+    for (first, name) in [("AGE ENCRYPTED FILE", "age"), ("PGP MESSAGE", "OpenPGP")] {
+        let armoured =
+            format!("-----BEGIN {first}-----\n\n{}-----END {first}-----\n", "YWdlLWVuY3J5cHRpb24=\n".repeat(200));
+        let outcome = is_bad("snap.db", armoured.as_bytes(), &format!("this is a {name} file"));
+        assert!(outcome.stderr.contains("hint: decrypt it with '"), "{}", outcome.stderr);
     }
     let mut tar = vec![0; 10240];
     tar[..7].copy_from_slice(b"snap.db");
@@ -43,6 +54,13 @@ fn files_that_are_something_else_are_called_by_their_name() {
     let noise: Vec<u8> = (0..20_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
     is_bad("snap.db", &noise, "it has no bbolt meta page");
     is_bad("foreign.db", &std::fs::read(bolt("foreign.db")).unwrap(), "not etcd's");
+    for name in ["index-none.db", "index-zero.db"] {
+        is_bad(
+            name,
+            &std::fs::read(bolt(name)).unwrap(),
+            "there are keys, but the bucket \"meta\" has no consistent index",
+        );
+    }
     is_bad("nested.db", &std::fs::read(bolt("nested.db")).unwrap(), "has a bucket among its entries");
 }
 
@@ -58,6 +76,46 @@ fn a_cut_is_told_with_its_place() {
     is_bad("snap.db", &good[..total + 7], "25 of the 32 bytes of sha-256 at its end are missing");
     let outcome = is_bad("snap.db.part", &good[..3 * PAGE], "the file is cut");
     assert!(outcome.stderr.contains("etcdctl names a file .part until it is complete"), "{}", outcome.stderr);
+}
+
+/// A database that is a good snapshot's but for the transactions of its two meta pages and what is behind it.
+fn database(transactions: [u64; 2], behind: &[u8]) -> Vec<u8> {
+    let mut bytes = snapshot()[..snapshot().len() - 32].to_vec();
+    for (page, transaction) in transactions.iter().enumerate() {
+        let meta = &mut bytes[page * PAGE + 16..][..64];
+        meta[48..56].copy_from_slice(&transaction.to_le_bytes());
+        let fold = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+        let sum = meta[..56].iter().fold(0xcbf2_9ce4_8422_2325, fold);
+        meta[56..].copy_from_slice(&sum.to_le_bytes());
+    }
+    bytes.extend_from_slice(behind);
+    bytes
+}
+
+#[test]
+fn a_members_own_database_whose_meta_pages_are_alike_is_told_from_a_snapshot_as_far_as_possible() {
+    // bbolt writes transaction N to page N modulo 2, and a snapshot has the later one first.
+    let room = vec![0; 2 * PAGE];
+    for (transactions, behind) in
+        [([1000, 1001], &[][..]), ([1002, 999], &[]), ([1000, 1001], &room), ([1002, 1001], &room)]
+    {
+        let directory = with("db", &database(transactions, behind));
+        let document = is_good(directory.path(), "db");
+        assert_eq!(document["format"], "member database", "{transactions:?} and {} bytes", behind.len());
+    }
+    let either = "has lost the sha-256 at its end, or this is a member's own database that was closed without a change";
+    let outcome = is_bad("db", &database([1002, 1001], &[]), either);
+    assert!(outcome.stderr.contains("prefer a snapshot of the running member"), "{}", outcome.stderr);
+    assert!(outcome.stdout.contains("failed      proven"), "{}", outcome.stdout);
+    is_bad("db", &database([1001, 1000], &[]), "has lost the sha-256 at its end (");
+    let follow = "bytes that do not belong to it follow the snapshot";
+    is_bad("db", &database([1001, 1000], &room), follow);
+    // The trailer is where a snapshot has it: the file is one, though it has whole pages.
+    let mut padded = database([1002, 1001], &[0; 32]);
+    mend(&mut padded);
+    is_good(with("db", &padded).path(), "db");
+    padded.resize(padded.len() + PAGE - 32, 0);
+    is_bad("db", &padded, follow);
 }
 
 #[test]

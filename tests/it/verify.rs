@@ -44,7 +44,7 @@ fn status(path: &Path) -> Value {
 }
 
 /// The figures in a document are those of etcdutl for the same file.
-fn same_figures(document: &Value, path: &Path) {
+pub fn same_figures(document: &Value, path: &Path) {
     let status = status(path);
     for (ours, theirs) in
         [("hash", "hash"), ("revision", "revision"), ("totalKeys", "totalKey"), ("totalSizeBytes", "totalSize")]
@@ -160,6 +160,54 @@ fn the_database_of_a_member_that_was_killed_is_read() {
 }
 
 #[test]
+fn the_database_of_a_member_that_was_ended_is_read() {
+    let mut etcd = Etcd::start();
+    etcd.fill(300, 100);
+    etcd.end();
+    let document = is_good(Path::new("/"), etcd.database().to_str().unwrap());
+    assert_eq!(document["format"], "member database");
+    same_figures(&document, &etcd.database());
+}
+
+/// etcdutl commits without a change, as etcd 3.4 does when it ends: then the two meta pages are a snapshot's, every
+/// second time.
+#[test]
+fn a_members_own_database_that_was_opened_without_a_change_is_no_snapshot() {
+    let directory = with("snap.db", snapshot());
+    let data = directory.path().join("restored");
+    let etcdutl = |words: &[&str], path: &Path| {
+        let mut command = Command::new(tool("etcdutl"));
+        let output = command.args(words).arg(path).arg("--data-dir").arg(&data).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    };
+    etcdutl(&["snapshot", "restore"], &directory.path().join("snap.db"));
+    let file = data.join("member/snap/db");
+    let mut alike = 0;
+    for opened in 1..=4 {
+        let output = Command::new(tool("etcdutl")).arg("hashkv").arg(&file).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let name = format!("{opened}.db");
+        let bytes = std::fs::read(&file).unwrap();
+        std::fs::write(directory.path().join(&name), &bytes).unwrap();
+        let outcome = verify(directory.path(), &[&name]);
+        if outcome.code != Some(0) {
+            let text = "at its end, or this is a member's own database that was closed without a change";
+            assert!(outcome.code == Some(4) && outcome.stderr.contains(text), "{name}: {}", outcome.stderr);
+            alike += 1;
+        }
+        // In use it has room at its end.
+        let room = std::fs::File::options().write(true).open(directory.path().join(&name)).unwrap();
+        room.set_len(16 << 20).unwrap();
+        let document = is_good(directory.path(), &name);
+        assert_eq!(
+            (&document["format"], &document["verified"]["transport"]),
+            (&"member database".into(), &"no trailer".into())
+        );
+    }
+    assert!(alike < 4, "every file is taken for a snapshot");
+}
+
+#[test]
 fn an_etcd_without_a_key_and_one_with_a_large_value() {
     let etcd = Etcd::start();
     let directory = tempfile::tempdir().unwrap();
@@ -232,5 +280,52 @@ fn snapshots_of_every_supported_version_of_etcd_are_read() {
         same_figures(&document, &path);
         assert_eq!(document["storageVersion"].as_str(), storage, "{name}");
         assert!(document["totalKeys"].as_u64().unwrap() > 5, "{name}");
+    }
+}
+
+/// A database of two million keys: `make soak`.
+#[test]
+#[ignore = "takes a minute and a gigabyte"]
+fn soak_two_million_keys_take_little_memory() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("many.db");
+    let made = Command::new(tool("snapmaker")).arg("keys").arg(&path).args(["2000000", "100"]).status().unwrap();
+    assert!(made.success());
+    let begun = std::time::Instant::now();
+    let child = Command::new(env!("CARGO_BIN_EXE_kubectl-etcd_backup"))
+        .args(["verify", "many.db", "-o", "json"])
+        .current_dir(directory.path())
+        .env_clear()
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    // The most that it had so far; gone when it has ended.
+    let status = format!("/proc/{}/status", child.id());
+    let watch = std::thread::spawn(move || {
+        let most = || {
+            let text = std::fs::read_to_string(&status).ok()?;
+            let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+            line.trim().strip_suffix(" kB")?.parse::<u64>().ok()
+        };
+        let mut last = None;
+        while let Some(kilobytes) = most() {
+            last = Some(kilobytes);
+            std::thread::sleep(std::time::Duration::from_millis(2));
+        }
+        last
+    });
+    let output = child.wait_with_output().expect("it ends");
+    let took = begun.elapsed();
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    let document: Value = serde_json::from_slice(&output.stdout).expect("it prints JSON");
+    same_figures(&document, &path);
+    assert_eq!(document["totalKeys"], 2_000_000);
+    let size = document["sizeBytes"].as_u64().unwrap() >> 20;
+    let most = watch.join().expect("it ends");
+    eprintln!("two million keys, {size} MiB: {took:.1?}, at most {most:?} KiB of memory");
+    if cfg!(target_os = "linux") {
+        assert!(most.is_some_and(|most| most < 128 << 10), "{most:?} KiB");
     }
 }

@@ -57,8 +57,9 @@ fn number(bytes: &[u8], at: usize, length: usize) -> usize {
 /// Found without the reader under test, which would call a page free that it skips (bbolt `internal/common/page.go`).
 fn used(bytes: &[u8]) -> Vec<usize> {
     let (root, free_list) = (number(bytes, 32, 8), number(bytes, 48, 8));
-    assert_eq!(free_list, usize::MAX, "etcd on Linux writes none");
     let (mut used, mut wanted) = (vec![0, 1], vec![root]);
+    // etcd on Linux writes none.
+    used.extend(Some(free_list).filter(|page| *page != usize::MAX));
     while let Some(page) = wanted.pop() {
         used.push(page);
         let base = page * PAGE;

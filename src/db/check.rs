@@ -18,7 +18,8 @@ pub struct Options<'a> {
     /// remembers what it needs for them.
     pub revisions: Vec<i64>,
     /// Progress and stop. At least the size of the file is read, and twice that with `transport`; more where the pages lie
-    /// scattered, because blocks are read that are longer than a page.
+    /// scattered, because blocks are read that are longer than a page, and where only a sum can tell a member's own
+    /// database from a snapshot.
     pub watch: Watch<'a>,
 }
 
@@ -185,9 +186,9 @@ fn ending(found: &Found, size: u64, trailer: Trailer, sound: bool) -> Option<Pro
              change: the two look the same"
                 .to_owned(),
             total,
-            "a snapshot without its last 32 bytes is not proven, take it again; of a copy of member/snap/db nothing but the \
-             structure can be proven, with or without this: prefer a snapshot of the running member, or compare this file \
-             with 'verify --against-cluster'",
+            "if it came as a snapshot, take it again: without its last 32 bytes it is not proven; if it is a copy of \
+             member/snap/db, the structure is all that can be proven of one: prefer a snapshot of the running member, or \
+             compare it with 'verify --against-cluster'",
         ),
         (Form::Snapshot, 0) => problem(
             "the snapshot has lost the sha-256 at its end".to_owned(),

@@ -52,7 +52,8 @@ pub enum Form {
     /// What `Maintenance.Snapshot` sends: bbolt's `Tx.WriteTo`, which writes the same meta page twice, and 32 bytes of
     /// sha-256 behind it.
     Snapshot,
-    /// A member's own `member/snap/db`: two different meta pages, room at the end, no trailer.
+    /// A member's own `member/snap/db`: two different meta pages unless its last commit changed nothing, most often room
+    /// at the end, no trailer.
     Member,
 }
 

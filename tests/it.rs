@@ -28,6 +28,8 @@ mod ending;
 mod exec;
 #[path = "it/failover.rs"]
 mod failover;
+#[path = "it/many.rs"]
+mod many;
 #[path = "it/members.rs"]
 mod members;
 #[path = "it/mutation.rs"]

@@ -4,7 +4,7 @@ use std::future::Future;
 
 use k8s_openapi::api::authorization::v1::{ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec};
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{Event, LimitRange, Namespace, Node, Pod, Secret};
+use k8s_openapi::api::core::v1::{ConfigMap, Event, LimitRange, Namespace, Node, Pod, Secret};
 use kube::api::{
     Api, DeleteParams, ListParams, LogParams, Patch, PatchParams, PostParams, Preconditions, PropagationPolicy,
 };
@@ -135,6 +135,12 @@ impl Cluster {
     pub async fn secret(&self, namespace: &str, name: &str) -> Call<Secret> {
         let access = Access { name: Some(name.to_owned()), ..Access::namespaced("get", "", "secrets", namespace) };
         self.call(&access, self.api::<Secret>(namespace).get(name)).await
+    }
+
+    /// A config map.
+    pub async fn config_map(&self, namespace: &str, name: &str) -> Call<ConfigMap> {
+        let access = Access { name: Some(name.to_owned()), ..Access::namespaced("get", "", "configmaps", namespace) };
+        self.call(&access, self.api::<ConfigMap>(namespace).get(name)).await
     }
 
     /// What the cluster recorded about one object, oldest first.

@@ -182,7 +182,7 @@ impl Reader<'_> {
 }
 
 /// Whether `path` is `directory` or lies below it.
-fn covers(directory: &str, path: &str) -> bool {
+pub(super) fn covers(directory: &str, path: &str) -> bool {
     let directory = directory.trim_end_matches('/');
     path.strip_prefix(directory).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }

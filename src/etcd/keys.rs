@@ -5,14 +5,14 @@
 use std::fmt;
 use std::path::Path;
 
-use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::api::core::v1::{KeyToPath, Secret};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::Member;
-use super::credentials::{Credentials, Mount};
+use super::credentials::{Credentials, Mount, covers};
 use crate::cli::EtcdArgs;
-use crate::cluster::Cluster;
+use crate::cluster::{CallFailure, Cluster};
 use crate::error::{Error, Result};
 
 /// CA, client certificate and key.
@@ -112,8 +112,8 @@ impl Keys {
         Keys::from_pem(ca, Some(pair), origin.to_owned())
     }
 
-    /// The certificates that a pod mounts from Secrets (hosted control planes); `None` where there are none, or where
-    /// they may not be read.
+    /// The certificates that a pod mounts from Secrets, the CA perhaps from a ConfigMap (hosted control planes); `None`
+    /// where there are none, or where they may not be read.
     pub(super) async fn of_pod(cluster: &Cluster, member: &Member, candidates: &[Credentials]) -> Option<Self> {
         for candidate in candidates {
             let (Some((cert, key)), Some(cacert), Some(mounts)) =
@@ -123,18 +123,17 @@ impl Keys {
             };
             let mut found = Vec::new();
             for path in [cacert, cert, key] {
-                let Some((secret, entry)) = mounts.iter().find_map(|mount| secret_entry(mount, path)) else { break };
-                match cluster.secret(&member.namespace, &secret).await {
-                    Ok(secret) => found.extend(secret.data.and_then(|mut data| data.remove(&entry))),
+                let Some((object, entry)) = behind(mounts, path) else { break };
+                match object.read(cluster, &member.namespace, &entry).await {
+                    Ok(bytes) => found.extend(bytes),
                     Err(failure) => {
-                        tracing::info!(%secret, reason = %failure.error(), "the Secret of etcd's certificates cannot be read");
+                        tracing::info!(?object, reason = %failure.error(), "etcd's certificates cannot be read");
                         return None;
                     }
                 }
             }
             if let [ca, cert, key] = found.as_slice()
-                && let Ok(keys) =
-                    Keys::from_pem(&ca.0, Some((&cert.0, &key.0)), "the Secrets of the etcd pod".to_owned())
+                && let Ok(keys) = Keys::from_pem(ca, Some((cert, key)), "the Secrets of the etcd pod".to_owned())
             {
                 return Some(keys);
             }
@@ -169,30 +168,70 @@ const CAS: &[&str] = &[
     "ca",
 ];
 
-/// The Secret and its entry that stand behind a path in a container.
-fn secret_entry(mount: &Mount, path: &str) -> Option<(String, String)> {
+/// What a volume of a pod shows, by its name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Object {
+    Secret(String),
+    /// A CA is no secret: OpenShift's hosted control planes keep it here.
+    ConfigMap(String),
+}
+
+impl Object {
+    /// One entry; `None` when there is none of this name.
+    async fn read(&self, cluster: &Cluster, namespace: &str, entry: &str) -> Result<Option<Vec<u8>>, CallFailure> {
+        Ok(match self {
+            Object::Secret(name) => {
+                let secret = cluster.secret(namespace, name).await?;
+                secret.data.and_then(|mut data| data.remove(entry)).map(|bytes| bytes.0)
+            }
+            Object::ConfigMap(name) => {
+                let map = cluster.config_map(namespace, name).await?;
+                let text = map.data.and_then(|mut data| data.remove(entry)).map(String::into_bytes);
+                text.or_else(|| map.binary_data.and_then(|mut data| data.remove(entry)).map(|bytes| bytes.0))
+            }
+        })
+    }
+}
+
+/// The object and its entry that stand behind a path in a container.
+fn behind(mounts: &[Mount], path: &str) -> Option<(Object, String)> {
+    let covering = mounts.iter().filter(|mount| covers(&mount.mount.mount_path, path));
+    mounted_entry(covering.max_by_key(|mount| mount.mount.mount_path.len())?, path)
+}
+
+/// The same, behind one mount.
+fn mounted_entry(mount: &Mount, path: &str) -> Option<(Object, String)> {
     let below = path.strip_prefix(mount.mount.mount_path.trim_end_matches('/'))?;
     let file = match (&mount.mount.sub_path, below.trim_start_matches('/')) {
         (Some(single), "") => single.as_str(),
         (None, file) => file,
         _ => return None,
     };
-    let named = |name: Option<&str>, items: Option<&Vec<k8s_openapi::api::core::v1::KeyToPath>>| {
-        let entry = match items {
-            Some(items) => items.iter().find(|item| item.path == file)?.key.clone(),
-            None => file.to_owned(),
-        };
-        Some((name?.to_owned(), entry))
+    let entry = |items: Option<&Vec<KeyToPath>>| match items {
+        Some(items) => items.iter().find(|item| item.path == file).map(|item| item.key.clone()),
+        None => Some(file.to_owned()),
     };
-    if let Some(secret) = &mount.volume.secret {
-        return named(secret.secret_name.as_deref(), secret.items.as_ref());
+    let volume = &mount.volume;
+    if let Some(secret) = &volume.secret {
+        return Some((Object::Secret(secret.secret_name.clone()?), entry(secret.items.as_ref())?));
     }
-    let sources = mount.volume.projected.as_ref()?.sources.as_ref()?;
-    let secrets = sources.iter().filter_map(|source| source.secret.as_ref());
+    if let Some(map) = &volume.config_map {
+        return Some((Object::ConfigMap(map.name.clone()), entry(map.items.as_ref())?));
+    }
+    let sources = volume.projected.as_ref()?.sources.as_ref()?;
     // Without items, any of them may hold the file; the first that lists it, else the only one.
-    let mut secrets = secrets.collect::<Vec<_>>();
-    secrets.sort_by_key(|secret| secret.items.is_none());
-    secrets.into_iter().find_map(|secret| named(Some(secret.name.as_str()), secret.items.as_ref()))
+    let mut projected: Vec<(Object, Option<&Vec<KeyToPath>>)> = sources
+        .iter()
+        .filter_map(|source| {
+            let secret = source.secret.as_ref();
+            let map = source.config_map.as_ref();
+            secret
+                .map(|secret| (Object::Secret(secret.name.clone()), secret.items.as_ref()))
+                .or_else(|| map.map(|map| (Object::ConfigMap(map.name.clone()), map.items.as_ref())))
+        })
+        .collect();
+    projected.sort_by_key(|(_, items)| items.is_none());
+    projected.into_iter().find_map(|(object, items)| Some((object, entry(items)?)))
 }
 
 fn read(path: &Path) -> Result<Vec<u8>> {
@@ -212,15 +251,26 @@ mod tests {
     }
 
     #[test]
-    fn a_path_leads_to_its_entry_in_the_secret() {
+    fn a_path_leads_to_its_entry_in_the_object_behind_it() {
         let plain = mount(json!({"name": "v", "secret": {"secretName": "etcd-tls"}}), "/certs");
-        assert_eq!(secret_entry(&plain, "/certs/tls.crt"), Some(("etcd-tls".into(), "tls.crt".into())));
-        assert_eq!(secret_entry(&plain, "/other/tls.crt"), None);
+        let secret = |name: &str, entry: &str| Some((Object::Secret(name.into()), entry.into()));
+        assert_eq!(mounted_entry(&plain, "/certs/tls.crt"), secret("etcd-tls", "tls.crt"));
+        assert_eq!(mounted_entry(&plain, "/other/tls.crt"), None);
         let renamed =
             json!({"name": "v", "secret": {"secretName": "s", "items": [{"key": "tls.crt", "path": "server.crt"}]}});
-        assert_eq!(secret_entry(&mount(renamed, "/certs"), "/certs/server.crt"), Some(("s".into(), "tls.crt".into())));
+        assert_eq!(mounted_entry(&mount(renamed, "/certs"), "/certs/server.crt"), secret("s", "tls.crt"));
+        let map = mount(json!({"name": "v", "configMap": {"name": "etcd-ca"}}), "/ca");
+        let expected = Some((Object::ConfigMap("etcd-ca".into()), "ca.crt".to_owned()));
+        assert_eq!(mounted_entry(&map, "/ca/ca.crt"), expected);
+        let sources = json!([
+            {"secret": {"name": "pair", "items": [{"key": "tls.crt", "path": "tls.crt"}]}},
+            {"configMap": {"name": "etcd-ca", "items": [{"key": "ca.crt", "path": "ca.crt"}]}}
+        ]);
+        let both = mount(json!({"name": "v", "projected": {"sources": sources}}), "/all");
+        assert_eq!(mounted_entry(&both, "/all/ca.crt"), expected);
+        assert_eq!(mounted_entry(&both, "/all/tls.crt"), secret("pair", "tls.crt"));
         let host = mount(json!({"name": "v", "hostPath": {"path": "/etc"}}), "/certs");
-        assert_eq!(secret_entry(&host, "/certs/tls.crt"), None);
+        assert_eq!(mounted_entry(&host, "/certs/tls.crt"), None);
     }
 
     #[test]

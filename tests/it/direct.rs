@@ -160,6 +160,34 @@ fn a_hosted_control_plane_is_opened_with_the_secrets_that_it_mounts() {
     rig.run(&["--out", "x.db", "--force"]).code(0).says("Transport node").leaves_only(&["x.db"]);
 }
 
+/// As OpenShift's hosted control planes have it. The Secret holds another CA, which the mount of the ConfigMap hides.
+#[test]
+fn the_ca_of_a_hosted_control_plane_may_be_in_a_config_map() {
+    let authority = Authority::new("etcd-ca");
+    let etcd = Etcd::secured(&authority, &authority.issue("server", &["localhost", "127.0.0.1"], false));
+    let member = StandinMember {
+        flags: etcd.flags.clone(),
+        secret: Some(("own".to_owned(), authority.path().display().to_string())),
+        ca_map: Some("etcd-ca".to_owned()),
+        ..StandinMember::new("cp1", &etcd.url)
+    };
+    let rig = Rig::of(vec![member], |_| ());
+    let other = Authority::new("another-ca");
+    let read = |path: std::path::PathBuf| base64(&std::fs::read(path).unwrap());
+    let secret = serde_json::json!({"kind": "Secret", "apiVersion": "v1", "metadata": {"name": "own"}, "data": {
+        "ca.crt": read(other.ca()),
+        "server.crt": read(authority.path().join("server.crt")),
+        "server.key": read(authority.path().join("server.key")),
+    }});
+    rig.standin.shared.state().secrets.insert("own".to_owned(), secret);
+    let ca = std::fs::read_to_string(authority.ca()).unwrap();
+    let map = serde_json::json!({"kind": "ConfigMap", "apiVersion": "v1", "metadata": {"name": "etcd-ca"}, "data": {"ca.crt": ca}});
+    rig.standin.shared.state().config_maps.insert("etcd-ca".to_owned(), map);
+    rig.run(&["--out", "x.db"]).code(0).says("with the Secrets of the etcd pod").leaves_only(&["x.db"]);
+    rig.standin.shared.state().faults.forbid.push(("get", "configmaps"));
+    rig.run(&["--out", "x.db", "--force"]).code(0).says("Transport node").leaves_only(&["x.db"]);
+}
+
 #[test]
 fn a_secret_that_is_missing_or_holds_something_else() {
     let (authority, etcd) = secured();

@@ -187,11 +187,12 @@ fn stateful_set(cluster: &Cluster) {
     taken.says_nothing_of("Transport node");
 }
 
-/// The CA in a ConfigMap is not looked for, but can be given.
+/// As OpenShift's hosted control planes have it; a certificate that is named is taken before.
 fn stateful_set_with_config_map(cluster: &Cluster) {
     let layout = hosted(cluster, false);
     let etcd = cluster.with_etcd(&layout);
-    proven(cluster, &layout, &etcd, &[]).says("Transport node");
+    let taken = proven(cluster, &layout, &etcd, &[]).says("Transport direct").says("the Secrets of the etcd pod");
+    taken.says_nothing_of("Transport node");
     let ca = cluster.node("cp1").path("etc/kubernetes/pki/etcd/ca.crt").display().to_string();
     let given = ["--etcd-cert-secret", "etcd-server-tls", "--etcd-cacert", &ca];
     let taken = proven(cluster, &layout, &etcd, &given).says("Transport direct").says("Secret tenant/etcd-server-tls");

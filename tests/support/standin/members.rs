@@ -21,11 +21,13 @@ pub struct StandinMember {
     pub flags: Vec<String>,
     /// A Secret that the pod mounts, and where: a hosted control plane.
     pub secret: Option<(String, String)>,
+    /// A ConfigMap that is mounted over the Secret's CA.
+    pub ca_map: Option<String>,
 }
 
 impl StandinMember {
     pub fn new(name: &str, url: &str) -> Self {
-        StandinMember { name: name.to_owned(), url: url.to_owned(), flags: Vec::new(), secret: None }
+        StandinMember { name: name.to_owned(), url: url.to_owned(), flags: Vec::new(), secret: None, ca_map: None }
     }
 
     pub fn pod(&self) -> String {
@@ -64,6 +66,12 @@ pub fn pod(member: &StandinMember, faults: &Faults) -> Value {
     if let Some((secret, path)) = &member.secret {
         pod["spec"]["volumes"] = json!([{"name": "certs", "secret": {"secretName": secret}}]);
         pod["spec"]["containers"][0]["volumeMounts"] = json!([{"name": "certs", "mountPath": path}]);
+        if let Some(map) = &member.ca_map {
+            let volume = json!({"name": "ca", "configMap": {"name": map}});
+            let mount = json!({"name": "ca", "mountPath": format!("{path}/ca.crt"), "subPath": "ca.crt"});
+            pod["spec"]["volumes"].as_array_mut().expect("a list").push(volume);
+            pod["spec"]["containers"][0]["volumeMounts"].as_array_mut().expect("a list").push(mount);
+        }
     }
     pod
 }

@@ -41,6 +41,7 @@ pub struct State {
     pub first_read: Option<Instant>,
     pub count: u64,
     pub secrets: BTreeMap<String, Value>,
+    pub config_maps: BTreeMap<String, Value>,
     /// Processes in the etcd container.
     pub running: Vec<u32>,
 }

@@ -59,6 +59,11 @@ pub fn route(shared: &Arc<Shared>, request: &Request, parts: &[&str], faults: &F
         ("GET", ["api", "v1", "namespaces", _, "secrets", name]) => {
             shared.state().secrets.get(*name).map_or_else(|| not_found("secrets", name), |secret| (200, secret.clone()))
         }
+        ("GET", ["api", "v1", "namespaces", _, "configmaps", name]) => shared
+            .state()
+            .config_maps
+            .get(*name)
+            .map_or_else(|| not_found("configmaps", name), |map| (200, map.clone())),
         ("GET", ["api", "v1", "namespaces", _, "events"]) => {
             let wanted = request.query("fieldSelector").concat();
             let events = shared.state().events.clone();

@@ -24,12 +24,19 @@ fn changed_on_disk(cluster: &Cluster) {
     ));
     // kubeadm's etcd compares itself with the others when it starts, and never again: what goes wrong after that is
     // not noticed. Here it must start with it.
-    let _checks = odd.edit("etc/kubernetes/manifests/etcd.yaml", |manifest| {
+    let checks = odd.edit("etc/kubernetes/manifests/etcd.yaml", |manifest| {
         manifest.lines().filter(|line| !line.contains("InitialCorruptCheck")).map(|line| format!("{line}\n")).collect()
     });
     rewrite(cluster, &odd, WRITTEN, CHANGED);
     // Whatever fails here, the next scenario finds three members that agree.
-    let _undo = Undo::by(|| rewrite(cluster, &odd, CHANGED, WRITTEN));
+    let _undo = Undo::by(|| {
+        rewrite(cluster, &odd, CHANGED, WRITTEN);
+        drop(checks);
+        until(PATIENCE, "the member checks itself again", || {
+            odd.shell("grep -q InitialCorruptCheck /proc/$(pidof etcd)/cmdline").is_ok()
+        });
+        must_be_back(cluster, &odd);
+    });
 
     // The others' file is good, and says who is not.
     let outcome = cluster.backup(&["--member", "cp1"]).run().code(4);
@@ -57,6 +64,10 @@ fn rewrite(cluster: &Cluster, node: &Node, from: &str, to: &str) {
         "grep -q {from} {database} && LC_ALL=C sed -i 's/{from}/{to}/g' {database} && ! grep -q {from} {database}"
     ));
     drop(stopped);
+    must_be_back(cluster, node);
+}
+
+fn must_be_back(cluster: &Cluster, node: &Node) {
     until(PATIENCE, "the member is back", || Truth::member(node).revision(cluster).is_some());
     cluster.must_be_healthy();
     // The pod's state is old news; that a command runs in it is not.

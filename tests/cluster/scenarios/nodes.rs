@@ -38,8 +38,6 @@ fn other_directory(cluster: &Cluster) {
     let _remains = Undo::by(|| drop(node.shell("rm -rf /var/log/of-pods")));
     let _undo = node.kubelet_with(|config| format!("{config}podLogsDir: /var/log/of-pods\n"));
     cluster.backup(&["-v=2"]).run().says("path=/var/log/of-pods/kube-system_etcd-backup-").proven();
-    // It does so each minute, and when it starts.
-    node.restart_kubelet();
     until(Duration::from_secs(120), "the kubelet removes the job's directory", || {
         node.must("ls /var/log/of-pods").lines().all(|name| !name.contains("etcd-backup-"))
     });

@@ -1,7 +1,6 @@
-//! Reading in threads of its own, ahead of whoever uses it: while one batch is examined or hashed, the next ones are on
-//! their way from the page cache or the disk.
+//! Parts of the file that are read together, and a thread that reads ahead of the one that hashes them: hashing takes
+//! so much longer than reading that this is worth while.
 
-use std::collections::VecDeque;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::Scope;
 
@@ -10,7 +9,7 @@ use super::report::Failure;
 use super::source::Source;
 
 /// A file below this size is read before a thread has started. Tests and the fuzzer have small files and want the
-/// threads.
+/// thread.
 const WORTHWHILE: u64 = if cfg!(debug_assertions) { 16 << 10 } else { 8 << 20 };
 
 /// A part of the file.
@@ -24,8 +23,6 @@ pub(super) struct Extent {
 #[derive(Debug, Default)]
 pub(super) struct Batch {
     pub(super) extents: Vec<Extent>,
-    /// How many pages somebody wanted when it was put together.
-    pub(super) wanted: usize,
     buffer: Vec<u8>,
     /// Where each extent ends in the buffer.
     ends: Vec<usize>,
@@ -72,74 +69,57 @@ impl Batch {
     }
 }
 
-/// What a thread has read, or why it could not.
+/// What the thread has read, or why it could not.
 type Replies = Receiver<Result<Batch, Failure>>;
 
-/// The reading threads, seen from the one that uses what they read. They end when this is dropped.
+/// The reading thread, seen from the one that uses what it reads. It ends when this is dropped.
 #[derive(Debug)]
 pub(super) struct Ahead {
-    threads: Vec<(SyncSender<Batch>, Replies)>,
-    /// How many pages are wanted of each batch that was asked for and not taken yet. The batches go round the threads.
-    pending: VecDeque<usize>,
-    oldest: usize,
+    requests: SyncSender<Batch>,
+    replies: Replies,
+    /// A batch was asked for and not taken yet.
+    pending: bool,
 }
 
 impl Ahead {
-    /// Starts so many threads, if `size` bytes are worth it.
+    /// Starts the thread, if `size` bytes are worth it.
     pub(super) fn start<'scope, S: Source + ?Sized>(
         scope: &'scope Scope<'scope, '_>,
         source: &'scope S,
-        (size, threads): (u64, usize),
-        pace: Pace<'scope>,
+        size: u64,
+        mut pace: Pace<'scope>,
     ) -> Option<Self> {
-        let start = |_| {
-            let (request, requested) = sync_channel::<Batch>(1);
-            let (reply, replies) = sync_channel(1);
-            let mut pace = pace;
-            scope.spawn(move || {
-                for mut batch in requested {
-                    let outcome = batch.read(source, &mut pace);
-                    if reply.send(outcome.map(|()| batch)).is_err() {
-                        return;
-                    }
-                }
-            });
-            (request, replies)
-        };
-        let threads = if size < WORTHWHILE { 0 } else { threads };
-        let threads: Vec<_> = (0..threads).map(start).collect();
-        (!threads.is_empty()).then(|| Ahead { threads, pending: VecDeque::new(), oldest: 0 })
-    }
-
-    /// How many pages are wanted of all that was asked for.
-    pub(super) fn wanted(&self) -> usize {
-        self.pending.iter().sum()
-    }
-
-    /// A thread has nothing to do.
-    pub(super) fn has_room(&self) -> bool {
-        self.pending.len() < self.threads.len()
-    }
-
-    /// Asks for a batch, whose buffer is used again. There must be room.
-    pub(super) fn ask(&mut self, batch: Batch) {
-        let thread = (self.oldest + self.pending.len()) % self.threads.len();
-        self.pending.push_back(batch.wanted);
-        // A thread that is gone has sent a failure, which `take` finds.
-        if let Some((requests, _)) = self.threads.get(thread) {
-            let _ = requests.send(batch);
+        if size < WORTHWHILE {
+            return None;
         }
+        let (requests, requested) = sync_channel::<Batch>(1);
+        let (reply, replies) = sync_channel(1);
+        scope.spawn(move || {
+            for mut batch in requested {
+                let outcome = batch.read(source, &mut pace);
+                if reply.send(outcome.map(|()| batch)).is_err() {
+                    return;
+                }
+            }
+        });
+        Some(Ahead { requests, replies, pending: false })
     }
 
-    /// Waits for the batch that was asked for first; `None` when none was.
+    /// Asks for a batch, whose buffer is used again. The one before must have been taken.
+    pub(super) fn ask(&mut self, batch: Batch) {
+        self.pending = true;
+        // A thread that is gone has sent a failure, which `take` finds.
+        let _ = self.requests.send(batch);
+    }
+
+    /// Waits for the batch that was asked for; `None` when none was.
     ///
     /// # Errors
     /// Reading failed or was stopped.
     pub(super) fn take(&mut self) -> Result<Option<Batch>, Failure> {
-        let Some((_, replies)) = self.pending.pop_front().and_then(|_| self.threads.get(self.oldest)) else {
+        if !std::mem::take(&mut self.pending) {
             return Ok(None);
-        };
-        self.oldest = (self.oldest + 1) % self.threads.len();
-        replies.recv().unwrap_or(Err(Failure::Stopped)).map(Some)
+        }
+        self.replies.recv().unwrap_or(Err(Failure::Stopped)).map(Some)
     }
 }

@@ -50,13 +50,10 @@ pub fn check<S: Source + ?Sized>(source: &S, options: &Options<'_>) -> Result<Re
         let shared = &shared;
         let sums = options.transport.then(|| {
             let pace = pace.leading();
-            let ahead = Ahead::start(scope, source, (size, 1), pace);
+            let ahead = Ahead::start(scope, source, size, pace);
             scope.spawn(move || sum(source, size, shared, pace, ahead))
         });
-        // With two processors in mind: the sum keeps one of them busy.
-        let threads = if options.transport { 1 } else { 2 };
-        let ahead = Ahead::start(scope, source, (size, threads), pace);
-        let walked = walk(source, size, &options.revisions, pace, ahead);
+        let walked = walk(source, size, &options.revisions, pace);
         if walked.is_err() {
             shared.stop();
         }
@@ -96,13 +93,7 @@ enum Walked {
     Database(Found, Box<Result<Contents, Vec<Problem>>>),
 }
 
-fn walk<S: Source + ?Sized>(
-    source: &S,
-    size: u64,
-    revisions: &[i64],
-    pace: Pace<'_>,
-    ahead: Option<Ahead>,
-) -> Result<Walked, Failure> {
+fn walk<S: Source + ?Sized>(source: &S, size: u64, revisions: &[i64], pace: Pace<'_>) -> Result<Walked, Failure> {
     let mut found = match find(source, size)? {
         Ok(found) => found,
         Err(Missing::Damaged(problem)) => return Ok(Walked::Foreign(problem)),
@@ -113,7 +104,7 @@ fn walk<S: Source + ?Sized>(
     }
     let contents = match too_short(&found.meta, size) {
         Some(problem) => Err(vec![problem]),
-        None => structure::check(source, &found.meta, revisions, pace, ahead)?,
+        None => structure::check(source, &found.meta, revisions, pace)?,
     };
     Ok(Walked::Database(found, Box::new(contents)))
 }

@@ -10,7 +10,6 @@
 use std::fmt;
 
 use super::Watch;
-use super::ahead::Ahead;
 use super::bytes::Bits;
 use super::keys::{Keyspace, Latest, Revision};
 use super::pace::{Pace, Shared};
@@ -179,10 +178,7 @@ fn pass<S: Source + ?Sized>(
     let pace = Pace::new(&shared, watch);
     let pages = contents.total_size / contents.page_size;
     let mut found = Found::default();
-    std::thread::scope(|scope| {
-        let ahead = Ahead::start(scope, source, (contents.total_size, 2), pace);
-        let mut reader = Reader::new(source, contents.page_size, pages, pace, ahead);
-        walk(&mut reader, &contents.keys, &mut found, visit)
-    })?;
+    let mut reader = Reader::new(source, contents.page_size, pages, pace);
+    walk(&mut reader, &contents.keys, &mut found, visit)?;
     if found.problems.is_empty() { Ok(()) } else { Err(Failure::Changed) }
 }

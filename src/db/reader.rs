@@ -1,20 +1,18 @@
 //! Pages out of a file: in batches, with a bound on memory and a place to stop.
 
-use std::collections::VecDeque;
 use std::iter::Peekable;
 
-use super::ahead::{Ahead, Batch, Extent};
+use super::ahead::{Batch, Extent};
 use super::pace::Pace;
 use super::page::{HEADER, Header, Kind, MAX_PAGE, Page};
 use super::report::{Failure, Problem};
 use super::source::Source;
 
-/// What a batch holds at most: small enough for a processor's cache, large enough to be worth a thread's while.
-const BATCH: u64 = 512 << 10;
+/// What a batch holds at most: small enough for the cache of one processor core. That is why nothing is read ahead in
+/// another thread: what one core reads, another one must fetch from it, which costs more than is won.
+const BATCH: u64 = 256 << 10;
 /// Extents in a batch at most.
 const EXTENTS: usize = 512;
-/// Branches whose children are known beforehand; one has the leaves of half a batch or more.
-const PEEK: usize = 6;
 /// A gap of so many pages between two that are wanted is read, too: that costs less than a second read.
 const GAP: u64 = 2;
 
@@ -45,24 +43,20 @@ pub(super) struct Reader<'a, S: ?Sized> {
     /// The high-water mark.
     pages: u64,
     pace: Pace<'a>,
-    ahead: Option<Ahead>,
     window: Batch,
     /// The extent of the window that was used last.
     current: usize,
     /// A page that the window does not hold as a whole.
     large: Batch,
-    /// Branches that are not reached yet, with their children.
-    peeked: VecDeque<(u64, Vec<u64>)>,
     /// Sixteenths of pages that leaves take, on a running average: a guess for the next one.
     usual: u64,
 }
 
 impl<'a, S: Source + ?Sized> Reader<'a, S> {
-    /// A reader for a database of `pages` pages of `page_size` bytes; all of them must be in the file. `ahead` reads
-    /// what will be wanted next.
-    pub(super) fn new(source: &'a S, page_size: u64, pages: u64, pace: Pace<'a>, ahead: Option<Ahead>) -> Self {
+    /// A reader for a database of `pages` pages of `page_size` bytes; all of them must be in the file.
+    pub(super) fn new(source: &'a S, page_size: u64, pages: u64, pace: Pace<'a>) -> Self {
         let (window, large) = (Batch::default(), Batch::default());
-        Reader { source, page_size, pages, pace, ahead, window, current: 0, large, peeked: VecDeque::new(), usual: 16 }
+        Reader { source, page_size, pages, pace, window, current: 0, large, usual: 16 }
     }
 
     pub(super) fn page_size(&self) -> u64 {
@@ -71,35 +65,6 @@ impl<'a, S: Source + ?Sized> Reader<'a, S> {
 
     pub(super) fn pages(&self) -> u64 {
         self.pages
-    }
-
-    /// The children of the next of these branches, as far as they can be had without a check: a guess at what will be
-    /// wanted later.
-    pub(super) fn peek(&mut self, branches: impl Iterator<Item = u64>) -> Vec<u64> {
-        if self.ahead.is_none() {
-            return Vec::new();
-        }
-        let mut pages = Vec::new();
-        let exists = 2..self.pages;
-        for id in branches.take(PEEK).filter(|id| exists.contains(id)) {
-            if !self.peeked.iter().any(|(peeked, _)| *peeked == id) {
-                let children = self.children(id);
-                self.peeked.truncate(PEEK);
-                self.peeked.push_front((id, children));
-            }
-            pages.extend(self.peeked.iter().filter(|(peeked, _)| *peeked == id).flat_map(|(_, children)| children));
-        }
-        pages
-    }
-
-    fn children(&mut self, id: u64) -> Vec<u64> {
-        let offset = id * self.page_size;
-        if self.read_large(offset, self.page_size).is_err() {
-            return Vec::new();
-        }
-        let bytes = self.large.bytes(0);
-        let count = Header::parse(bytes).map(|header| usize::from(header.count)).unwrap_or_default();
-        Page { id, offset, bytes, count }.branches().map_while(|branch| Some(branch.ok()?.1)).collect()
     }
 
     /// Page `id` with its overflow, after its header was found sound. For a leaf, the pages in `following` are what will
@@ -186,48 +151,21 @@ impl<'a, S: Source + ?Sized> Reader<'a, S> {
         self.window.bytes(self.current).get(start..start.checked_add(length)?)
     }
 
-    /// Fills the window with page `id` and those that follow, and has the batch after it read meanwhile.
+    /// Fills the window with page `id` and those that follow.
     fn fill(&mut self, id: u64, following: impl Iterator<Item = u64>) -> Result<(), Failure> {
         let mut wanted = std::iter::once(id).chain(following).peekable();
         self.current = 0;
-        let asked = self.ahead.as_mut().map(Ahead::take).transpose()?.flatten();
-        let offset = id * self.page_size;
-        let mut spare = Batch::default();
-        match asked {
-            Some(batch) if batch.extents.first().is_some_and(|first| first.offset == offset) => {
-                let rest = self.ahead.as_ref().map(Ahead::wanted).unwrap_or_default();
-                wanted.by_ref().take(batch.wanted + rest).for_each(drop);
-                spare = std::mem::replace(&mut self.window, batch);
-            }
-            _ => {
-                // The guess was wrong: what else was asked for is not wanted either.
-                while self.ahead.as_mut().map(Ahead::take).transpose()?.flatten().is_some() {}
-                self.plan(&mut wanted).hand_to(&mut self.window);
-                self.window.read(self.source, &mut self.pace)?;
-            }
-        }
-        while self.ahead.as_ref().is_some_and(Ahead::has_room) {
-            let next = self.plan(&mut wanted);
-            if next.wanted == 0 {
-                break;
-            }
-            let mut batch = std::mem::take(&mut spare);
-            next.hand_to(&mut batch);
-            if let Some(ahead) = &mut self.ahead {
-                ahead.ask(batch);
-            }
-        }
-        Ok(())
+        self.window.extents = self.plan(&mut wanted);
+        self.window.read(self.source, &mut self.pace)
     }
 
     /// What to read for the next of the wanted pages.
-    fn plan(&self, wanted: &mut Peekable<impl Iterator<Item = u64>>) -> Plan {
+    fn plan(&self, wanted: &mut Peekable<impl Iterator<Item = u64>>) -> Vec<Extent> {
         let most = BATCH / self.page_size;
         // Each with its first page, and the one behind its last.
         let mut runs: Vec<(u64, u64)> = Vec::new();
-        let (mut pages, mut count) = (0, 0);
+        let mut pages = 0;
         while let Some(id) = wanted.next_if(|_| pages < most && runs.len() < EXTENTS) {
-            count += 1;
             // One that does not exist is found out when its turn comes.
             if !(2..self.pages).contains(&id) {
                 continue;
@@ -244,24 +182,9 @@ impl<'a, S: Source + ?Sized> Reader<'a, S> {
                 }
             }
         }
-        let extents = runs
-            .into_iter()
-            .map(|(first, end)| Extent { offset: first * self.page_size, length: (end - first) * self.page_size });
-        Plan { extents: extents.collect(), wanted: count }
-    }
-}
-
-/// A batch that is still to be read.
-#[derive(Debug)]
-struct Plan {
-    extents: Vec<Extent>,
-    wanted: usize,
-}
-
-impl Plan {
-    fn hand_to(self, batch: &mut Batch) {
-        batch.extents = self.extents;
-        batch.wanted = self.wanted;
+        let page_size = self.page_size;
+        let extent = |(first, end)| Extent { offset: first * page_size, length: (end - first) * page_size };
+        runs.into_iter().map(extent).collect()
     }
 }
 

@@ -1,6 +1,5 @@
 //! The second level: all pages of the database, and etcd's own rules for what lies in them.
 
-use super::ahead::Ahead;
 use super::buckets::{Bucket, Facts, MAX_BUCKETS};
 use super::free;
 use super::keys::Keyspace;
@@ -20,9 +19,8 @@ pub(super) fn check<S: Source + ?Sized>(
     meta: &Meta,
     revisions: &[i64],
     pace: Pace<'_>,
-    ahead: Option<Ahead>,
 ) -> Result<Result<Contents, Vec<Problem>>, Failure> {
-    let mut reader = Reader::new(source, meta.page_size, meta.pages, pace, ahead);
+    let mut reader = Reader::new(source, meta.page_size, meta.pages, pace);
     let mut found = Found::default();
     let buckets = buckets(&mut reader, meta, &mut found)?;
     if !found.problems.is_empty() {

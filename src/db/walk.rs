@@ -69,8 +69,6 @@ struct Frame {
     next: usize,
     /// All keys below this branch are below this one.
     below: Option<Vec<u8>>,
-    /// Pages that will probably be wanted after the children.
-    after: Vec<u64>,
 }
 
 /// Hands every element below `root` to `visit`, in order. What `visit` finds wrong ends its leaf, not the walk.
@@ -92,7 +90,7 @@ pub(super) fn walk<S: Source + ?Sized>(
             return Ok(());
         }
     };
-    let mut stack = vec![Frame { children: vec![(Vec::new(), top)], next: 0, below: None, after: Vec::new() }];
+    let mut stack = vec![Frame { children: vec![(Vec::new(), top)], next: 0, below: None }];
     let mut leaf_depth = 0;
     while let Some(frame) = stack.last_mut() {
         if frame.next == frame.children.len() || found.is_full() {
@@ -126,8 +124,8 @@ fn enter<S: Source + ?Sized>(
     let below = parent.children.get(index + 1).map(|(key, _)| key).or(parent.below.as_ref());
     let leaves = depth == *leaf_depth;
     let page_size = reader.page_size();
-    let following = parent.children.iter().skip(index + 1).map(|(_, id)| id).chain(&parent.after);
-    let (page, kind, extent) = reader.page(*id, leaves.then(|| following.copied()))?;
+    let following = parent.children.iter().skip(index + 1).map(|(_, id)| *id);
+    let (page, kind, extent) = reader.page(*id, leaves.then_some(following))?;
     found.reach(*id, extent, page_size)?;
     let frame = match kind {
         Kind::Leaf => {
@@ -162,9 +160,7 @@ fn enter<S: Source + ?Sized>(
                 children.push((key.to_vec(), child));
             }
             page.check_extent(end, page_size)?;
-            let siblings = parent.children.iter().skip(index + 1).map(|(_, id)| *id);
-            let after = if depth + 1 == *leaf_depth { reader.peek(siblings) } else { Vec::new() };
-            Some(Frame { children, next: 0, below: below.cloned(), after })
+            Some(Frame { children, next: 0, below: below.cloned() })
         }
         Kind::Freelist => {
             return Err(page.problem(0, format!("page {id} is a free list in the midst of a tree")).into());

@@ -47,8 +47,9 @@ fn measure(keys: &str, bytes: &str) {
         .args(["--max-txn-ops=1000", "--quota-backend-bytes=8589934592"])
         .stderr(Stdio::null())
         .spawn();
-    let _etcd = Etcd(child.unwrap());
+    let mut etcd = Etcd(child.unwrap());
     while TcpStream::connect(client).is_err() {
+        assert!(etcd.0.try_wait().unwrap().is_none(), "etcd does not start");
         std::thread::sleep(Duration::from_millis(100));
     }
     let filled = Command::new(tool("snapmaker")).args(["fill", &url, keys, bytes]).status();

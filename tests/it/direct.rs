@@ -139,53 +139,50 @@ fn certificates_from_a_secret_stay_in_memory() {
     }
 }
 
-#[test]
-fn a_hosted_control_plane_is_opened_with_the_secrets_that_it_mounts() {
-    let authority = Authority::new("etcd-ca");
-    let etcd = Etcd::secured(&authority, &authority.issue("server", &["localhost", "127.0.0.1"], false));
+/// A hosted control plane: its member mounts the Secret "own", in which the CA is `ca`, and over that CA perhaps a
+/// ConfigMap.
+fn hosted(authority: &Authority, ca: &Authority, ca_map: Option<&str>) -> (Etcd, Rig) {
+    let etcd = Etcd::secured(authority, &authority.issue("server", &["localhost", "127.0.0.1"], false));
     let member = StandinMember {
         flags: etcd.flags.clone(),
         secret: Some(("own".to_owned(), authority.path().display().to_string())),
+        ca_map: ca_map.map(str::to_owned),
         ..StandinMember::new("cp1", &etcd.url)
     };
     let rig = Rig::of(vec![member], |_| ());
-    let data: serde_json::Map<String, serde_json::Value> = ["ca.crt", "server.crt", "server.key"]
-        .iter()
-        .map(|name| ((*name).to_owned(), base64(&std::fs::read(authority.path().join(name)).unwrap()).into()))
-        .collect();
+    let own = |name: &str| authority.path().join(name);
+    let files = [("ca.crt", ca.ca()), ("server.crt", own("server.crt")), ("server.key", own("server.key"))];
+    let data: serde_json::Map<String, serde_json::Value> =
+        files.into_iter().map(|(name, path)| (name.to_owned(), base64(&std::fs::read(path).unwrap()).into())).collect();
     let secret = serde_json::json!({"kind": "Secret", "apiVersion": "v1", "metadata": {"name": "own"}, "data": data});
     rig.standin.shared.state().secrets.insert("own".to_owned(), secret);
+    (etcd, rig)
+}
+
+/// With what it mounts, and by way of the node where `resource` may not be read.
+fn opens_with_what_it_mounts(rig: &Rig, resource: &'static str) {
     rig.run(&["--out", "x.db"]).code(0).says("with the Secrets of the etcd pod").leaves_only(&["x.db"]);
-    rig.standin.shared.state().faults.forbid.push(("get", "secrets"));
+    rig.standin.shared.state().faults.forbid.push(("get", resource));
     rig.run(&["--out", "x.db", "--force"]).code(0).says("Transport node").leaves_only(&["x.db"]);
+}
+
+#[test]
+fn a_hosted_control_plane_is_opened_with_the_secrets_that_it_mounts() {
+    let authority = Authority::new("etcd-ca");
+    let (_etcd, rig) = hosted(&authority, &authority, None);
+    opens_with_what_it_mounts(&rig, "secrets");
 }
 
 /// As OpenShift's hosted control planes have it. The Secret holds another CA, which the mount of the ConfigMap hides.
 #[test]
 fn the_ca_of_a_hosted_control_plane_may_be_in_a_config_map() {
     let authority = Authority::new("etcd-ca");
-    let etcd = Etcd::secured(&authority, &authority.issue("server", &["localhost", "127.0.0.1"], false));
-    let member = StandinMember {
-        flags: etcd.flags.clone(),
-        secret: Some(("own".to_owned(), authority.path().display().to_string())),
-        ca_map: Some("etcd-ca".to_owned()),
-        ..StandinMember::new("cp1", &etcd.url)
-    };
-    let rig = Rig::of(vec![member], |_| ());
-    let other = Authority::new("another-ca");
-    let read = |path: std::path::PathBuf| base64(&std::fs::read(path).unwrap());
-    let secret = serde_json::json!({"kind": "Secret", "apiVersion": "v1", "metadata": {"name": "own"}, "data": {
-        "ca.crt": read(other.ca()),
-        "server.crt": read(authority.path().join("server.crt")),
-        "server.key": read(authority.path().join("server.key")),
-    }});
-    rig.standin.shared.state().secrets.insert("own".to_owned(), secret);
-    let ca = std::fs::read_to_string(authority.ca()).unwrap();
-    let map = serde_json::json!({"kind": "ConfigMap", "apiVersion": "v1", "metadata": {"name": "etcd-ca"}, "data": {"ca.crt": ca}});
+    let (_etcd, rig) = hosted(&authority, &Authority::new("another-ca"), Some("etcd-ca"));
+    let data = serde_json::json!({"ca.crt": std::fs::read_to_string(authority.ca()).unwrap()});
+    let map =
+        serde_json::json!({"kind": "ConfigMap", "apiVersion": "v1", "metadata": {"name": "etcd-ca"}, "data": data});
     rig.standin.shared.state().config_maps.insert("etcd-ca".to_owned(), map);
-    rig.run(&["--out", "x.db"]).code(0).says("with the Secrets of the etcd pod").leaves_only(&["x.db"]);
-    rig.standin.shared.state().faults.forbid.push(("get", "configmaps"));
-    rig.run(&["--out", "x.db", "--force"]).code(0).says("Transport node").leaves_only(&["x.db"]);
+    opens_with_what_it_mounts(&rig, "configmaps");
 }
 
 #[test]

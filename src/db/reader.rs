@@ -11,8 +11,6 @@ use super::source::Source;
 /// What a batch holds at most: small enough for the cache of one processor core. That is why nothing is read ahead in
 /// another thread: what one core reads, another one must fetch from it, which costs more than is won.
 const BATCH: u64 = 256 << 10;
-/// Extents in a batch at most.
-const EXTENTS: usize = 512;
 /// A gap of so many pages between two that are wanted is read, too: that costs less than a second read.
 const GAP: u64 = 2;
 
@@ -165,7 +163,7 @@ impl<'a, S: Source + ?Sized> Reader<'a, S> {
         // Each with its first page, and the one behind its last.
         let mut runs: Vec<(u64, u64)> = Vec::new();
         let mut pages = 0;
-        while let Some(id) = wanted.next_if(|_| pages < most && runs.len() < EXTENTS) {
+        while let Some(id) = wanted.next_if(|_| pages < most) {
             // One that does not exist is found out when its turn comes.
             if !(2..self.pages).contains(&id) {
                 continue;

@@ -127,7 +127,7 @@ impl Keys {
                 match object.read(cluster, &member.namespace, &entry).await {
                     Ok(bytes) => found.extend(bytes),
                     Err(failure) => {
-                        tracing::info!(?object, reason = %failure.error(), "etcd's certificates cannot be read");
+                        tracing::info!(%object, reason = %failure.error(), "etcd's certificates cannot be read");
                         return None;
                     }
                 }
@@ -174,6 +174,15 @@ enum Object {
     Secret(String),
     /// A CA is no secret: OpenShift's hosted control planes keep it here.
     ConfigMap(String),
+}
+
+impl fmt::Display for Object {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Object::Secret(name) => write!(f, "Secret {name}"),
+            Object::ConfigMap(name) => write!(f, "ConfigMap {name}"),
+        }
+    }
 }
 
 impl Object {

@@ -1,6 +1,5 @@
 //! The examination of a file from its first byte to its verdict.
 
-use super::ahead::Ahead;
 use super::meta::{Found, Meta, Missing, find};
 use super::pace::{Pace, Shared};
 use super::report::{Contents, Failure, Form, Problem, Report, Trailer};
@@ -50,8 +49,7 @@ pub fn check<S: Source + ?Sized>(source: &S, options: &Options<'_>) -> Result<Re
         let shared = &shared;
         let sums = options.transport.then(|| {
             let pace = pace.leading();
-            let ahead = Ahead::start(scope, source, size, pace);
-            scope.spawn(move || sum(source, size, shared, pace, ahead))
+            scope.spawn(move || sum(source, size, shared, pace))
         });
         let walked = walk(source, size, &options.revisions, pace);
         if walked.is_err() {
@@ -83,7 +81,7 @@ fn is_member<S: Source + ?Sized>(source: &S, size: u64, found: &Found, watch: Wa
         return Ok(false);
     }
     let shared = Shared::new(false);
-    let sums = sum(source, total.saturating_add(LENGTH), &shared, Pace::new(&shared, watch), None)?;
+    let sums = sum(source, total.saturating_add(LENGTH), &shared, Pace::new(&shared, watch))?;
     Ok(!sums.matches)
 }
 

@@ -88,11 +88,36 @@ impl Latest {
     }
 }
 
+/// The secret with which fingerprints are taken.
+#[derive(Debug, Clone)]
+pub(super) struct Prints(RandomState);
+
+/// What is kept of an entry until its turn comes.
+#[derive(Debug)]
+pub(super) struct Entry {
+    revision: Revision,
+    key: Fingerprint,
+    /// Where it is in the file.
+    offset: u64,
+}
+
+impl Entry {
+    /// Looks at an entry by itself.
+    ///
+    /// # Errors
+    /// It is none that etcd writes.
+    pub(super) fn of(leaf: &Leaf<'_>, prints: &Prints) -> Result<Self, Problem> {
+        let (revision, key) = check(leaf)?;
+        let print = prints.0.hash_one(key);
+        Ok(Entry { revision, key: [print as u32, (print >> 32) as u32], offset: leaf.offset })
+    }
+}
+
 /// Builds [`Latest`] while the entries come by in order.
 #[derive(Debug)]
 pub(super) struct Keyspace {
     keys: HashMap<Fingerprint, u32, BuildHasherDefault<AsItIs>>,
-    secret: RandomState,
+    prints: Prints,
     latest: Latest,
     entries: u32,
     /// Revisions that are still to come at which the state is wanted; the next one is the last.
@@ -108,7 +133,7 @@ impl Keyspace {
         wanted.dedup();
         Keyspace {
             keys: HashMap::default(),
-            secret: RandomState::new(),
+            prints: Prints(RandomState::new()),
             latest: Latest::default(),
             entries: 0,
             wanted,
@@ -116,30 +141,45 @@ impl Keyspace {
         }
     }
 
+    /// For [`Entry::of`].
+    pub(super) fn prints(&self) -> Prints {
+        self.prints.clone()
+    }
+
     /// Takes the next entry.
     ///
     /// # Errors
-    /// It is none that etcd writes.
+    /// It is none that etcd writes, or none that it writes there.
     pub(super) fn entry(&mut self, leaf: &Leaf<'_>) -> Result<(), Problem> {
-        let (revision, key) = check(leaf, self.previous)?;
+        self.add(Entry::of(leaf, &self.prints)?)
+    }
+
+    /// Takes the next entry, which was looked at already.
+    ///
+    /// # Errors
+    /// It does not belong behind the one before it.
+    pub(super) fn add(&mut self, entry: Entry) -> Result<(), Problem> {
+        let Entry { revision, key, offset } = entry;
+        let Revision { main, sub, tombstone } = revision;
+        if self.previous.is_some_and(|previous| (previous.main, previous.sub) >= (main, sub)) {
+            return Err(changed(offset, format!("the entry at revision {main}/{sub} is there twice, once as a tombstone")));
+        }
         self.previous = Some(revision);
-        while let Some(wanted) = self.wanted.pop_if(|wanted| *wanted < revision.main) {
+        while let Some(wanted) = self.wanted.pop_if(|wanted| *wanted < main) {
             self.latest.at.push((wanted, self.latest.newest.clone()));
         }
         let ordinal = self.entries;
         self.entries = ordinal.checked_add(1).ok_or_else(|| Problem {
             what: "the database has more than four billion revisions".to_owned(),
-            offset: Some(leaf.offset),
+            offset: Some(offset),
             hint: "no etcd gets this large; the file was made by something else".to_owned(),
         })?;
-        self.latest.last = revision.main;
-        let print = self.secret.hash_one(key);
-        let print: Fingerprint = [print as u32, (print >> 32) as u32];
-        let before = if revision.tombstone {
-            self.keys.remove(&print)
+        self.latest.last = main;
+        let before = if tombstone {
+            self.keys.remove(&key)
         } else {
             self.latest.newest.set(u64::from(ordinal));
-            self.keys.insert(print, ordinal)
+            self.keys.insert(key, ordinal)
         };
         if let Some(before) = before {
             self.latest.newest.clear(u64::from(before));
@@ -156,13 +196,17 @@ impl Keyspace {
     }
 }
 
-/// An entry's revision and key, if it is what etcd writes.
-fn check<'a>(leaf: &Leaf<'a>, previous: Option<Revision>) -> Result<(Revision, &'a [u8]), Problem> {
-    let problem = |what: String| Problem {
+fn changed(offset: u64, what: String) -> Problem {
+    Problem {
         what,
-        offset: Some(leaf.offset),
+        offset: Some(offset),
         hint: "bytes of this entry were changed, or the bucket was written by something else than etcd".to_owned(),
-    };
+    }
+}
+
+/// An entry's revision and key, if it is what etcd writes.
+fn check<'a>(leaf: &Leaf<'a>) -> Result<(Revision, &'a [u8]), Problem> {
+    let problem = |what: String| changed(leaf.offset, what);
     if leaf.is_bucket {
         return Err(problem("the bucket \"key\" has a bucket among its entries".to_owned()));
     }
@@ -170,9 +214,6 @@ fn check<'a>(leaf: &Leaf<'a>, previous: Option<Revision>) -> Result<(Revision, &
         .ok_or_else(|| problem("an entry of the bucket \"key\" has a key that is no revision".to_owned()))?;
     let Revision { main, sub, tombstone } = revision;
     let bad = |what: &str| problem(format!("the entry at revision {main}/{sub} {what}"));
-    if previous.is_some_and(|previous| (previous.main, previous.sub) >= (main, sub)) {
-        return Err(bad("is there twice, once as a tombstone"));
-    }
     let kv = KeyValue::parse(leaf.value).ok_or_else(|| bad("holds a value that cannot be decoded"))?;
     // The mark that a restore with a bumped revision leaves has no value at all.
     let is_mark = leaf.value.is_empty() && !tombstone;

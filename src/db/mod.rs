@@ -5,7 +5,8 @@
 //! of a file is checked before it is used. It answers for two levels of proof: the transport (the sha-256 at the end)
 //! and the structure; with [`hash_kv`] it gives the file's side of the third, the comparison with the members.
 
-mod ahead;
+mod batch;
+mod branches;
 mod buckets;
 mod bytes;
 mod check;
@@ -13,9 +14,11 @@ mod foreign;
 mod free;
 mod hashkv;
 mod keys;
+mod leaves;
 mod meta;
 mod pace;
 mod page;
+mod parts;
 mod reader;
 mod report;
 mod source;

@@ -67,6 +67,11 @@ impl<'a> Pace<'a> {
         Pace { leads: true, ..self }
     }
 
+    /// The file has been read from the beginning to the end, or nobody does that.
+    pub(super) fn is_alone(&self) -> bool {
+        self.shared.front.load(Ordering::Relaxed) == u64::MAX
+    }
+
     /// Before bytes up to `end` are read: waits for the other thread if the disk is slow.
     pub(super) fn before(&mut self, end: u64) {
         if self.slow && !self.leads {

@@ -2,7 +2,7 @@
 
 use std::iter::Peekable;
 
-use super::ahead::{Batch, Extent};
+use super::batch::{Batch, Extent};
 use super::pace::Pace;
 use super::page::{HEADER, Header, Kind, MAX_PAGE, Page};
 use super::report::{Failure, Problem};
@@ -55,6 +55,16 @@ impl<'a, S: Source + ?Sized> Reader<'a, S> {
     pub(super) fn new(source: &'a S, page_size: u64, pages: u64, pace: Pace<'a>) -> Self {
         let (window, large) = (Batch::default(), Batch::default());
         Reader { source, page_size, pages, pace, window, current: 0, large, usual: 16 }
+    }
+
+    /// Another one for the same database.
+    pub(super) fn again(&self) -> Self {
+        Reader::new(self.source, self.page_size, self.pages, self.pace)
+    }
+
+    /// Nobody else reads the file.
+    pub(super) fn is_alone(&self) -> bool {
+        self.pace.is_alone()
     }
 
     pub(super) fn page_size(&self) -> u64 {

@@ -1,7 +1,6 @@
 //! The second level: all pages of the database, and etcd's own rules for what lies in them.
 
 use super::buckets::{Bucket, Facts, MAX_BUCKETS};
-use super::free;
 use super::keys::Keyspace;
 use super::meta::Meta;
 use super::pace::Pace;
@@ -9,6 +8,9 @@ use super::reader::{Reader, Trouble};
 use super::report::{Contents, Failure, Problem};
 use super::source::Source;
 use super::walk::{Found, Root, walk};
+use super::{free, parts};
+
+const KEY: &[u8] = b"key";
 
 /// Walks the database that `meta` describes, all of which is in the file. Gives its figures if nothing is wrong.
 ///
@@ -32,13 +34,17 @@ pub(super) fn check<S: Source + ?Sized>(
     let mut keys = None;
     for bucket in buckets {
         hash = crc32c::crc32c_append(hash, &bucket.name);
-        let is_key = bucket.name == b"key";
-        walk(&mut reader, &bucket.root, &mut found, &mut |leaf| {
-            hash = crc32c::crc32c_append(hash, leaf.key);
-            hash = crc32c::crc32c_append(hash, leaf.value);
-            if is_key { keyspace.entry(leaf) } else { facts.entry(&bucket.name, leaf) }
-        })?;
-        if is_key {
+        match &bucket.root {
+            Root::Page(top) if bucket.name == KEY => {
+                hash = parts::walk(&mut reader, *top, &mut found, &mut keyspace, hash)?;
+            }
+            root => walk(&mut reader, root, &mut found, &mut |leaf| {
+                hash = crc32c::crc32c_append(hash, leaf.key);
+                hash = crc32c::crc32c_append(hash, leaf.value);
+                if bucket.name == KEY { keyspace.entry(leaf) } else { facts.entry(&bucket.name, leaf) }
+            })?,
+        }
+        if bucket.name == KEY {
             keys = Some(bucket.root);
         }
     }

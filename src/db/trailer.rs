@@ -2,15 +2,16 @@
 
 use sha2::{Digest, Sha256};
 
-use super::ahead::{Ahead, Batch, Extent};
+use super::batch::{Batch, Extent};
 use super::pace::{Pace, Shared};
 use super::report::Failure;
 use super::source::Source;
 
 /// Length of the trailer.
 pub(super) const LENGTH: u64 = 32;
-/// What one read fetches: large enough for a disk, small enough to stay in the processor's cache until it is hashed.
-const PIECE: u64 = 256 << 10;
+/// What one read fetches: large enough for a disk, small enough to stay in the processor's cache until it is hashed. A
+/// second thread that reads ahead wins nothing: to fetch bytes from another core's cache takes longer than to copy them.
+const PIECE: u64 = 128 << 10;
 
 /// The sums of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,39 +30,21 @@ pub(super) fn sum<S: Source + ?Sized>(
     size: u64,
     shared: &Shared,
     pace: Pace<'_>,
-    ahead: Option<Ahead>,
 ) -> Result<Sums, Failure> {
-    let result = read(source, size, shared, pace, ahead);
+    let result = read(source, size, shared, pace);
     // Whoever waits for this thread need not any more.
     shared.passed(u64::MAX);
     result
 }
 
-fn read<S: Source + ?Sized>(
-    source: &S,
-    size: u64,
-    shared: &Shared,
-    mut pace: Pace<'_>,
-    mut ahead: Option<Ahead>,
-) -> Result<Sums, Failure> {
+fn read<S: Source + ?Sized>(source: &S, size: u64, shared: &Shared, mut pace: Pace<'_>) -> Result<Sums, Failure> {
     let body = size.saturating_sub(LENGTH);
-    let piece = |offset: u64| vec![Extent { offset, length: PIECE.min(body.saturating_sub(offset)) }];
     let mut batch = Batch::default();
     let mut hash = Sha256::new();
-    if let Some(ahead) = &mut ahead {
-        ahead.ask(Batch::new(piece(0)));
-    }
     let mut offset = 0;
     while offset < body {
-        let here = ahead.as_mut().map(Ahead::take).transpose()?.flatten();
-        if let (Some(here), Some(ahead)) = (here, &mut ahead) {
-            let mut spare = std::mem::replace(&mut batch, here);
-            spare.extents = piece(offset.saturating_add(PIECE));
-            ahead.ask(spare);
-        } else {
-            batch.extents = piece(offset);
-            batch.read(source, &mut pace)?;
-        }
+        batch.extents = vec![Extent { offset, length: PIECE.min(body - offset) }];
+        batch.read(source, &mut pace)?;
         let bytes = batch.bytes(0);
         offset += bytes.len() as u64;
         shared.passed(offset);

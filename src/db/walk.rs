@@ -1,20 +1,15 @@
 //! One tree of pages, from its root to its last leaf, in the order of the keys.
 //!
-//! Rules: bbolt `tx_check.go`: each page is reached once and lies below the high-water mark, keys on a page increase,
-//! and the keys below a branch's element are not below that element's key and below the next one's. The stack is our
-//! own, and as deep as a tree can sensibly be: nothing in the file decides how much of the machine's is used.
+//! Rules: bbolt `tx_check.go`: each page is reached once and lies below the high-water mark, and the keys stay in order.
 
 use super::MAX_PROBLEMS;
+use super::branches::Branches;
 use super::bytes::Bits;
-use super::page::{Header, Kind, Leaf, Page};
+use super::leaves::{Order, Sink, leaf};
+use super::page::{Header, Leaf, Page};
 use super::reader::{Reader, Trouble};
 use super::report::{Failure, Problem};
 use super::source::Source;
-
-/// With two children at each branch, 32 levels would hold more pages than the largest file has.
-const MAX_DEPTH: usize = 32;
-/// A branch holds keys only. bbolt puts no more than four of the largest keys on one, and those have 32 KiB.
-const MAX_BRANCH: usize = 1 << 20;
 
 /// Where a bucket begins.
 #[derive(Debug, Clone)]
@@ -60,15 +55,21 @@ impl Found {
         }
         Ok(())
     }
-}
 
-/// A branch on the way down: its children, each with its least key.
-#[derive(Debug)]
-struct Frame {
-    children: Vec<(Vec<u8>, u64)>,
-    next: usize,
-    /// All keys below this branch are below this one.
-    below: Option<Vec<u8>>,
+    /// Notes what was wrong with one part of the file.
+    ///
+    /// # Errors
+    /// Reading failed or was stopped.
+    pub(super) fn note(&mut self, outcome: Result<(), Trouble>) -> Result<(), Failure> {
+        match outcome {
+            Ok(()) => Ok(()),
+            Err(Trouble::Bad(problem)) => {
+                self.problems.push(problem);
+                Ok(())
+            }
+            Err(Trouble::Failed(failure)) => Err(failure),
+        }
+    }
 }
 
 /// Hands every element below `root` to `visit`, in order. What `visit` finds wrong ends its leaf, not the walk.
@@ -81,92 +82,44 @@ pub(super) fn walk<S: Source + ?Sized>(
     found: &mut Found,
     visit: &mut dyn FnMut(&Leaf<'_>) -> Result<(), Problem>,
 ) -> Result<(), Failure> {
-    let top = match root {
-        Root::Page(id) => *id,
-        Root::Inline { bytes, offset, page } => {
-            if let Err(problem) = inline(bytes, *offset, *page, visit) {
-                found.problems.push(problem);
+    match root {
+        Root::Inline { bytes, offset, page } => found.note(inline(bytes, *offset, *page, visit).map_err(Trouble::Bad)),
+        Root::Page(top) => {
+            let mut branches = Branches::default();
+            found.note(branches.begin(reader, *top))?;
+            let mut plain = Plain { found, visit, page_size: reader.page_size() };
+            while !plain.found.is_full() {
+                match branches.next(reader, &mut plain) {
+                    Ok(None) => break,
+                    Ok(Some(branch)) => {
+                        for index in 0..branch.children() {
+                            let outcome = leaf(reader, &branch, index, &mut plain);
+                            plain.found.note(outcome)?;
+                        }
+                    }
+                    Err(trouble) => plain.found.note(Err(trouble))?,
+                }
             }
-            return Ok(());
-        }
-    };
-    let mut stack = vec![Frame { children: vec![(Vec::new(), top)], next: 0, below: None }];
-    let mut leaf_depth = 0;
-    while let Some(frame) = stack.last_mut() {
-        if frame.next == frame.children.len() || found.is_full() {
-            stack.pop();
-            continue;
-        }
-        let index = frame.next;
-        frame.next += 1;
-        let depth = stack.len();
-        let Some(frame) = stack.last() else { break };
-        match enter(reader, frame, index, (depth, &mut leaf_depth), found, visit) {
-            Ok(None) => {}
-            Ok(Some(frame)) => stack.push(frame),
-            Err(Trouble::Bad(problem)) => found.problems.push(problem),
-            Err(Trouble::Failed(failure)) => return Err(failure),
+            Ok(())
         }
     }
-    Ok(())
 }
 
-/// Looks at one child of a branch: a leaf is visited, a branch comes back.
-fn enter<S: Source + ?Sized>(
-    reader: &mut Reader<'_, S>,
-    parent: &Frame,
-    index: usize,
-    (depth, leaf_depth): (usize, &mut usize),
-    found: &mut Found,
-    visit: &mut dyn FnMut(&Leaf<'_>) -> Result<(), Problem>,
-) -> Result<Option<Frame>, Trouble> {
-    let Some((least, id)) = parent.children.get(index) else { return Ok(None) };
-    let below = parent.children.get(index + 1).map(|(key, _)| key).or(parent.below.as_ref());
-    let leaves = depth == *leaf_depth;
-    let page_size = reader.page_size();
-    let following = parent.children.iter().skip(index + 1).map(|(_, id)| *id);
-    let (page, kind, extent) = reader.page(*id, leaves.then_some(following))?;
-    found.reach(*id, extent, page_size)?;
-    let frame = match kind {
-        Kind::Leaf => {
-            *leaf_depth = depth;
-            let mut order = Order::new(least, below);
-            if page.count == 0 && depth > 1 {
-                return Err(page.problem(0, format!("page {id} is a leaf without elements")).into());
-            }
-            let mut end = page.data();
-            for leaf in page.leaves() {
-                let leaf = leaf?;
-                order.check(leaf.key, &page)?;
-                visit(&leaf)?;
-                order.last = leaf.key;
-                end += leaf.key.len() + leaf.value.len();
-            }
-            page.check_extent(end, page_size)?;
-            None
-        }
-        Kind::Branch => {
-            if depth >= MAX_DEPTH || page.bytes.len() > MAX_BRANCH || page.count == 0 {
-                return Err(page.problem(0, format!("page {id} is a branch that no tree has here")).into());
-            }
-            let mut order = Order::new(least, below);
-            let mut children = Vec::with_capacity(page.count);
-            let mut end = page.data();
-            for branch in page.branches() {
-                let (key, child) = branch?;
-                order.check(key, &page)?;
-                order.last = key;
-                end += key.len();
-                children.push((key.to_vec(), child));
-            }
-            page.check_extent(end, page_size)?;
-            Some(Frame { children, next: 0, below: below.cloned() })
-        }
-        Kind::Freelist => {
-            return Err(page.problem(0, format!("page {id} is a free list in the midst of a tree")).into());
-        }
-    };
-    Ok(frame)
+/// Each thing as it comes.
+struct Plain<'a> {
+    found: &'a mut Found,
+    visit: &'a mut dyn FnMut(&Leaf<'_>) -> Result<(), Problem>,
+    page_size: u64,
+}
+
+impl Sink for Plain<'_> {
+    fn page(&mut self, id: u64, extent: u64) -> Result<(), Problem> {
+        self.found.reach(id, extent, self.page_size)
+    }
+
+    fn leaf(&mut self, leaf: &Leaf<'_>) -> Result<(), Problem> {
+        (self.visit)(leaf)
+    }
 }
 
 /// An inline bucket: the leaf page without a page.
@@ -189,42 +142,10 @@ fn inline(
         let leaf = leaf?;
         order.check(leaf.key, &page)?;
         visit(&leaf)?;
-        order.last = leaf.key;
         end += leaf.key.len() + leaf.value.len();
     }
     if end != bytes.len() {
         return Err(page.problem(0, format!("a bucket that lies on page {id} itself is longer than its elements")));
     }
     Ok(())
-}
-
-/// Keys increase on a page and stay within what its parent says.
-struct Order<'a> {
-    last: &'a [u8],
-    first: bool,
-    below: Option<&'a Vec<u8>>,
-}
-
-impl<'a> Order<'a> {
-    fn new(least: &'a [u8], below: Option<&'a Vec<u8>>) -> Self {
-        Order { last: least, first: true, below }
-    }
-
-    fn check(&mut self, key: &[u8], page: &Page<'_>) -> Result<(), Problem> {
-        let above = if self.first { key >= self.last } else { key > self.last };
-        self.first = false;
-        if above && self.below.is_none_or(|below| key < below.as_slice()) {
-            return Ok(());
-        }
-        let what = if above {
-            format!("page {} has a key that belongs on a later page", page.id)
-        } else {
-            format!("the keys of page {} are not in order", page.id)
-        };
-        Err(Problem {
-            what,
-            offset: Some(page.offset),
-            hint: "the page was changed, or it is an older or another page than the one that belongs here".to_owned(),
-        })
-    }
 }

@@ -1,0 +1,58 @@
+//! Parts of the file that are read together, into a buffer that is used again.
+
+use super::pace::Pace;
+use super::report::Failure;
+use super::source::Source;
+
+/// A part of the file.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Extent {
+    pub(super) offset: u64,
+    pub(super) length: u64,
+}
+
+/// Some parts of the file that are read together.
+#[derive(Debug, Default)]
+pub(super) struct Batch {
+    pub(super) extents: Vec<Extent>,
+    buffer: Vec<u8>,
+    /// Where each extent ends in the buffer.
+    ends: Vec<usize>,
+}
+
+impl Batch {
+    /// Reads the extents.
+    ///
+    /// # Errors
+    /// Reading failed or was stopped.
+    pub(super) fn read<S: Source + ?Sized>(&mut self, source: &S, pace: &mut Pace<'_>) -> Result<(), Failure> {
+        self.ends.clear();
+        let mut end = 0_usize;
+        for extent in &self.extents {
+            end = end.saturating_add(usize::try_from(extent.length).unwrap_or(usize::MAX));
+            self.ends.push(end);
+        }
+        if self.buffer.len() < end {
+            // Somewhat more, as the next batch is a little larger or smaller.
+            self.buffer = vec![0; end.saturating_add(end / 8)];
+        }
+        pace.before(self.extents.iter().map(|extent| extent.offset + extent.length).max().unwrap_or_default());
+        let mut start = 0;
+        for (extent, end) in self.extents.iter().zip(&self.ends) {
+            source.read_exact_at(&mut self.buffer[start..*end], extent.offset)?;
+            start = *end;
+        }
+        pace.after(end as u64)
+    }
+
+    /// The bytes of one extent, once they are read.
+    pub(super) fn bytes(&self, index: usize) -> &[u8] {
+        let start = index.checked_sub(1).and_then(|before| self.ends.get(before)).copied().unwrap_or_default();
+        self.ends.get(index).and_then(|end| self.buffer.get(start..*end)).unwrap_or_default()
+    }
+
+    /// Bytes of memory that it takes.
+    pub(super) fn capacity(&self) -> usize {
+        self.buffer.len()
+    }
+}

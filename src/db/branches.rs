@@ -1,0 +1,128 @@
+//! The branches of a tree: which leaves it has, in the order of the keys.
+//!
+//! The way down is a stack of our own, and as deep as a tree can sensibly be: nothing in the file decides how much of
+//! the machine's is used.
+
+use super::leaves::{Order, Sink};
+use super::page::Kind;
+use super::reader::{Reader, Trouble};
+use super::source::Source;
+
+/// With two children at each branch, 32 levels would hold more pages than the largest file has.
+const MAX_DEPTH: usize = 32;
+/// A branch holds keys only. bbolt puts no more than four of the largest keys on one, and those have 32 KiB.
+const MAX_BRANCH: usize = 1 << 20;
+
+/// A branch: its children, each with its least key.
+#[derive(Debug)]
+pub(super) struct Branch {
+    children: Vec<(Vec<u8>, u64)>,
+    next: usize,
+    /// All keys below this branch are below this one.
+    below: Option<Vec<u8>>,
+}
+
+impl Branch {
+    /// How many children it has.
+    pub(super) fn children(&self) -> usize {
+        self.children.len()
+    }
+
+    /// A child's page, its least key, and the key that all of its keys are below.
+    pub(super) fn child(&self, index: usize) -> Option<(u64, &[u8], Option<&[u8]>)> {
+        let (least, id) = self.children.get(index)?;
+        let below = self.children.get(index + 1).map(|(key, _)| key).or(self.below.as_ref());
+        Some((*id, least, below.map(Vec::as_slice)))
+    }
+
+    /// The pages of the children behind that one.
+    pub(super) fn following(&self, index: usize) -> impl Iterator<Item = u64> {
+        self.children.iter().skip(index + 1).map(|(_, id)| *id)
+    }
+}
+
+/// The way down to the branches whose children are leaves.
+#[derive(Debug, Default)]
+pub(super) struct Branches {
+    stack: Vec<Branch>,
+    /// How many levels of pages the tree has.
+    levels: usize,
+}
+
+impl Branches {
+    /// Starts at page `top`. How deep the leaves are is seen at the first one: the others are as deep.
+    ///
+    /// # Errors
+    /// There is no way to the first leaf; then there are no branches.
+    pub(super) fn begin<S: Source + ?Sized>(&mut self, reader: &mut Reader<'_, S>, top: u64) -> Result<(), Trouble> {
+        let mut id = top;
+        self.levels = 1;
+        loop {
+            let (page, kind, _) = reader.page(id, None::<std::iter::Empty<u64>>)?;
+            if kind != Kind::Branch {
+                break;
+            }
+            match page.branches().next() {
+                Some(child) if self.levels < MAX_DEPTH => (_, id) = child?,
+                _ => return Err(page.problem(0, format!("page {id} is a branch that no tree has here")).into()),
+            }
+            self.levels += 1;
+        }
+        self.stack.push(Branch { children: vec![(Vec::new(), top)], next: 0, below: None });
+        Ok(())
+    }
+
+    /// The next branch whose children are leaves; `sink` hears of the pages on the way.
+    ///
+    /// # Errors
+    /// What is wrong with a page, or why it cannot be read. The way goes on behind that page.
+    pub(super) fn next<S: Source + ?Sized>(
+        &mut self,
+        reader: &mut Reader<'_, S>,
+        sink: &mut impl Sink,
+    ) -> Result<Option<Branch>, Trouble> {
+        while let Some(branch) = self.stack.last_mut() {
+            let index = branch.next;
+            branch.next += 1;
+            if self.stack.len() == self.levels {
+                return Ok(self.stack.pop());
+            }
+            match self.stack.last().and_then(|branch| branch.child(index)) {
+                Some(child) => {
+                    let branch = enter(reader, child, sink)?;
+                    self.stack.push(branch);
+                }
+                None => drop(self.stack.pop()),
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// Reads a branch: `id` is its page, no key in it is below `least`, and all are below `below`.
+fn enter<S: Source + ?Sized>(
+    reader: &mut Reader<'_, S>,
+    (id, least, below): (u64, &[u8], Option<&[u8]>),
+    sink: &mut impl Sink,
+) -> Result<Branch, Trouble> {
+    let page_size = reader.page_size();
+    let (page, kind, extent) = reader.page(id, None::<std::iter::Empty<u64>>)?;
+    sink.page(id, extent)?;
+    match kind {
+        Kind::Branch if page.bytes.len() <= MAX_BRANCH && page.count > 0 => {}
+        Kind::Branch => return Err(page.problem(0, format!("page {id} is a branch that no tree has here")).into()),
+        Kind::Leaf => return Err(page.problem(0, format!("page {id} is a leaf where others have branches")).into()),
+        Kind::Freelist => return Err(page.problem(0, format!("page {id} is a free list in the midst of a tree")).into()),
+    }
+    let mut order = Order::new(least, below);
+    let mut children = Vec::with_capacity(page.count);
+    let mut end = page.data();
+    for branch in page.branches() {
+        let (key, child) = branch?;
+        order.check(key, &page)?;
+        end += key.len();
+        children.push((key.to_vec(), child));
+    }
+    page.check_extent(end, page_size)?;
+    Ok(Branch { children, next: 0, below: below.map(<[u8]>::to_vec) })
+}

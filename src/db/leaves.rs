@@ -1,0 +1,95 @@
+//! The leaves of a tree: each element is checked before it is handed on.
+//!
+//! Rules: bbolt `tx_check.go`: keys on a page increase, and those below a branch's element are not below that element's
+//! key and below the next one's.
+
+use super::branches::Branch;
+use super::page::{Kind, Leaf, Page};
+use super::reader::{Reader, Trouble};
+use super::report::Problem;
+use super::source::Source;
+
+/// Takes what a walk finds, in the order of the keys.
+pub(super) trait Sink {
+    /// A page of the tree, with its overflow.
+    ///
+    /// # Errors
+    /// It was reached before.
+    fn page(&mut self, id: u64, extent: u64) -> Result<(), Problem>;
+
+    /// An element of the leaf that was reached last.
+    ///
+    /// # Errors
+    /// It is none that belongs there; the rest of its leaf is left out.
+    fn leaf(&mut self, leaf: &Leaf<'_>) -> Result<(), Problem>;
+}
+
+/// Visits one child of a branch whose children are leaves.
+///
+/// # Errors
+/// What is wrong with it, or why it cannot be read.
+pub(super) fn leaf<S: Source + ?Sized>(
+    reader: &mut Reader<'_, S>,
+    parent: &Branch,
+    index: usize,
+    sink: &mut impl Sink,
+) -> Result<(), Trouble> {
+    let Some((id, least, below)) = parent.child(index) else { return Ok(()) };
+    let page_size = reader.page_size();
+    let (page, kind, extent) = reader.page(id, Some(parent.following(index)))?;
+    sink.page(id, extent)?;
+    match kind {
+        Kind::Leaf => {}
+        // All leaves of such a tree are as deep as the others (bbolt node.go: a split adds a root, and a merge takes
+        // from a sibling).
+        Kind::Branch => return Err(page.problem(0, format!("page {id} is a branch that no tree has here")).into()),
+        Kind::Freelist => return Err(page.problem(0, format!("page {id} is a free list in the midst of a tree")).into()),
+    }
+    // Only a bucket without any key has an empty leaf, as its root; a child's least key is not empty.
+    if page.count == 0 && !least.is_empty() {
+        return Err(page.problem(0, format!("page {id} is a leaf without elements")).into());
+    }
+    let mut order = Order::new(least, below);
+    let mut end = page.data();
+    for leaf in page.leaves() {
+        let leaf = leaf?;
+        order.check(leaf.key, &page)?;
+        sink.leaf(&leaf)?;
+        end += leaf.key.len() + leaf.value.len();
+    }
+    page.check_extent(end, page_size)?;
+    Ok(())
+}
+
+/// Keys increase on a page and stay within what its parent says.
+pub(super) struct Order<'a> {
+    last: &'a [u8],
+    first: bool,
+    below: Option<&'a [u8]>,
+}
+
+impl<'a> Order<'a> {
+    pub(super) fn new(least: &'a [u8], below: Option<&'a [u8]>) -> Self {
+        Order { last: least, first: true, below }
+    }
+
+    /// The next key.
+    pub(super) fn check(&mut self, key: &'a [u8], page: &Page<'_>) -> Result<(), Problem> {
+        let above = if self.first { key >= self.last } else { key > self.last };
+        self.first = false;
+        self.last = key;
+        if above && self.below.is_none_or(|below| key < below) {
+            return Ok(());
+        }
+        let what = if above {
+            format!("page {} has a key that belongs on a later page", page.id)
+        } else {
+            format!("the keys of page {} are not in order", page.id)
+        };
+        Err(Problem {
+            what,
+            offset: Some(page.offset),
+            hint: "the page was changed, or it is an older or another page than the one that belongs here".to_owned(),
+        })
+    }
+}

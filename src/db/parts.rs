@@ -1,0 +1,299 @@
+//! The bucket `key`, which is nearly all of a database, by two threads.
+//!
+//! Each of them takes some neighbouring branches at a time and reads their leaves; what they found is put together in
+//! the order of the keys, so that nothing depends on which of them was faster. Every thread uses what it has read
+//! itself: bytes that come from another core's cache cost more than they save.
+
+use std::collections::BTreeMap;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::MAX_PROBLEMS;
+use super::branches::{Branch, Branches};
+use super::keys::{Entry, Keyspace, Prints};
+use super::leaves::{Sink, leaf};
+use super::page::Leaf;
+use super::reader::{Reader, Trouble};
+use super::report::{Failure, Problem};
+use super::source::Source;
+use super::walk::Found;
+
+/// A second thread would come too late for fewer pages. Tests and the fuzzer have small files and want it.
+const WORTHWHILE: u64 = if cfg!(debug_assertions) { 4 } else { 2048 };
+/// A part has at least so many leaves, if there are as many: to put two sums together takes as long as some leaves do.
+const LEAVES: usize = if cfg!(debug_assertions) { 8 } else { 512 };
+/// Entries of which a part holds what is known until it is its turn; more wait for that. 40 bytes each.
+const ENTRIES: usize = 1 << 14;
+/// Parts that may wait for one before them.
+const WAITING: usize = 8;
+
+/// What was found in a part of the bucket, in the order of the keys.
+#[derive(Debug)]
+struct Part<'a> {
+    prints: &'a Prints,
+    crc: u32,
+    /// Bytes that the sum covers.
+    length: usize,
+    events: Vec<Event>,
+    entries: Vec<Entry>,
+    problems: usize,
+}
+
+#[derive(Debug)]
+enum Event {
+    /// A page with its overflow, and how many of the entries are in it.
+    Page { id: u64, extent: u64, entries: usize },
+    /// Something is wrong with the page that was reached last, or with one that could not be.
+    Problem(Problem),
+}
+
+impl<'a> Part<'a> {
+    fn new(prints: &'a Prints) -> Self {
+        Part { prints, crc: 0, length: 0, events: Vec::new(), entries: Vec::new(), problems: 0 }
+    }
+
+    /// Notes what was wrong.
+    fn note(&mut self, outcome: Result<(), Trouble>) -> Result<(), Failure> {
+        match outcome {
+            Ok(()) => Ok(()),
+            Err(Trouble::Bad(problem)) => {
+                self.problems += 1;
+                self.events.push(Event::Problem(problem));
+                Ok(())
+            }
+            Err(Trouble::Failed(failure)) => Err(failure),
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.problems >= MAX_PROBLEMS
+    }
+}
+
+impl Sink for Part<'_> {
+    fn page(&mut self, id: u64, extent: u64) -> Result<(), Problem> {
+        self.events.push(Event::Page { id, extent, entries: 0 });
+        Ok(())
+    }
+
+    fn leaf(&mut self, leaf: &Leaf<'_>) -> Result<(), Problem> {
+        self.crc = crc32c::crc32c_append(crc32c::crc32c_append(self.crc, leaf.key), leaf.value);
+        self.length += leaf.key.len() + leaf.value.len();
+        self.entries.push(Entry::of(leaf, self.prints)?);
+        if let Some(Event::Page { entries, .. }) = self.events.last_mut() {
+            *entries += 1;
+        }
+        Ok(())
+    }
+}
+
+/// The parts together.
+struct Whole<'a> {
+    found: &'a mut Found,
+    keyspace: &'a mut Keyspace,
+    hash: u32,
+    page_size: u64,
+}
+
+impl Whole<'_> {
+    /// Adds the next part, or a piece of it.
+    fn add(&mut self, part: &mut Part<'_>) {
+        self.hash = crc32c::crc32c_combine(self.hash, part.crc, part.length);
+        (part.crc, part.length) = (0, 0);
+        let mut all = part.entries.drain(..);
+        // What is wrong with a page that does not belong here, or has an entry that does not, is no news.
+        let mut spoilt = false;
+        for event in part.events.drain(..) {
+            match event {
+                Event::Page { id, extent, entries } => {
+                    let mut own = all.by_ref().take(entries);
+                    let outcome = self.found.reach(id, extent, self.page_size);
+                    let outcome = outcome.and_then(|()| own.try_for_each(|entry| self.keyspace.add(entry)));
+                    own.for_each(drop);
+                    spoilt = outcome.is_err();
+                    self.found.problems.extend(outcome.err());
+                }
+                Event::Problem(problem) if !spoilt => self.found.problems.push(problem),
+                Event::Problem(_) => {}
+            }
+            if self.found.is_full() {
+                return;
+            }
+        }
+    }
+}
+
+/// How far it has come.
+struct State<'a, 'p> {
+    whole: Whole<'a>,
+    /// The part that is added next.
+    turn: usize,
+    /// Parts that are complete and wait for their turn.
+    waiting: BTreeMap<usize, Part<'p>>,
+    /// All parts were taken.
+    taken: bool,
+    /// Something failed, or enough is wrong: no part is wanted any more.
+    over: bool,
+}
+
+/// What the threads share.
+struct Work<'a, 'p> {
+    prints: &'p Prints,
+    /// The way to the parts that are left, and the number of the next one.
+    left: Mutex<(Branches, usize)>,
+    state: Mutex<State<'a, 'p>>,
+    changed: Condvar,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl<'a, 'p> Work<'a, 'p> {
+    /// Takes parts until there are no more.
+    ///
+    /// # Errors
+    /// Reading failed or was stopped.
+    fn run<S: Source + ?Sized>(&self, reader: &mut Reader<'_, S>) -> Result<(), Failure> {
+        // Whoever waits for this thread's part must not wait for ever.
+        let mut end = End { work: self, armed: true };
+        while let Some((number, mut part, branches)) = self.take(reader)? {
+            let leaves = branches.iter().flat_map(|branch| (0..branch.children()).map(move |index| (branch, index)));
+            for (branch, index) in leaves {
+                let outcome = leaf(reader, branch, index, &mut part);
+                part.note(outcome)?;
+                if part.is_full() {
+                    break;
+                }
+                if part.entries.len() >= ENTRIES {
+                    let mut state = self.wait(|state| state.turn != number);
+                    state.add(&mut part);
+                }
+            }
+            self.finish(number, part);
+        }
+        end.armed = false;
+        Ok(())
+    }
+
+    /// The next part: its number, what was found on the way to it, and its branches.
+    #[allow(clippy::type_complexity)]
+    fn take<S: Source + ?Sized>(
+        &self,
+        reader: &mut Reader<'_, S>,
+    ) -> Result<Option<(usize, Part<'p>, Vec<Branch>)>, Failure> {
+        let mut left = lock(&self.left);
+        let (way, next) = &mut *left;
+        let (mut part, mut branches, mut leaves) = (Part::new(self.prints), Vec::new(), 0);
+        while leaves < LEAVES && !part.is_full() {
+            match way.next(reader, &mut part) {
+                Ok(None) => break,
+                Ok(Some(branch)) => {
+                    leaves += branch.children();
+                    branches.push(branch);
+                }
+                Err(trouble) => part.note(Err(trouble))?,
+            }
+        }
+        let mut state = lock(&self.state);
+        state.taken |= part.events.is_empty() && branches.is_empty();
+        if state.taken || state.over {
+            return Ok(None);
+        }
+        let number = *next;
+        *next += 1;
+        Ok(Some((number, part, branches)))
+    }
+
+    /// Leaves a part that is complete to whoever has its turn, and adds all whose turn it is.
+    fn finish(&self, number: usize, part: Part<'p>) {
+        let mut state = self.wait(|state| state.turn != number && state.waiting.len() >= WAITING);
+        state.waiting.insert(number, part);
+        while let State { turn, waiting, .. } = &mut *state
+            && let Some(mut part) = waiting.remove(turn)
+        {
+            *turn += 1;
+            state.add(&mut part);
+        }
+        self.changed.notify_all();
+    }
+
+    /// Waits while `reason` holds.
+    fn wait(&self, reason: impl Fn(&State<'a, 'p>) -> bool) -> MutexGuard<'_, State<'a, 'p>> {
+        let state = lock(&self.state);
+        let waited = self.changed.wait_while(state, |state| !state.over && reason(state));
+        waited.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// There may be parts to take.
+    fn is_left(&self) -> bool {
+        let state = lock(&self.state);
+        !state.taken && !state.over
+    }
+}
+
+impl State<'_, '_> {
+    fn add(&mut self, part: &mut Part<'_>) {
+        if !self.over {
+            self.whole.add(part);
+            self.over = self.whole.found.is_full();
+        }
+    }
+}
+
+/// Ends the work when it is dropped too early: after a failure.
+struct End<'w, 'a, 'p> {
+    work: &'w Work<'a, 'p>,
+    armed: bool,
+}
+
+impl Drop for End<'_, '_, '_> {
+    fn drop(&mut self) {
+        if self.armed {
+            lock(&self.work.state).over = true;
+            self.work.changed.notify_all();
+        }
+    }
+}
+
+/// Goes through the bucket whose root is page `top`, and goes on with the sum `hash`.
+///
+/// # Errors
+/// Reading failed or was stopped; whatever is wrong with the file is in `found`.
+pub(super) fn walk<S: Source + ?Sized>(
+    reader: &mut Reader<'_, S>,
+    top: u64,
+    found: &mut Found,
+    keyspace: &mut Keyspace,
+    hash: u32,
+) -> Result<u32, Failure> {
+    let mut branches = Branches::default();
+    found.note(branches.begin(reader, top))?;
+    let prints = keyspace.prints();
+    let whole = Whole { found, keyspace, hash, page_size: reader.page_size() };
+    let state = State { whole, turn: 0, waiting: BTreeMap::new(), taken: false, over: false };
+    let (left, state) = (Mutex::new((branches, 0)), Mutex::new(state));
+    let work = Work { prints: &prints, left, state, changed: Condvar::new() };
+    let mut second = reader.again();
+    let outcomes = std::thread::scope(|scope| {
+        let work = &work;
+        let helper = (reader.pages() >= WORTHWHILE).then(|| {
+            scope.spawn(move || {
+                // As long as the file is summed, one core does that and one the walk.
+                while !second.is_alone() && work.is_left() {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+                work.run(&mut second)
+            })
+        });
+        let own = work.run(reader);
+        // The thread neither panics nor outlives the scope.
+        [own, helper.map_or(Ok(()), |helper| helper.join().unwrap_or(Err(Failure::Stopped)))]
+    });
+    // Which of the two stopped first does not matter, but the reason of a failure does.
+    let [own, helper] = outcomes;
+    match (own, helper) {
+        (Err(Failure::Stopped), Err(failure)) | (Err(failure), _) | (Ok(()), Err(failure)) => Err(failure),
+        (Ok(()), Ok(())) => Ok(lock(&work.state).whole.hash),
+    }
+}

@@ -28,17 +28,28 @@ impl Branch {
         self.children.len()
     }
 
-    /// A child's page, its least key, and the key that all of its keys are below.
-    pub(super) fn child(&self, index: usize) -> Option<(u64, &[u8], Option<&[u8]>)> {
+    /// One of them.
+    pub(super) fn child(&self, index: usize) -> Option<Child<'_>> {
         let (least, id) = self.children.get(index)?;
         let below = self.children.get(index + 1).map(|(key, _)| key).or(self.below.as_ref());
-        Some((*id, least, below.map(Vec::as_slice)))
+        Some(Child { id: *id, least, below: below.map(Vec::as_slice) })
     }
 
     /// The pages of the children behind that one.
     pub(super) fn following(&self, index: usize) -> impl Iterator<Item = u64> {
         self.children.iter().skip(index + 1).map(|(_, id)| *id)
     }
+}
+
+/// What a branch says of one of its children.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Child<'a> {
+    /// Its page.
+    pub(super) id: u64,
+    /// No key below it is below this one; empty for a root.
+    pub(super) least: &'a [u8],
+    /// All keys below it are below this one.
+    pub(super) below: Option<&'a [u8]>,
 }
 
 /// The way down to the branches whose children are leaves.
@@ -99,12 +110,13 @@ impl Branches {
     }
 }
 
-/// Reads a branch: `id` is its page, no key in it is below `least`, and all are below `below`.
+/// Reads a branch.
 fn enter<S: Source + ?Sized>(
     reader: &mut Reader<'_, S>,
-    (id, least, below): (u64, &[u8], Option<&[u8]>),
+    child: Child<'_>,
     sink: &mut impl Sink,
 ) -> Result<Branch, Trouble> {
+    let Child { id, least, below } = child;
     let page_size = reader.page_size();
     let (page, kind, extent) = reader.page(id, None::<std::iter::Empty<u64>>)?;
     sink.page(id, extent)?;
@@ -112,7 +124,9 @@ fn enter<S: Source + ?Sized>(
         Kind::Branch if page.bytes.len() <= MAX_BRANCH && page.count > 0 => {}
         Kind::Branch => return Err(page.problem(0, format!("page {id} is a branch that no tree has here")).into()),
         Kind::Leaf => return Err(page.problem(0, format!("page {id} is a leaf where others have branches")).into()),
-        Kind::Freelist => return Err(page.problem(0, format!("page {id} is a free list in the midst of a tree")).into()),
+        Kind::Freelist => {
+            return Err(page.problem(0, format!("page {id} is a free list in the midst of a tree")).into());
+        }
     }
     let mut order = Order::new(least, below);
     let mut children = Vec::with_capacity(page.count);

@@ -89,7 +89,7 @@ impl Latest {
 }
 
 /// The secret with which fingerprints are taken.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Prints(RandomState);
 
 /// What is kept of an entry until its turn comes.
@@ -133,7 +133,7 @@ impl Keyspace {
         wanted.dedup();
         Keyspace {
             keys: HashMap::default(),
-            prints: Prints(RandomState::new()),
+            prints: Prints::default(),
             latest: Latest::default(),
             entries: 0,
             wanted,
@@ -162,7 +162,10 @@ impl Keyspace {
         let Entry { revision, key, offset } = entry;
         let Revision { main, sub, tombstone } = revision;
         if self.previous.is_some_and(|previous| (previous.main, previous.sub) >= (main, sub)) {
-            return Err(changed(offset, format!("the entry at revision {main}/{sub} is there twice, once as a tombstone")));
+            return Err(changed(
+                offset,
+                format!("the entry at revision {main}/{sub} is there twice, once as a tombstone"),
+            ));
         }
         self.previous = Some(revision);
         while let Some(wanted) = self.wanted.pop_if(|wanted| *wanted < main) {

@@ -3,7 +3,7 @@
 //! Rules: bbolt `tx_check.go`: keys on a page increase, and those below a branch's element are not below that element's
 //! key and below the next one's.
 
-use super::branches::Branch;
+use super::branches::{Branch, Child};
 use super::page::{Kind, Leaf, Page};
 use super::reader::{Reader, Trouble};
 use super::report::Problem;
@@ -34,7 +34,7 @@ pub(super) fn leaf<S: Source + ?Sized>(
     index: usize,
     sink: &mut impl Sink,
 ) -> Result<(), Trouble> {
-    let Some((id, least, below)) = parent.child(index) else { return Ok(()) };
+    let Some(Child { id, least, below }) = parent.child(index) else { return Ok(()) };
     let page_size = reader.page_size();
     let (page, kind, extent) = reader.page(id, Some(parent.following(index)))?;
     sink.page(id, extent)?;
@@ -43,7 +43,9 @@ pub(super) fn leaf<S: Source + ?Sized>(
         // All leaves of such a tree are as deep as the others (bbolt node.go: a split adds a root, and a merge takes
         // from a sibling).
         Kind::Branch => return Err(page.problem(0, format!("page {id} is a branch that no tree has here")).into()),
-        Kind::Freelist => return Err(page.problem(0, format!("page {id} is a free list in the midst of a tree")).into()),
+        Kind::Freelist => {
+            return Err(page.problem(0, format!("page {id} is a free list in the midst of a tree")).into());
+        }
     }
     // Only a bucket without any key has an empty leaf, as its root; a child's least key is not empty.
     if page.count == 0 && !least.is_empty() {

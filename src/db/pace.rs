@@ -1,9 +1,8 @@
-//! How two threads share one file, and how both are stopped.
+//! How several threads share one file, and how all are stopped.
 //!
-//! One thread reads the file from its beginning to its end for the sha-256, the other one walks its pages in the order
-//! of their keys, which on a disk can be any order. While the file is in memory both go at their own pace. Where it
-//! has to come from a disk first, the walk waits for the other thread to have passed: then everything is read once,
-//! in one go.
+//! One thread reads the file from its beginning to its end for the sha-256, the others walk its pages in the order of
+//! their keys, which on a disk can be any order. While the file is in memory all go at their own pace. Where it has to
+//! come from a disk first, the walk waits for the first thread to have passed: then everything is read once, in one go.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -14,7 +13,7 @@ use super::report::Failure;
 /// A batch out of memory takes some hundred microseconds; one from a disk takes more than this.
 const FROM_DISK: Duration = Duration::from_millis(2);
 
-/// What the two threads know of each other.
+/// What the threads know of each other.
 #[derive(Debug, Default)]
 pub(super) struct Shared {
     /// Up to here the file has been read from its beginning; `u64::MAX` when nobody reads it like that (any more).
@@ -33,7 +32,7 @@ impl Shared {
         self.front.store(offset, Ordering::Relaxed);
     }
 
-    /// Ends both threads.
+    /// Ends all threads.
     pub(super) fn stop(&self) {
         self.stop.store(true, Ordering::Relaxed);
     }
@@ -70,6 +69,11 @@ impl<'a> Pace<'a> {
     /// The file has been read from the beginning to the end, or nobody does that.
     pub(super) fn is_alone(&self) -> bool {
         self.shared.front.load(Ordering::Relaxed) == u64::MAX
+    }
+
+    /// A read had to wait for a disk.
+    pub(super) fn is_slow(&self) -> bool {
+        self.slow
     }
 
     /// Before bytes up to `end` are read: waits for the other thread if the disk is slow.

@@ -136,6 +136,14 @@ struct State<'a, 'p> {
     over: bool,
 }
 
+/// A part that is to be read.
+struct Task<'p> {
+    number: usize,
+    /// So far, what was found on the way to its leaves.
+    part: Part<'p>,
+    branches: Vec<Branch>,
+}
+
 /// What the threads share.
 struct Work<'a, 'p> {
     prints: &'p Prints,
@@ -157,7 +165,7 @@ impl<'a, 'p> Work<'a, 'p> {
     fn run<S: Source + ?Sized>(&self, reader: &mut Reader<'_, S>) -> Result<(), Failure> {
         // Whoever waits for this thread's part must not wait for ever.
         let mut end = End { work: self, armed: true };
-        while let Some((number, mut part, branches)) = self.take(reader)? {
+        while let Some(Task { number, mut part, branches }) = self.take(reader)? {
             let leaves = branches.iter().flat_map(|branch| (0..branch.children()).map(move |index| (branch, index)));
             for (branch, index) in leaves {
                 let outcome = leaf(reader, branch, index, &mut part);
@@ -176,12 +184,8 @@ impl<'a, 'p> Work<'a, 'p> {
         Ok(())
     }
 
-    /// The next part: its number, what was found on the way to it, and its branches.
-    #[allow(clippy::type_complexity)]
-    fn take<S: Source + ?Sized>(
-        &self,
-        reader: &mut Reader<'_, S>,
-    ) -> Result<Option<(usize, Part<'p>, Vec<Branch>)>, Failure> {
+    /// The next part.
+    fn take<S: Source + ?Sized>(&self, reader: &mut Reader<'_, S>) -> Result<Option<Task<'p>>, Failure> {
         let mut left = lock(&self.left);
         let (way, next) = &mut *left;
         let (mut part, mut branches, mut leaves) = (Part::new(self.prints), Vec::new(), 0);
@@ -202,7 +206,7 @@ impl<'a, 'p> Work<'a, 'p> {
         }
         let number = *next;
         *next += 1;
-        Ok(Some((number, part, branches)))
+        Ok(Some(Task { number, part, branches }))
     }
 
     /// Leaves a part that is complete to whoever has its turn, and adds all whose turn it is.
@@ -295,5 +299,100 @@ pub(super) fn walk<S: Source + ?Sized>(
     match (own, helper) {
         (Err(Failure::Stopped), Err(failure)) | (Err(failure), _) | (Ok(()), Err(failure)) => Err(failure),
         (Ok(()), Ok(())) => Ok(lock(&work.state).whole.hash),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(revision: u64) -> (Vec<u8>, Vec<u8>) {
+        let key = [&revision.to_be_bytes()[..], b"_", &[0; 8]].concat();
+        let number = u8::try_from(revision).expect("a small one");
+        (key, vec![0x0a, 1, number, 0x10, number, 0x18, number, 0x20, 1])
+    }
+
+    /// Leaves with one entry each: the page and its revision.
+    fn part<'a>(prints: &'a Prints, leaves: &[(u64, u64)]) -> Part<'a> {
+        let mut part = Part::new(prints);
+        for (page, revision) in leaves {
+            let (key, value) = entry(*revision);
+            part.page(*page, 1).expect("nothing was added");
+            part.leaf(&Leaf { key: &key, value: &value, is_bucket: false, offset: 0, page: *page }).expect("sound");
+        }
+        part
+    }
+
+    fn problem(what: &str) -> Problem {
+        Problem { what: what.to_owned(), offset: None, hint: String::new() }
+    }
+
+    /// Adds parts in the order in which they are given, which need not be that of their numbers.
+    fn put<'p>(prints: &'p Prints, parts: impl FnOnce(&Work<'_, 'p>)) -> (u32, Found, Keyspace) {
+        let (mut found, mut keyspace) = (Found::default(), Keyspace::new(&[]));
+        let whole = Whole { found: &mut found, keyspace: &mut keyspace, hash: 0, page_size: 4096 };
+        let state = State { whole, turn: 0, waiting: BTreeMap::new(), taken: false, over: false };
+        let left = Mutex::new((Branches::default(), 0));
+        let work = Work { prints, left, state: Mutex::new(state), changed: Condvar::new() };
+        parts(&work);
+        let hash = lock(&work.state).whole.hash;
+        drop(work);
+        (hash, found, keyspace)
+    }
+
+    #[test]
+    fn parts_count_in_the_order_of_the_keys_whichever_is_ready_first() {
+        let prints = Prints::default();
+        let (hash, found, keyspace) = put(&prints, |work| {
+            work.finish(2, part(&prints, &[(9, 6)]));
+            work.finish(1, part(&prints, &[(8, 4), (4, 5)]));
+            assert_eq!(lock(&work.state).whole.keyspace.entries(), 0, "the first one is missing");
+            work.finish(0, part(&prints, &[(7, 2), (3, 3)]));
+        });
+        let whole: Vec<u8> = (2..=6).flat_map(|revision| [entry(revision).0, entry(revision).1].concat()).collect();
+        assert_eq!(hash, crc32c::crc32c(&whole));
+        assert!(found.problems.is_empty(), "{:?}", found.problems);
+        assert_eq!((keyspace.entries(), keyspace.finish().last()), (5, 6));
+        assert!((3..=9).all(|page| found.reached.get(page) != (5..=6).contains(&page)));
+    }
+
+    #[test]
+    fn a_page_that_two_parts_have_is_named_once_and_its_entries_do_not_count() {
+        let prints = Prints::default();
+        let (_, found, keyspace) = put(&prints, |work| {
+            let mut second = part(&prints, &[(7, 2)]);
+            second.events.push(Event::Problem(problem("what follows from it")));
+            work.finish(1, second);
+            work.finish(0, part(&prints, &[(7, 2), (8, 3)]));
+        });
+        let what: Vec<&str> = found.problems.iter().map(|problem| problem.what.as_str()).collect();
+        assert_eq!(what, ["page 7 belongs to two parts of the database at once"]);
+        assert_eq!(keyspace.entries(), 2);
+    }
+
+    #[test]
+    fn nobody_waits_for_a_thread_that_failed() {
+        let prints = Prints::default();
+        put(&prints, |work| {
+            std::thread::scope(|scope| {
+                // Its turn would come after part 0, which never comes.
+                let waits = scope.spawn(|| drop(work.wait(|state| state.turn != 1)));
+                drop(End { work, armed: true });
+                waits.join().expect("it ends");
+            });
+            assert!(!work.is_left());
+        });
+    }
+
+    #[test]
+    fn enough_problems_end_the_work() {
+        let prints = Prints::default();
+        let (_, found, _) = put(&prints, |work| {
+            let mut bad = part(&prints, &[]);
+            bad.events.extend((0..MAX_PROBLEMS + 5).map(|number| Event::Problem(problem(&number.to_string()))));
+            work.finish(0, bad);
+            assert!(!work.is_left());
+        });
+        assert_eq!(found.problems.len(), MAX_PROBLEMS);
     }
 }

@@ -18,11 +18,24 @@ pub trait Source: Sync {
     /// # Errors
     /// What the operating system says; `UnexpectedEof` when the bytes end before the buffer is full.
     fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()>;
+
+    /// These bytes will be wanted soon: a hint for a disk, without effect where there is none.
+    fn announce(&self, offset: u64, length: u64) {
+        let _ = (offset, length);
+    }
 }
 
 impl Source for File {
     fn size(&self) -> io::Result<u64> {
         self.metadata().map(|metadata| metadata.len())
+    }
+
+    /// On Linux. What the kernel reads ahead by itself depends on the device, and on what other threads read.
+    #[cfg(target_os = "linux")]
+    fn announce(&self, offset: u64, length: u64) {
+        let length = std::num::NonZeroU64::new(length);
+        // Reading tells what is wrong, if anything is.
+        let _ = rustix::fs::fadvise(self, offset, length, rustix::fs::Advice::WillNeed);
     }
 
     #[cfg(unix)]

@@ -13,6 +13,11 @@ pub(super) const LENGTH: u64 = 32;
 /// second thread that reads ahead wins nothing: to fetch bytes from another core's cache takes longer than to copy them.
 const PIECE: u64 = 128 << 10;
 
+/// How far ahead a slow disk is told what will be wanted, and in what steps: with one request at a time it is idle in
+/// between.
+const AHEAD: u64 = 32 << 20;
+const STEP: u64 = 2 << 20;
+
 /// The sums of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Sums {
@@ -25,12 +30,7 @@ pub(super) struct Sums {
 ///
 /// # Errors
 /// Reading failed or was stopped.
-pub(super) fn sum<S: Source + ?Sized>(
-    source: &S,
-    size: u64,
-    shared: &Shared,
-    pace: Pace<'_>,
-) -> Result<Sums, Failure> {
+pub(super) fn sum<S: Source + ?Sized>(source: &S, size: u64, shared: &Shared, pace: Pace<'_>) -> Result<Sums, Failure> {
     let result = read(source, size, shared, pace);
     // Whoever waits for this thread need not any more.
     shared.passed(u64::MAX);
@@ -42,6 +42,7 @@ fn read<S: Source + ?Sized>(source: &S, size: u64, shared: &Shared, mut pace: Pa
     let mut batch = Batch::default();
     let mut hash = Sha256::new();
     let mut offset = 0;
+    let mut announced = 0;
     while offset < body {
         batch.extents = vec![Extent { offset, length: PIECE.min(body - offset) }];
         batch.read(source, &mut pace)?;
@@ -49,6 +50,11 @@ fn read<S: Source + ?Sized>(source: &S, size: u64, shared: &Shared, mut pace: Pa
         offset += bytes.len() as u64;
         shared.passed(offset);
         hash.update(bytes);
+        while pace.is_slow() && announced < body.min(offset + AHEAD) {
+            let next = announced.max(offset);
+            source.announce(next, STEP);
+            announced = next + STEP;
+        }
     }
     let mut tail = [0; LENGTH as usize];
     let tail = &mut tail[..usize::try_from(size - body).unwrap_or_default()];

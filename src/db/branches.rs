@@ -140,3 +140,119 @@ fn enter<S: Source + ?Sized>(
     page.check_extent(end, page_size)?;
     Ok(Branch { children, next: 0, below: below.map(<[u8]>::to_vec) })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::leaves::leaf;
+    use super::super::pace::{Pace, Shared};
+    use super::super::page::Leaf;
+    use super::super::report::Problem;
+    use super::*;
+
+    const SIZE: usize = 1024;
+
+    /// A page of bbolt's: a branch has the pages of its children, a leaf none.
+    fn page(id: u64, elements: &[(&[u8], Option<u64>)]) -> Vec<u8> {
+        let is_branch = elements.iter().any(|(_, child)| child.is_some());
+        let mut page = id.to_le_bytes().to_vec();
+        page.extend(if is_branch { 1_u16 } else { 2 }.to_le_bytes());
+        page.extend((elements.len() as u16).to_le_bytes());
+        page.extend([0; 4]);
+        let mut data = 16 * elements.len();
+        for (index, (key, child)) in elements.iter().enumerate() {
+            let (pos, length) = ((data - 16 * index) as u32, key.len() as u32);
+            match child {
+                Some(child) => [&pos.to_le_bytes()[..], &length.to_le_bytes(), &child.to_le_bytes()].concat(),
+                None => [&[0; 4][..], &pos.to_le_bytes(), &length.to_le_bytes(), &[0; 4]].concat(),
+            }
+            .iter()
+            .for_each(|byte| page.push(*byte));
+            data += key.len();
+        }
+        elements.iter().for_each(|(key, _)| page.extend_from_slice(key));
+        page.resize(SIZE, 0);
+        page
+    }
+
+    #[derive(Default)]
+    struct Seen {
+        pages: Vec<u64>,
+        keys: Vec<Vec<u8>>,
+    }
+
+    impl Sink for Seen {
+        fn page(&mut self, id: u64, _: u64) -> Result<(), Problem> {
+            self.pages.push(id);
+            Ok(())
+        }
+
+        fn leaf(&mut self, leaf: &Leaf<'_>) -> Result<(), Problem> {
+            self.keys.push(leaf.key.to_vec());
+            Ok(())
+        }
+    }
+
+    /// Walks the tree below page 2: what was seen, and what was wrong.
+    fn walk(pages: &[Vec<u8>]) -> (Seen, Vec<String>) {
+        let file = [vec![0; 2 * SIZE], pages.concat()].concat();
+        let shared = Shared::new(false);
+        let count = (file.len() / SIZE) as u64;
+        let mut reader = Reader::new(file.as_slice(), SIZE as u64, count, Pace::new(&shared, &|_| true));
+        let (mut seen, mut problems) = (Seen::default(), Vec::new());
+        let mut bad = |trouble| match trouble {
+            Trouble::Bad(problem) => problems.push(problem.what),
+            Trouble::Failed(failure) => panic!("{failure}"),
+        };
+        let mut branches = Branches::default();
+        branches.begin(&mut reader, 2).unwrap_or_else(&mut bad);
+        loop {
+            match branches.next(&mut reader, &mut seen) {
+                Ok(None) => break,
+                Ok(Some(branch)) => (0..branch.children())
+                    .for_each(|index| leaf(&mut reader, &branch, index, &mut seen).unwrap_or_else(&mut bad)),
+                Err(trouble) => bad(trouble),
+            }
+        }
+        (seen, problems)
+    }
+
+    #[test]
+    fn leaves_come_in_the_order_of_their_keys_wherever_they_lie() {
+        let (seen, problems) = walk(&[
+            page(2, &[(b"a", Some(6)), (b"m", Some(3))]),
+            page(3, &[(b"m", Some(4))]),
+            page(4, &[(b"m", None), (b"n", None)]),
+            page(5, &[(b"a", None)]),
+            page(6, &[(b"a", Some(5)), (b"f", Some(7))]),
+            page(7, &[(b"f", None)]),
+        ]);
+        assert_eq!(problems, Vec::<String>::new());
+        assert_eq!(seen.keys, [b"a", b"f", b"m", b"n"]);
+        assert_eq!(seen.pages, [2, 6, 5, 7, 3, 4]);
+    }
+
+    #[test]
+    fn leaves_are_all_as_deep_as_the_first_one() {
+        let (_, problems) = walk(&[
+            page(2, &[(b"a", Some(3)), (b"m", Some(5))]),
+            page(3, &[(b"a", Some(4))]),
+            page(4, &[(b"a", None)]),
+            page(5, &[(b"m", None)]),
+        ]);
+        assert_eq!(problems, ["page 5 is a leaf where others have branches"]);
+        let (_, problems) = walk(&[
+            page(2, &[(b"a", Some(3)), (b"m", Some(4))]),
+            page(3, &[(b"a", None)]),
+            page(4, &[(b"m", Some(5))]),
+            page(5, &[(b"m", None)]),
+        ]);
+        assert_eq!(problems, ["page 4 is a branch that no tree has here"]);
+    }
+
+    #[test]
+    fn a_branch_below_itself_has_no_leaves() {
+        let (seen, problems) = walk(&[page(2, &[(b"a", Some(2))])]);
+        assert_eq!(problems, ["page 2 is a branch that no tree has here"]);
+        assert!(seen.pages.is_empty());
+    }
+}

@@ -26,6 +26,7 @@ mod structure;
 mod trailer;
 mod walk;
 mod wire;
+mod work;
 
 pub use check::{Options, check};
 pub use hashkv::{HashPoint, NotComparable, hash_kv};

@@ -8,7 +8,7 @@ use super::reader::{Reader, Trouble};
 use super::report::{Contents, Failure, Problem};
 use super::source::Source;
 use super::walk::{Found, Root, walk};
-use super::{free, parts};
+use super::{free, work};
 
 const KEY: &[u8] = b"key";
 
@@ -36,7 +36,7 @@ pub(super) fn check<S: Source + ?Sized>(
         hash = crc32c::crc32c_append(hash, &bucket.name);
         match &bucket.root {
             Root::Page(top) if bucket.name == KEY => {
-                hash = parts::walk(&mut reader, *top, &mut found, &mut keyspace, hash)?;
+                hash = work::walk(&mut reader, *top, &mut found, &mut keyspace, hash)?;
             }
             root => walk(&mut reader, root, &mut found, &mut |leaf| {
                 hash = crc32c::crc32c_append(hash, leaf.key);

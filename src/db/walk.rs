@@ -95,6 +95,9 @@ pub(super) fn walk<S: Source + ?Sized>(
                         for index in 0..branch.children() {
                             let outcome = leaf(reader, &branch, index, &mut plain);
                             plain.found.note(outcome)?;
+                            if plain.found.is_full() {
+                                break;
+                            }
                         }
                     }
                     Err(trouble) => plain.found.note(Err(trouble))?,

@@ -79,6 +79,9 @@ impl<'a, 'p> Work<'a, 'p> {
                 if part.entries() >= ENTRIES {
                     let mut state = self.wait(|state| state.turn != number);
                     state.add(&mut part);
+                    if state.over {
+                        break;
+                    }
                 }
             }
             self.finish(number, part);

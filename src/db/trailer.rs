@@ -10,7 +10,7 @@ use super::source::Source;
 /// Length of the trailer.
 pub(super) const LENGTH: u64 = 32;
 /// What one read fetches: large enough for a disk, small enough to stay in the processor's cache until it is hashed. A
-/// second thread that reads ahead wins nothing: to fetch bytes from another core's cache takes longer than to copy them.
+/// second thread that reads ahead wins nothing: bytes out of another core's cache take longer than to copy them.
 const PIECE: u64 = 128 << 10;
 
 /// How far ahead a slow disk is told what will be wanted, and in what steps: with one request at a time it is idle in

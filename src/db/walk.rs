@@ -1,6 +1,6 @@
 //! One tree of pages, from its root to its last leaf, in the order of the keys.
 //!
-//! Rules: bbolt `tx_check.go`: each page is reached once and lies below the high-water mark, and the keys stay in order.
+//! Rules: bbolt `tx_check.go`: each page is reached once and lies below the high-water mark; the keys stay in order.
 
 use super::MAX_PROBLEMS;
 use super::branches::Branches;

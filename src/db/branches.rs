@@ -75,7 +75,7 @@ impl Branches {
             }
             match page.branches().next() {
                 Some(child) if self.levels < MAX_DEPTH => (_, id) = child?,
-                _ => return Err(page.problem(0, format!("page {id} is a branch that no tree has here")).into()),
+                _ => return Err(page.misplaced(kind).into()),
             }
             self.levels += 1;
         }
@@ -120,13 +120,8 @@ fn enter<S: Source + ?Sized>(
     let page_size = reader.page_size();
     let (page, kind, extent) = reader.page(id, None::<std::iter::Empty<u64>>)?;
     sink.page(id, extent)?;
-    match kind {
-        Kind::Branch if page.bytes.len() <= MAX_BRANCH && page.count > 0 => {}
-        Kind::Branch => return Err(page.problem(0, format!("page {id} is a branch that no tree has here")).into()),
-        Kind::Leaf => return Err(page.problem(0, format!("page {id} is a leaf where others have branches")).into()),
-        Kind::Freelist => {
-            return Err(page.problem(0, format!("page {id} is a free list in the midst of a tree")).into());
-        }
+    if kind != Kind::Branch || page.bytes.len() > MAX_BRANCH || page.count == 0 {
+        return Err(page.misplaced(kind).into());
     }
     let mut order = Order::new(least, below);
     let mut children = Vec::with_capacity(page.count);

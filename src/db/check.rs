@@ -58,8 +58,8 @@ pub fn check<S: Source + ?Sized>(source: &S, options: &Options<'_>) -> Result<Re
         // The thread neither panics nor outlives the scope.
         let sums = sums.map(|thread| thread.join().unwrap_or(Err(Failure::Stopped)));
         match (walked, sums.transpose()) {
-            // Which of the two stopped first does not matter, but the reason of a failure does.
-            (Err(Failure::Stopped), Err(failure)) | (Err(failure), _) | (Ok(_), Err(failure)) => Err(failure),
+            (Err(own), Err(other)) => Err(own.or(other)),
+            (Err(failure), Ok(_)) | (Ok(_), Err(failure)) => Err(failure),
             (Ok(mut walked), Ok(sums)) => {
                 if let Walked::Database(found, _) = &mut walked
                     && is_member(source, size, found, options.watch)?

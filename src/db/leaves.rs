@@ -38,14 +38,10 @@ pub(super) fn leaf<S: Source + ?Sized>(
     let page_size = reader.page_size();
     let (page, kind, extent) = reader.page(id, Some(parent.following(index)))?;
     sink.page(id, extent)?;
-    match kind {
-        Kind::Leaf => {}
-        // All leaves of such a tree are as deep as the others (bbolt node.go: a split adds a root, and a merge takes
-        // from a sibling).
-        Kind::Branch => return Err(page.problem(0, format!("page {id} is a branch that no tree has here")).into()),
-        Kind::Freelist => {
-            return Err(page.problem(0, format!("page {id} is a free list in the midst of a tree")).into());
-        }
+    // All leaves of such a tree are as deep as the others (bbolt node.go: a split adds a root, and a merge takes from a
+    // sibling).
+    if kind != Kind::Leaf {
+        return Err(page.misplaced(kind).into());
     }
     // Only a bucket without any key has an empty leaf, as its root; a child's least key is not empty.
     if page.count == 0 && !least.is_empty() {

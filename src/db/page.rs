@@ -107,6 +107,16 @@ impl<'a> Page<'a> {
         Problem { what, offset: Some(self.offset.saturating_add(at as u64)), hint: REWRITTEN.to_owned() }
     }
 
+    /// A page of that kind has no place here.
+    pub(super) fn misplaced(&self, kind: Kind) -> Problem {
+        let what = match kind {
+            Kind::Branch => "branch that no tree has here",
+            Kind::Leaf => "leaf where others have branches",
+            Kind::Freelist => "free list in the midst of a tree",
+        };
+        self.problem(0, format!("page {} is a {what}", self.id))
+    }
+
     /// Where the data of the first element begins.
     pub(super) fn data(&self) -> usize {
         HEADER + self.count * ELEMENT

@@ -50,15 +50,11 @@ impl<'a> Part<'a> {
     /// # Errors
     /// Reading failed or was stopped.
     pub(super) fn note(&mut self, outcome: Result<(), Trouble>) -> Result<(), Failure> {
-        match outcome {
-            Ok(()) => Ok(()),
-            Err(Trouble::Bad(problem)) => {
-                self.problems += 1;
-                self.events.push(Event::Problem(problem));
-                Ok(())
-            }
-            Err(Trouble::Failed(failure)) => Err(failure),
+        if let Some(problem) = Trouble::problem(outcome)? {
+            self.problems += 1;
+            self.events.push(Event::Problem(problem));
         }
+        Ok(())
     }
 
     /// There is no use in looking further.

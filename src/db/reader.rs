@@ -21,6 +21,20 @@ pub(super) enum Trouble {
     Failed(Failure),
 }
 
+impl Trouble {
+    /// What is wrong with the file, if anything is.
+    ///
+    /// # Errors
+    /// Reading failed or was stopped.
+    pub(super) fn problem(outcome: Result<(), Trouble>) -> Result<Option<Problem>, Failure> {
+        match outcome {
+            Ok(()) => Ok(None),
+            Err(Trouble::Bad(problem)) => Ok(Some(problem)),
+            Err(Trouble::Failed(failure)) => Err(failure),
+        }
+    }
+}
+
 impl From<Problem> for Trouble {
     fn from(problem: Problem) -> Self {
         Trouble::Bad(problem)

@@ -27,6 +27,13 @@ pub enum Failure {
     Changed,
 }
 
+impl Failure {
+    /// Of the failures of two threads, the one that says why: that one was stopped only follows from the other.
+    pub(super) fn or(self, other: Failure) -> Failure {
+        if matches!(self, Failure::Stopped) { other } else { self }
+    }
+}
+
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -4,7 +4,7 @@ use super::buckets::{Bucket, Facts, MAX_BUCKETS};
 use super::keys::Keyspace;
 use super::meta::Meta;
 use super::pace::Pace;
-use super::reader::{Reader, Trouble};
+use super::reader::Reader;
 use super::report::{Contents, Failure, Problem};
 use super::source::Source;
 use super::walk::{Found, Root, walk};
@@ -51,11 +51,8 @@ pub(super) fn check<S: Source + ?Sized>(
     if found.problems.is_empty()
         && let Some(id) = meta.freelist
     {
-        match free::check(&mut reader, id, &mut found) {
-            Ok(()) => {}
-            Err(Trouble::Bad(problem)) => found.problems.push(problem),
-            Err(Trouble::Failed(failure)) => return Err(failure),
-        }
+        let outcome = free::check(&mut reader, id, &mut found);
+        found.note(outcome)?;
     }
     let (Some(keys), true) = (keys, found.problems.is_empty()) else { return Ok(Err(found.problems)) };
     Ok(figures(meta, hash, keys, keyspace, facts).map_err(|problem| vec![problem]))

@@ -61,14 +61,8 @@ impl Found {
     /// # Errors
     /// Reading failed or was stopped.
     pub(super) fn note(&mut self, outcome: Result<(), Trouble>) -> Result<(), Failure> {
-        match outcome {
-            Ok(()) => Ok(()),
-            Err(Trouble::Bad(problem)) => {
-                self.problems.push(problem);
-                Ok(())
-            }
-            Err(Trouble::Failed(failure)) => Err(failure),
-        }
+        self.problems.extend(Trouble::problem(outcome)?);
+        Ok(())
     }
 }
 

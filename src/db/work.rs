@@ -200,10 +200,10 @@ pub(super) fn walk<S: Source + ?Sized>(
         // The thread neither panics nor outlives the scope.
         [own, helper.map_or(Ok(()), |helper| helper.join().unwrap_or(Err(Failure::Stopped)))]
     });
-    // Which of the two stopped first does not matter, but the reason of a failure does.
     let [own, helper] = outcomes;
     match (own, helper) {
-        (Err(Failure::Stopped), Err(failure)) | (Err(failure), _) | (Ok(()), Err(failure)) => Err(failure),
+        (Err(own), Err(other)) => Err(own.or(other)),
+        (Err(failure), Ok(())) | (Ok(()), Err(failure)) => Err(failure),
         (Ok(()), Ok(())) => Ok(lock(&work.state).whole.hash),
     }
 }

@@ -1,11 +1,12 @@
 //! The reading of databases, compared with what etcd and etcdutl say of the same files.
 
 use std::fs::File;
+use std::io;
 use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use kubectl_etcd_backup::db::{self, Contents, Failure, Form, HashPoint, NotComparable, Options, Trailer};
+use kubectl_etcd_backup::db::{self, Contents, Failure, Form, HashPoint, NotComparable, Options, Source, Trailer};
 use serde_json::Value;
 
 use crate::support::etcd::{Etcd, tool};
@@ -185,6 +186,48 @@ fn an_examination_ends_when_its_watch_says_so() {
     let watch = |_| asked.fetch_add(1, Ordering::Relaxed) < 1;
     let options = Options { watch: &watch, ..Options::default() };
     assert!(matches!(db::check(snapshot(), &options), Err(Failure::Stopped)));
+}
+
+/// A file on a disk that cannot read one of its places.
+struct BadDisk {
+    bytes: &'static [u8],
+    bad: u64,
+}
+
+impl Source for BadDisk {
+    fn size(&self) -> io::Result<u64> {
+        self.bytes.size()
+    }
+
+    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        if (offset..offset + buffer.len() as u64).contains(&self.bad) {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        self.bytes.read_exact_at(buffer, offset)
+    }
+}
+
+/// Whichever thread comes upon it: none waits for another one for ever, and why it failed is said.
+#[test]
+fn a_place_that_cannot_be_read_ends_the_examination_with_its_reason() {
+    let bytes = snapshot();
+    for bad in (0..bytes.len() as u64).step_by(4096) {
+        let options = Options::default();
+        match db::check(&BadDisk { bytes, bad }, &options) {
+            Err(Failure::Read(error)) => assert_eq!(error.kind(), io::ErrorKind::InvalidData, "at {bad}"),
+            other => panic!("at {bad}: {other:?}"),
+        }
+    }
+    // Without the sha-256 only what is in use is read.
+    let failed = (0..bytes.len() as u64).step_by(4096).filter(|bad| {
+        let options = Options { transport: false, ..Options::default() };
+        match db::check(&BadDisk { bytes, bad: *bad }, &options) {
+            Err(Failure::Read(error)) => error.kind() == io::ErrorKind::InvalidData,
+            Ok(report) if report.is_sound() => false,
+            other => panic!("at {bad}: {other:?}"),
+        }
+    });
+    assert!(failed.count() > 10);
 }
 
 #[test]

@@ -21,7 +21,7 @@ build: ## the release binary, target/release/kubectl-etcd_backup
 	cargo build --release --locked
 
 test: tools ## all tests, with a real etcd
-	cargo test --locked
+	cargo test --workspace --locked
 
 # A thread of the reader has been waited for before libc frees what it kept for it: that is no leak.
 fuzz: ## the reader of databases with any bytes, for FUZZ_SECONDS (needs nightly Rust and cargo-fuzz)
@@ -62,11 +62,11 @@ fmt:
 
 clippy:
 	@cargo clippy --version >/dev/null 2>&1 || { echo "clippy is missing: 'rustup component add clippy' installs it" >&2; exit 1; }
-	cargo clippy --all-targets --locked -- -D warnings
+	cargo clippy --workspace --all-targets --locked -- -D warnings
 	cargo clippy --test e2e --locked -- -D warnings
 
 doc:
-	RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --locked
+	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked
 
 deny: deny-tool
 	$(CARGO_DENY) --locked check licenses bans sources

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use kubectl_etcd_backup::db::{self, HashPoint, Options};
+use etcd_snapshot::{HashPoint, Options};
 
 const MODES: [(&str, &str); 5] = [
     ("read", "reading the file"),
@@ -95,11 +95,12 @@ fn one(mode: &str, path: &Path) {
             while file.read(&mut buffer).unwrap() > 0 {}
         }
         _ => {
-            let report = db::check(&file, &Options { transport: mode == "both", ..Options::default() }).unwrap();
+            let report =
+                etcd_snapshot::check(&file, &Options { transport: mode == "both", ..Options::default() }).unwrap();
             let contents = report.contents.expect("the file is sound");
             if mode == "content" {
                 let point = HashPoint { revision: contents.revision, compact_revision: contents.compact_revision() };
-                db::hash_kv(&file, &contents, &[point], &|_| true).unwrap()[0].expect("it is comparable");
+                etcd_snapshot::hash_kv(&file, &contents, &[point], &|_| true).unwrap()[0].expect("it is comparable");
             }
         }
     }

@@ -7,7 +7,6 @@
 pub mod cli;
 pub mod cluster;
 pub mod command;
-pub mod db;
 pub mod error;
 pub mod etcd;
 mod quantity;

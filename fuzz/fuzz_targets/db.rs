@@ -4,11 +4,7 @@
 //! inside is reached.
 #![no_main]
 
-#[allow(dead_code, unused_imports)]
-#[path = "../../src/db/mod.rs"]
-mod db;
-
-use db::{HashPoint, Options, Trailer};
+use etcd_snapshot::{HashPoint, Options, Trailer};
 use libfuzzer_sys::fuzz_target;
 
 /// Header and covered fields of a meta page.
@@ -37,14 +33,14 @@ fuzz_target!(|bytes: &[u8]| {
 
 fn examine(bytes: &[u8], transport: bool) {
     let options = Options { transport, revisions: vec![3, 7], ..Options::default() };
-    let report = db::check(bytes, &options).expect("memory can be read");
+    let report = etcd_snapshot::check(bytes, &options).expect("memory can be read");
     assert_eq!(report.is_good(), report.is_sound() && report.problems.is_empty());
     assert!(report.is_sound() || !report.problems.is_empty(), "a file that is not sound has a problem");
     assert!(report.trailer != Trailer::Matches || bytes.len() > 32);
     let Some(contents) = report.contents else { return };
     let compacted = contents.compact_revision();
     let points = [contents.revision, 7, 5].map(|revision| HashPoint { revision, compact_revision: compacted });
-    let first = db::hash_kv(bytes, &contents, &points, &|_| true).expect("what was sound stays sound");
-    let again = db::hash_kv(bytes, &contents, &points, &|_| true).expect("what was sound stays sound");
+    let first = etcd_snapshot::hash_kv(bytes, &contents, &points, &|_| true).expect("what was sound stays sound");
+    let again = etcd_snapshot::hash_kv(bytes, &contents, &points, &|_| true).expect("what was sound stays sound");
     assert_eq!(first, again);
 }

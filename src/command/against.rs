@@ -9,9 +9,9 @@ use super::outcome::member_differs;
 use super::proof::{self, Content};
 use crate::cli::{Cli, VerifyArgs};
 use crate::cluster::Cluster;
-use crate::db::Contents;
 use crate::error::{Error, Kind, Result};
 use crate::ui::Ui;
+use etcd_snapshot::Contents;
 
 /// The cluster that files are compared with.
 pub(super) struct Against<'a> {

@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::asking::Asking;
 use super::content::{Comparison, OfFile, Round, Verdict};
-use crate::db::{self, Contents, HashPoint, Options, Problem};
 use crate::error::{Error, Result};
 use crate::ui::{Progress, Ui};
+use etcd_snapshot::{Contents, HashPoint, Options, Problem};
 
 /// What level 2 came to.
 #[derive(Debug)]
@@ -42,7 +42,7 @@ pub(super) async fn structure(file: &File, size: u64, revision: Option<i64>, ui:
     let progress = Progress::checking(ui, size);
     let checked = apart(file, progress, move |file, watch| {
         // The copy has computed the checksum already.
-        db::check(file, &Options { transport: false, revisions: revision.into_iter().collect(), watch })
+        etcd_snapshot::check(file, &Options { transport: false, revisions: revision.into_iter().collect(), watch })
     });
     Ok(match checked.await? {
         Ok(report) => match (report.problems.into_iter().next(), report.contents) {
@@ -81,7 +81,7 @@ async fn hashes(file: &File, contents: Box<Contents>, rounds: &[Round]) -> Resul
     let asked: Vec<HashPoint> =
         points.iter().map(|&(revision, compact_revision)| HashPoint { revision, compact_revision }).collect();
     let (contents, found) = apart(file, Progress::none(), move |file, watch| {
-        let found = db::hash_kv(file, &contents, &asked, watch);
+        let found = etcd_snapshot::hash_kv(file, &contents, &asked, watch);
         (contents, found)
     })
     .await?;
@@ -94,7 +94,7 @@ async fn hashes(file: &File, contents: Box<Contents>, rounds: &[Round]) -> Resul
 async fn apart<T: Send + 'static>(
     file: &File,
     progress: Progress,
-    work: impl FnOnce(&File, db::Watch<'_>) -> T + Send + 'static,
+    work: impl FnOnce(&File, etcd_snapshot::Watch<'_>) -> T + Send + 'static,
 ) -> Result<T> {
     let file = file.try_clone().map_err(|error| Error::failed(format!("the snapshot cannot be read back: {error}")))?;
     let dropped = Dropped::default();

@@ -12,9 +12,9 @@ use super::against::Against;
 use super::expected::Expected;
 use super::report::in_a_word;
 use crate::cli::{Cli, VerifyArgs};
-use crate::db::{self, Contents, Form, Options, Problem, Report, Trailer};
 use crate::error::{Error, Kind, Result};
 use crate::ui::{Table, Ui, decimal_bytes};
+use etcd_snapshot::{Contents, Form, Options, Problem, Report, Trailer};
 
 pub(super) async fn run(cli: &Cli, args: &VerifyArgs, ui: &Ui) -> Result<()> {
     if args.document.is_some() && args.files.len() > 1 {
@@ -104,7 +104,7 @@ async fn examine(path: PathBuf, expected: Option<Expected>) -> Result<(Verdict, 
         let name = path.display().to_string();
         let failed = |why: String| Error::failed(format!("cannot read {name}: {why}"));
         let file = open(&path).map_err(failed)?;
-        let report = db::check(&file, &Options::default()).map_err(|failure| failed(failure.to_string()))?;
+        let report = etcd_snapshot::check(&file, &Options::default()).map_err(|failure| failed(failure.to_string()))?;
         Ok((Verdict::new(name, &report, expected.as_ref()), file, report.contents))
     };
     let thread = tokio::task::spawn_blocking(work);
@@ -149,7 +149,7 @@ impl Verdict {
             }),
             hash: contents.map(|contents| contents.hash),
             revision: contents.map(|contents| contents.last_revision),
-            compact_revision: contents.map(db::Contents::compact_revision),
+            compact_revision: contents.map(etcd_snapshot::Contents::compact_revision),
             total_keys: contents.map(|contents| contents.total_keys),
             total_size_bytes: contents.map(|contents| contents.total_size),
             storage_version: contents.and_then(|contents| contents.storage_version.clone()),

@@ -4,14 +4,14 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use kubectl_etcd_backup::db::{self, Contents, Options};
+use etcd_snapshot::{Contents, Options};
 
 use super::verify::{is_good, same_figures, verify};
 use crate::support::etcd::{Etcd, EtcdCluster};
 
 /// What is in a good file.
 fn contents(path: &Path) -> Contents {
-    let report = db::check(&File::open(path).unwrap(), &Options::default()).expect("it can be read");
+    let report = etcd_snapshot::check(&File::open(path).unwrap(), &Options::default()).expect("it can be read");
     assert!(report.is_good(), "{:?}", report.problems);
     report.contents.expect("it is sound")
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use kubectl_etcd_backup::db::{self, Contents, Failure, Form, HashPoint, NotComparable, Options, Source, Trailer};
+use etcd_snapshot::{Contents, Failure, Form, HashPoint, NotComparable, Options, Source, Trailer};
 use serde_json::Value;
 
 use crate::support::etcd::{Etcd, tool};
@@ -77,7 +77,7 @@ fn compare_round(path: &Path, status: &Value, answers: &[(HashPoint, u32)], tall
     let file = File::open(path).expect("the file opens");
     // Half of the revisions are announced, so that both ways are gone.
     let revisions = answers.iter().step_by(2).map(|(point, _)| point.revision).collect();
-    let report = db::check(&file, &Options { revisions, ..Options::default() }).expect("it can be read");
+    let report = etcd_snapshot::check(&file, &Options { revisions, ..Options::default() }).expect("it can be read");
     let name = path.display();
     assert!(report.is_good(), "{name}: {:?}", report.problems);
     assert_eq!((report.form, report.trailer), (Some(Form::Snapshot), Trailer::Matches), "{name}");
@@ -94,7 +94,7 @@ fn compare_round(path: &Path, status: &Value, answers: &[(HashPoint, u32)], tall
     tally.halfway += usize::from(unfinished && tally.before.is_some_and(fewer));
     tally.before = Some((contents.finished_compact, contents.entries));
     let points: Vec<HashPoint> = answers.iter().map(|(point, _)| *point).collect();
-    let sums = db::hash_kv(&file, &contents, &points, &|_| true).expect("it can be read");
+    let sums = etcd_snapshot::hash_kv(&file, &contents, &points, &|_| true).expect("it can be read");
     for ((point, expected), sum) in answers.iter().zip(sums) {
         match sum {
             Ok(sum) => {
@@ -144,10 +144,11 @@ fn where_nothing_is_alive_a_finished_compaction_is_not_compared() {
     let path = directory.path().join("snap.db");
     etcd.save(&path);
     let file = File::open(&path).expect("the file opens");
-    let contents = db::check(&file, &Options::default()).expect("it can be read").contents.expect("it is sound");
+    let contents =
+        etcd_snapshot::check(&file, &Options::default()).expect("it can be read").contents.expect("it is sound");
     assert_eq!((contents.finished_compact, contents.revision, contents.total_keys), (Some(5), 5, 0));
     let points = [HashPoint { revision: 5, compact_revision: 5 }];
-    let sums = db::hash_kv(&file, &contents, &points, &|_| true).expect("it can be read");
+    let sums = etcd_snapshot::hash_kv(&file, &contents, &points, &|_| true).expect("it can be read");
     assert_eq!(sums, [Err(NotComparable::NothingAlive)]);
 }
 
@@ -185,7 +186,7 @@ fn an_examination_ends_when_its_watch_says_so() {
     let asked = AtomicUsize::new(0);
     let watch = |_| asked.fetch_add(1, Ordering::Relaxed) < 1;
     let options = Options { watch: &watch, ..Options::default() };
-    assert!(matches!(db::check(snapshot(), &options), Err(Failure::Stopped)));
+    assert!(matches!(etcd_snapshot::check(snapshot(), &options), Err(Failure::Stopped)));
 }
 
 /// A file on a disk that cannot read one of its places.
@@ -213,7 +214,7 @@ fn a_place_that_cannot_be_read_ends_the_examination_with_its_reason() {
     let bytes = snapshot();
     for bad in (0..bytes.len() as u64).step_by(4096) {
         let options = Options::default();
-        match db::check(&BadDisk { bytes, bad }, &options) {
+        match etcd_snapshot::check(&BadDisk { bytes, bad }, &options) {
             Err(Failure::Read(error)) => assert_eq!(error.kind(), io::ErrorKind::InvalidData, "at {bad}"),
             other => panic!("at {bad}: {other:?}"),
         }
@@ -221,7 +222,7 @@ fn a_place_that_cannot_be_read_ends_the_examination_with_its_reason() {
     // Without the sha-256 only what is in use is read.
     let failed = (0..bytes.len() as u64).step_by(4096).filter(|bad| {
         let options = Options { transport: false, ..Options::default() };
-        match db::check(&BadDisk { bytes, bad: *bad }, &options) {
+        match etcd_snapshot::check(&BadDisk { bytes, bad: *bad }, &options) {
             Err(Failure::Read(error)) => error.kind() == io::ErrorKind::InvalidData,
             Ok(report) if report.is_sound() => false,
             other => panic!("at {bad}: {other:?}"),
@@ -232,13 +233,13 @@ fn a_place_that_cannot_be_read_ends_the_examination_with_its_reason() {
 
 #[test]
 fn what_a_file_cannot_answer_for_is_not_comparable_and_never_differs() {
-    let report = db::check(snapshot(), &Options::default()).expect("memory can be read");
+    let report = etcd_snapshot::check(snapshot(), &Options::default()).expect("memory can be read");
     let contents = report.contents.expect("it is sound");
     let (last, compacted) = (contents.revision, contents.compact_revision());
     assert!(compacted > 1, "{contents:?}");
     let sum = |revision, compact_revision| {
         let points = [HashPoint { revision, compact_revision }];
-        db::hash_kv(snapshot(), &contents, &points, &|_| true).expect("memory can be read").remove(0)
+        etcd_snapshot::hash_kv(snapshot(), &contents, &points, &|_| true).expect("memory can be read").remove(0)
     };
     assert!(sum(last, compacted).is_ok());
     assert!(sum(last, last).is_ok(), "a member may have compacted since");
@@ -252,14 +253,14 @@ fn what_a_file_cannot_answer_for_is_not_comparable_and_never_differs() {
 
 #[test]
 fn a_changed_value_changes_the_sum_of_the_history() {
-    let report = db::check(snapshot(), &Options::default()).expect("memory can be read");
+    let report = etcd_snapshot::check(snapshot(), &Options::default()).expect("memory can be read");
     let contents = report.contents.expect("it is sound");
     let at = snapshot().windows(10).rposition(|window| window == b"/registry/").expect("a key");
     // The last byte of a value: it belongs to the entry before the one whose key follows.
     let mut changed = snapshot().to_vec();
     let points = [HashPoint { revision: contents.revision, compact_revision: contents.compact_revision() }];
-    let before = db::hash_kv(&changed[..], &contents, &points, &|_| true).expect("memory can be read");
+    let before = etcd_snapshot::hash_kv(&changed[..], &contents, &points, &|_| true).expect("memory can be read");
     changed[at + 11] ^= 1;
-    let after = db::hash_kv(&changed[..], &contents, &points, &|_| true).expect("memory can be read");
+    let after = etcd_snapshot::hash_kv(&changed[..], &contents, &points, &|_| true).expect("memory can be read");
     assert_ne!(before, after);
 }

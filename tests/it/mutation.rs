@@ -1,18 +1,18 @@
 //! Good files, changed in thousands of ways. As they are, none may be called good; with the trailer put right, so that
 //! only the structure is left to tell, nothing may panic or hang, and what the structure must see it sees.
 
-use kubectl_etcd_backup::db::{self, HashPoint, Options, Report};
+use etcd_snapshot::{HashPoint, Options, Report};
 
 use crate::support::files::{mend, seed, snapshot};
 
 const PAGE: usize = 4096;
 
 fn check(bytes: &[u8]) -> Report {
-    let report = db::check(bytes, &Options::default()).expect("memory can be read");
+    let report = etcd_snapshot::check(bytes, &Options::default()).expect("memory can be read");
     // What is sound must also give sums, whatever is in it.
     if let Some(contents) = &report.contents {
         let point = HashPoint { revision: contents.revision, compact_revision: contents.compact_revision() };
-        db::hash_kv(bytes, contents, &[point], &|_| true).expect("memory can be read");
+        etcd_snapshot::hash_kv(bytes, contents, &[point], &|_| true).expect("memory can be read");
     }
     report
 }

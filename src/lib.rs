@@ -4,15 +4,15 @@
 //! point one way: `command` uses `cluster`, `etcd`, `snapshot`, `sink`, `db` and `ui`; `ui` is the only one that prints,
 //! `db` knows none of the others.
 
-pub mod cli;
-pub mod cluster;
-pub mod command;
-pub mod error;
-pub mod etcd;
+mod cli;
+mod cluster;
+mod command;
+mod error;
+mod etcd;
 mod quantity;
-pub mod sink;
-pub mod snapshot;
-pub mod ui;
+mod sink;
+mod snapshot;
+mod ui;
 mod yaml;
 
 use std::process::ExitCode;

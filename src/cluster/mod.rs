@@ -20,7 +20,6 @@ pub use command::{RunningCommand, Said};
 pub use exec::Output as ExecOutput;
 pub use failure::CallFailure;
 pub use kubelet::{FileError, LogFile, Piece, Room};
-pub use stream::PodStream;
 
 use std::time::Duration;
 

@@ -20,7 +20,7 @@ use tonic::metadata::{Ascii, MetadataValue};
 use tonic::{Code, Request, Status as GrpcStatus, Streaming};
 use tonic_prost::ProstCodec;
 
-pub use messages::{HashKv, Header, ListedMember, SnapshotPart, Status};
+pub use messages::{HashKv, ListedMember, SnapshotPart, Status};
 
 use super::Member;
 use super::member::port_of;

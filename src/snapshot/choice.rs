@@ -3,54 +3,17 @@
 //! Moving on is for what is refused or impossible here, before the first byte. A copy that failed is told: another way
 //! would hide why, and a snapshot is only whole when all of it came from one call.
 
-use std::fmt;
 use std::io::Write;
 
 use super::leftover::Owned;
 use super::request::{NotTaken, Request, Taken};
+use super::transport::{Transport, ways};
 use super::{Intake, direct, exec, node};
 use crate::cli::TransportChoice;
 use crate::cluster::Cluster;
 use crate::error::{Error, Kind, Result};
 use crate::etcd::opening::Opening;
 use crate::ui::Ui;
-
-/// A way to bring a snapshot home.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Transport {
-    /// A connection to etcd.
-    Direct,
-    /// A job on the member's node; the kubelet serves the file.
-    Node,
-    /// etcdctl in the etcd container.
-    Exec,
-}
-
-impl Transport {
-    /// The name, as `--transport` takes it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Transport::Direct => "direct",
-            Transport::Node => "node",
-            Transport::Exec => "exec",
-        }
-    }
-
-    /// What it is, in a few words.
-    pub fn is_what(self) -> &'static str {
-        match self {
-            Transport::Direct => "a connection to etcd through the API server",
-            Transport::Node => "a job on the member's node, whose kubelet serves the file",
-            Transport::Exec => "etcdctl in the etcd container",
-        }
-    }
-}
-
-impl fmt::Display for Transport {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
 
 /// Takes the snapshot in the way that `request` names, or in the first one that is allowed and possible.
 ///
@@ -95,17 +58,6 @@ pub async fn take<W: Write + Send + 'static>(
 
 fn not_open(transport: Transport, error: &Error) -> String {
     format!("since {transport} is not open: {}", error.message())
-}
-
-/// In which order.
-pub(super) fn ways(wanted: TransportChoice, opened: bool) -> Vec<Transport> {
-    match wanted {
-        TransportChoice::Node => vec![Transport::Node],
-        TransportChoice::Direct => vec![Transport::Direct],
-        TransportChoice::Exec => vec![Transport::Exec],
-        TransportChoice::Auto if opened => vec![Transport::Direct, Transport::Node, Transport::Exec],
-        TransportChoice::Auto => vec![Transport::Node, Transport::Exec],
-    }
 }
 
 pub(super) type Closed = Vec<(Transport, Error)>;

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use k8s_openapi::api::core::v1::Pod;
 
 use super::Intake;
-use super::choice::Transport;
 use super::request::{NotTaken, Request, Taken};
+use super::transport::Transport;
 use crate::cluster::Cluster;
 use crate::error::{Error, Result};
 use crate::etcd::opening::Opening;

@@ -10,12 +10,12 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::Intake;
-use super::choice::Transport;
 use super::container::{Reader, Shell};
 use super::direct::{same_pod, too_long};
 use super::job::{Limits, random_name};
 use super::leftover::OwnedFile;
 use super::request::{NotTaken, Place, Request, Taken};
+use super::transport::Transport;
 use super::words::{Cause, cause};
 use crate::cluster::{Cluster, Said};
 use crate::error::{Error, Result};

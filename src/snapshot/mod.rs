@@ -20,13 +20,15 @@ mod preflight;
 mod preview;
 mod request;
 mod rights;
+mod transport;
 mod words;
 
-pub use choice::{Transport, take};
+pub use choice::take;
 pub use intake::{Intake, Proof};
-pub use job::{LABEL, Limits};
+pub use job::LABEL;
 pub use lease::ended;
 pub use leftover::Owned;
 pub use preview::{Outlook, Preview};
 pub use request::{NotTaken, Place, Request, Taken};
 pub use rights::{Right, Scope, caution, rights};
+pub use transport::Transport;

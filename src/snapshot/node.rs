@@ -6,7 +6,6 @@
 use std::io::Write;
 use std::time::Instant;
 
-use super::choice::Transport;
 use super::copy::{Copy, CopyFailure};
 use super::intake::Intake;
 use super::job::{Limits, Plan, random_name};
@@ -15,6 +14,7 @@ use super::pod::{Failure, JobPod, Phase, started, storage_limit_below};
 use super::preflight;
 use super::request::{NotTaken, Place, Request, Taken};
 use super::rights::rights;
+use super::transport::Transport;
 use super::words::{Cause, cause};
 use crate::cluster::{Access, Cluster, LogFile};
 use crate::error::{Error, Kind, Result};

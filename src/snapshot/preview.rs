@@ -5,12 +5,13 @@ use std::time::Duration;
 use k8s_openapi::api::batch::v1::Job;
 
 use super::Transport;
-use super::choice::{none_open, open, ways};
+use super::choice::{none_open, open};
 use super::container::Shell;
 use super::job::{Limits, Plan, random_name};
 use super::node::{images, no_credentials};
 use super::preflight;
 use super::request::Request;
+use super::transport::ways;
 use crate::cluster::{Cluster, Room};
 use crate::error::{Error, Result};
 use crate::etcd::credentials::Credentials;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::choice::Transport;
+use super::transport::Transport;
 use crate::cli::{EtcdArgs, TransportChoice};
 use crate::error::Error;
 use crate::etcd::Member;

@@ -5,15 +5,17 @@
 //! `db` knows none of the others.
 
 mod cli;
-mod cluster;
-mod command;
+mod commands;
 mod error;
 mod etcd;
-mod quantity;
-mod sink;
+mod k8s;
+mod logging;
+mod signals;
 mod snapshot;
+mod storage;
 mod ui;
-mod yaml;
+mod util;
+mod verification;
 
 use std::process::ExitCode;
 
@@ -35,7 +37,7 @@ pub fn main() -> ExitCode {
             return ExitCode::from(1);
         }
     };
-    let outcome = runtime.block_on(command::run(&cli, &ui));
+    let outcome = runtime.block_on(commands::run(&cli, &ui));
     // A prompt that nobody will answer any more must not keep the process.
     runtime.shutdown_background();
     match outcome {

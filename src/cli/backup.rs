@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use clap::{Args, CommandFactory, Parser, ValueEnum};
 
-use super::content::ContentArgs;
-use super::value::{duration, positive_duration, seconds};
+use super::hash_check::ContentArgs;
+use super::value_parser::{duration, positive_duration, seconds};
 use super::{EtcdArgs, PlanArgs, PodArgs};
 
 /// What to back up, where to, and how long to wait for it.

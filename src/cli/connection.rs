@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::value::duration;
+use super::value_parser::duration;
 
 /// How to reach the cluster.
 #[derive(Debug, Clone, Default, Args)]

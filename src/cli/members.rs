@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::value::positive_duration;
+use super::value_parser::positive_duration;
 use super::{EtcdArgs, PodArgs};
 
 /// How to show the members.

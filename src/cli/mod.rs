@@ -6,29 +6,29 @@
 mod backup;
 mod cleanup;
 pub mod connection;
-mod content;
-mod etcd;
+mod etcd_client;
+mod etcd_pod;
+mod hash_check;
 mod members;
 mod plan;
-mod pod;
 mod rbac;
-mod value;
+mod value_parser;
 mod verify;
 
 pub use backup::{BackupArgs, Destination, Level, TransportChoice};
 pub use cleanup::CleanupArgs;
 pub use connection::ConnectionArgs;
-pub use content::ContentArgs;
-pub use etcd::EtcdArgs;
+pub use etcd_client::EtcdArgs;
+pub use etcd_pod::PodArgs;
+pub use hash_check::ContentArgs;
 pub use members::MembersArgs;
 pub use plan::PlanArgs;
-pub use pod::PodArgs;
 pub use rbac::RbacArgs;
 pub use verify::VerifyArgs;
 
 use clap::{ArgAction, CommandFactory, FromArgMatches, Parser, Subcommand, parser::ValueSource};
 
-use value::output_format;
+use value_parser::output_format;
 
 /// What every user has to know, below the flags.
 const AFTER_HELP: &str = "\

@@ -9,9 +9,9 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::Pod;
 
 use super::Member;
-use super::settings::Settings;
-use crate::cluster::Cluster;
+use super::config::Settings;
 use crate::error::{Error, Kind, Result};
+use crate::k8s::Cluster;
 
 /// Namespaces that are searched without `-n`, in this order.
 pub const NAMESPACES: &[&str] = &["kube-system", "openshift-etcd"];

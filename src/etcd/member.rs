@@ -2,7 +2,7 @@
 
 use k8s_openapi::api::core::v1::{Container, Pod};
 
-use super::settings::Settings;
+use super::config::Settings;
 
 /// A member, from its pod. Everything here is as untrusted as the cluster that said it.
 #[derive(Debug, Clone)]
@@ -172,7 +172,7 @@ impl Member {
 }
 
 /// The port of a URL; etcd's own where it says none.
-pub(super) fn port_of(url: &str) -> u16 {
+pub fn port_of(url: &str) -> u16 {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     let authority = rest.split('/').next().unwrap_or_default();
     let behind = authority.rsplit_once(']').map_or(authority, |(_, behind)| behind);
@@ -180,7 +180,7 @@ pub(super) fn port_of(url: &str) -> u16 {
 }
 
 /// The host of a URL, without brackets.
-pub(super) fn host_of(url: &str) -> &str {
+pub fn host_of(url: &str) -> &str {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     let authority = rest.split('/').next().unwrap_or_default();
     if let Some(v6) = authority.strip_prefix('[') {
@@ -222,12 +222,12 @@ fn etcd_container(pod: &Pod) -> Option<&Container> {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
+pub mod tests {
     use super::*;
     use serde_json::json;
 
     /// A pod as kubeadm makes it, with the given command line.
-    pub(crate) fn pod(name: &str, command: &[&str], host_network: bool) -> Pod {
+    pub fn pod(name: &str, command: &[&str], host_network: bool) -> Pod {
         serde_json::from_value(json!({
             "metadata": {"name": name, "namespace": "kube-system", "uid": format!("uid-{name}")},
             "spec": {

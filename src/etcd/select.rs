@@ -90,8 +90,8 @@ pub fn ranked(members: &[Member], statuses: &[Option<MemberStatus>]) -> Vec<usiz
 
 #[cfg(test)]
 mod tests {
-    use super::super::member::tests::pod;
     use super::*;
+    use crate::etcd::member::tests::pod;
 
     fn members(count: usize) -> Vec<Member> {
         (1..=count).map(|n| Member::of(pod(&format!("etcd-cp{n}"), &["etcd"], true)).expect("it runs etcd")).collect()

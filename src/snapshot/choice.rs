@@ -5,14 +5,14 @@
 
 use std::io::Write;
 
-use super::leftover::Owned;
+use super::remote_resources::Owned;
 use super::request::{NotTaken, Request, Taken};
 use super::transport::{Transport, ways};
 use super::{Intake, direct, exec, node};
 use crate::cli::TransportChoice;
-use crate::cluster::Cluster;
 use crate::error::{Error, Kind, Result};
-use crate::etcd::opening::Opening;
+use crate::etcd::credentials::client_config::Opening;
+use crate::k8s::Cluster;
 use crate::ui::Ui;
 
 /// Takes the snapshot in the way that `request` names, or in the first one that is allowed and possible.

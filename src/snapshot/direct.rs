@@ -11,10 +11,10 @@ use k8s_openapi::api::core::v1::Pod;
 use super::Intake;
 use super::request::{NotTaken, Request, Taken};
 use super::transport::Transport;
-use crate::cluster::Cluster;
 use crate::error::{Error, Result};
-use crate::etcd::opening::Opening;
-use crate::etcd::rpc::{Rpc, Snapshot};
+use crate::etcd::client::{Rpc, Snapshot};
+use crate::etcd::credentials::client_config::Opening;
+use crate::k8s::Cluster;
 use crate::ui::{Progress, Ui};
 
 /// The longest wait for an answer of etcd before the first byte.

@@ -6,29 +6,23 @@
 //! `exec` runs etcdctl in the etcd container, where that holds a shell.
 
 mod choice;
-mod container;
-mod copy;
 mod direct;
+mod etcdctl_failure;
 mod exec;
-mod intake;
-mod job;
-mod lease;
-mod leftover;
 mod node;
-mod pod;
-mod preflight;
-mod preview;
+mod permissions;
+mod probe;
+mod remote_resources;
 mod request;
-mod rights;
 mod transport;
-mod words;
+mod writer;
 
 pub use choice::take;
-pub use intake::{Intake, Proof};
-pub use job::LABEL;
-pub use lease::ended;
-pub use leftover::Owned;
-pub use preview::{Outlook, Preview};
+pub use node::job::LABEL;
+pub use node::job_handle::ended;
+pub use permissions::{Right, Scope, caution, rights};
+pub use probe::{Outlook, Preview};
+pub use remote_resources::Owned;
 pub use request::{NotTaken, Place, Request, Taken};
-pub use rights::{Right, Scope, caution, rights};
 pub use transport::Transport;
+pub use writer::{Intake, Proof};

@@ -6,7 +6,7 @@ use super::transport::Transport;
 use crate::cli::{EtcdArgs, TransportChoice};
 use crate::error::Error;
 use crate::etcd::Member;
-use crate::etcd::credentials::Credentials;
+use crate::etcd::credentials::pod_paths::Credentials;
 
 /// What to take, and within which limits.
 #[derive(Debug)]
@@ -79,8 +79,8 @@ impl From<Error> for NotTaken {
     }
 }
 
-impl From<super::intake::Stopped> for NotTaken {
-    fn from(_: super::intake::Stopped) -> Self {
+impl From<super::writer::Stopped> for NotTaken {
+    fn from(_: super::writer::Stopped) -> Self {
         NotTaken::NotWritten
     }
 }

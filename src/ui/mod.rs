@@ -3,18 +3,16 @@
 //! Talk, prompts, bars and errors go to standard error; standard output carries data alone. Whatever a cluster said is
 //! escaped before it reaches the terminal, and a terminal that has gone away is no reason to fail.
 
-mod document;
-mod lane;
-mod picker;
+mod multi_progress;
+mod password_prompt;
 mod progress;
 mod sanitize;
-mod secret;
+mod select_prompt;
 mod table;
 
-pub use document::{ClusterPart, Document, MemberPart, Verified};
-pub use lane::Lanes;
-pub use picker::{Row, pick};
+pub use multi_progress::Lanes;
 pub use progress::Progress;
+pub use select_prompt::{Row, pick};
 pub use table::Table;
 
 use std::io::{self, IsTerminal, Write};
@@ -34,14 +32,14 @@ pub struct Ui {
     quiet: bool,
     warnings: Arc<Mutex<Vec<String>>>,
     /// One of several backups has a line of its own and keeps its document.
-    lane: Option<Arc<lane::Lane>>,
-    typed: secret::Typed,
+    lane: Option<Arc<multi_progress::Lane>>,
+    typed: password_prompt::Typed,
 }
 
 impl Ui {
     /// A voice as the flags ask for it.
     pub fn new(args: &TalkArgs) -> Self {
-        Ui { quiet: args.quiet, warnings: Arc::default(), lane: None, typed: secret::Typed::default() }
+        Ui { quiet: args.quiet, warnings: Arc::default(), lane: None, typed: password_prompt::Typed::default() }
     }
 
     /// Nothing but errors is wanted.
@@ -139,7 +137,7 @@ impl Ui {
             OutputFormat::Json | OutputFormat::Wide | OutputFormat::Name => {
                 write_stdout(&format!("{}\n", serde_json::to_string_pretty(document).unwrap_or_default()))
             }
-            OutputFormat::Yaml => write_stdout(&crate::yaml::to_string(document)),
+            OutputFormat::Yaml => write_stdout(&crate::util::yaml::to_string(document)),
         }
     }
 }
@@ -179,7 +177,7 @@ fn to_stderr(text: &str) {
 
 /// Shows the cursor again, whatever a prompt did to it.
 pub fn restore_terminal() {
-    picker::restore();
+    select_prompt::restore();
     let term = Term::stderr();
     if term.is_term() {
         let _ = term.show_cursor();

@@ -1,0 +1,86 @@
+//! Values of flags: how a word on the command line becomes a duration or a format, with an error that helps.
+
+use std::time::Duration;
+
+use super::OutputFormat;
+use crate::util::quantity::quantity;
+
+/// A duration as kubectl takes it: `90s`, `5m`, `1h30m`, or a bare number of seconds; `0` is zero.
+pub(super) fn duration(word: &str) -> Result<Duration, String> {
+    if let Ok(seconds) = word.parse::<u64>() {
+        return Ok(Duration::from_secs(seconds));
+    }
+    humantime::parse_duration(word).map_err(|_| "expected a duration such as 90s, 5m or 1h30m".to_owned())
+}
+
+/// The longest time that makes sense anywhere here, and that Kubernetes can count in seconds.
+const LONGEST: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// The same, where zero would make no sense.
+pub(super) fn positive_duration(word: &str) -> Result<Duration, String> {
+    match duration(word)? {
+        Duration::ZERO => Err("must be more than zero".to_owned()),
+        duration if duration > LONGEST => Err("must be at most 30 days (720h)".to_owned()),
+        duration => Ok(duration),
+    }
+}
+
+/// The same, where the cluster counts in whole seconds.
+pub(super) fn seconds(word: &str) -> Result<Duration, String> {
+    match positive_duration(word)? {
+        duration if duration < Duration::from_secs(1) => Err("must be at least 1s".to_owned()),
+        duration => Ok(duration),
+    }
+}
+
+/// A size in bytes, as Kubernetes writes quantities: `500M`, `2Gi`.
+pub(super) fn size(word: &str) -> Result<u64, String> {
+    quantity(word).ok_or_else(|| "expected a size such as 500M or 2Gi".to_owned())
+}
+
+pub(super) fn output_format(word: &str) -> Result<OutputFormat, String> {
+    match word {
+        "json" => Ok(OutputFormat::Json),
+        "yaml" => Ok(OutputFormat::Yaml),
+        "wide" => Ok(OutputFormat::Wide),
+        "name" => Ok(OutputFormat::Name),
+        file if file.contains(['.', '/', '\\']) || file == "-" => {
+            Err(format!("-o is the format, json or yaml; for the file use --out {file}"))
+        }
+        _ => Err("expected json or yaml; for members, too: wide or name".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_kubernetes_quantities() {
+        assert_eq!(size("2Gi"), Ok(2 << 30));
+        assert_eq!(size("0"), Ok(0));
+        assert!(size("large").is_err());
+    }
+
+    #[test]
+    fn durations_are_kubectls() {
+        assert_eq!(duration("0"), Ok(Duration::ZERO));
+        assert_eq!(duration("30"), Ok(Duration::from_secs(30)));
+        assert_eq!(duration("1h30m"), Ok(Duration::from_secs(5400)));
+        assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
+        assert!(duration("soon").is_err());
+        assert!(positive_duration("0s").is_err());
+        assert_eq!(positive_duration("500ms"), Ok(Duration::from_millis(500)));
+    }
+
+    #[test]
+    fn no_duration_is_longer_than_clocks_and_clusters_can_count() {
+        for word in ["18446744073709551615", "31d", "100years"] {
+            assert!(positive_duration(word).expect_err(word).contains("30 days"), "{word}");
+            assert!(seconds(word).is_err(), "{word}");
+        }
+        assert_eq!(seconds("720h"), Ok(LONGEST));
+        assert_eq!(seconds("1s"), Ok(Duration::from_secs(1)));
+        assert!(seconds("500ms").expect_err("less than a second").contains("at least 1s"));
+    }
+}

@@ -1,0 +1,142 @@
+//! A snapshot on its way home and its proof: what must happen in which order, and what may happen meanwhile.
+
+use std::fs::File;
+use std::io::Write;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+
+use crate::cli::{Cli, Level};
+use crate::commands::members::select::Field;
+use crate::error::{Error, Result};
+use crate::k8s::Cluster;
+use crate::snapshot::{Intake, NotTaken, Owned, Proof, Taken, take};
+use crate::ui::Ui;
+use crate::verification::comparison::Round;
+use crate::verification::hash_query::Asking;
+use crate::verification::integrity;
+use crate::verification::integrity::{Content, Structure};
+
+/// How long the writer may take to end when there is nothing left to write.
+const WRITER: Duration = Duration::from_secs(2);
+
+/// A snapshot all bytes of which arrived, and what was found out about it.
+pub(super) struct Arrived {
+    pub(super) taken: Taken,
+    pub(super) sum: Proof,
+    pub(super) structure: Structure,
+    pub(super) content: Content,
+}
+
+/// Why no snapshot arrived.
+pub(super) struct NotArrived {
+    pub(super) error: Error,
+    /// Bytes had come, so that another member cannot take over.
+    pub(super) begun: bool,
+}
+
+impl From<Error> for NotArrived {
+    fn from(error: Error) -> Self {
+        NotArrived { error, begun: true }
+    }
+}
+
+/// One snapshot of one member.
+pub(super) struct Arrival<'a> {
+    pub(super) cli: &'a Cli,
+    pub(super) cluster: &'a Cluster,
+    pub(super) ui: &'a Ui,
+    pub(super) owned: &'a Owned,
+    pub(super) field: &'a Field,
+    pub(super) member: usize,
+    /// How far to prove it; `None`: as far as can be.
+    pub(super) wanted: Option<Level>,
+}
+
+impl Arrival<'_> {
+    /// Brings the bytes to `writer`, which errors call `name`, and proves them. `file` is what was written; without it
+    /// only the transport can be proven.
+    pub(super) async fn bring<W: Write + Send + 'static>(
+        &self,
+        writer: W,
+        name: &str,
+        file: Option<&File>,
+    ) -> Result<Arrived, NotArrived> {
+        let file = file.filter(|_| self.goes_to(Level::Structure));
+        let asking = Asking::new(self.cli, &self.cli.backup.content, self.cluster, self.field, self.ui);
+        let intake = Intake::start(writer, name.to_owned());
+        let (begun, arrived) = (intake.begun(), Notify::new());
+        let meanwhile = async {
+            let round = match file {
+                Some(_) if self.goes_to(Level::Content) => {
+                    asking.while_copying(begun, &arrived, self.cli.backup.content_after, self.member).await
+                }
+                _ => None,
+            };
+            Ok::<_, NotArrived>(round)
+        };
+        let home = async {
+            let (taken, sum) = self.copy(intake).await?;
+            arrived.notify_one();
+            // All bytes are here: nothing is needed from the cluster any more, and nobody waits for its removal.
+            let removal = async {
+                if let Err(error) = self.owned.remove(self.cluster).await {
+                    self.ui.alert(&error);
+                }
+            };
+            let structure = async {
+                match file {
+                    Some(file) => integrity::structure(file, sum.size, asking.revision_of(self.member), self.ui).await,
+                    None => Ok(Structure::NotChecked),
+                }
+            };
+            let ((), structure) = tokio::join!(removal, structure);
+            Ok((taken, sum, structure?))
+        };
+        let ((taken, sum, structure), early) = tokio::try_join!(home, meanwhile)?;
+        let (structure, content) = self.compare(asking, file, structure, early).await?;
+        Ok(Arrived { taken, sum, structure, content })
+    }
+
+    fn goes_to(&self, level: Level) -> bool {
+        self.wanted.is_none_or(|wanted| wanted >= level)
+    }
+
+    async fn copy<W: Write + Send + 'static>(&self, intake: Intake<W>) -> Result<(Taken, Proof), NotArrived> {
+        let request = self.field.request(self.cli, self.member);
+        let taken = take(self.cluster, &request, &intake, self.owned, self.ui).await;
+        let begun = !intake.is_untouched();
+        let taken = match taken {
+            Err(NotTaken::Failed(error)) => {
+                // A reader of standard output that takes nothing must not hold up the end.
+                let _ = tokio::time::timeout(WRITER, intake.finish()).await;
+                return Err(NotArrived { error, begun });
+            }
+            taken => taken,
+        };
+        // A failure to write here is the cause of a copy that broke off, so it is told first.
+        let (taken, sum) = match (taken, intake.finish().await) {
+            (Ok(taken), Ok((_, sum))) => (taken, sum),
+            (_, Err(write)) => return Err(write.into()),
+            (Err(_), Ok(_)) => return Err(Error::failed("the snapshot could not be written").into()),
+        };
+        taken.warnings.iter().for_each(|warning| self.ui.warn(warning));
+        Ok((taken, sum))
+    }
+
+    async fn compare(
+        &self,
+        asking: Asking<'_>,
+        file: Option<&File>,
+        structure: Structure,
+        early: Option<Round>,
+    ) -> Result<(Structure, Content)> {
+        match (structure, file) {
+            (Structure::Sound(contents), Some(file)) if self.goes_to(Level::Content) => {
+                let (contents, content) = integrity::content(asking, file, contents, early, self.ui).await?;
+                Ok((Structure::Sound(contents), content))
+            }
+            (structure, _) => Ok((structure, Content::NotChecked)),
+        }
+    }
+}

@@ -1,0 +1,262 @@
+//! `--dry-run=client`: everything that a backup does before it creates something, told in full.
+//!
+//! Nothing stops at the first trouble: who mends one thing wants to know of the others, too.
+
+use futures::future::join_all;
+use k8s_openapi::api::batch::v1::Job;
+
+use crate::cli::{Cli, Destination};
+use crate::commands::members::select::Field;
+use crate::error::{Error, Kind, Result};
+use crate::etcd::status::has_quorum;
+use crate::etcd::{Member, MemberStatus};
+use crate::k8s::Cluster;
+use crate::snapshot::{Outlook, Preview, Transport, rights};
+use crate::ui::{Table, Ui, decimal_bytes};
+use crate::util::disk_space;
+
+/// Checks all that can be checked for the member that would be taken.
+pub async fn run(cli: &Cli, ui: &Ui, cluster: &Cluster) -> Result<()> {
+    let early = super::destination::early_checks(cli).map(drop);
+    let field = Field::survey(cli, cluster, ui).await?;
+    let chosen = field.choose(cli, cluster, ui).await?;
+    let request = field.request(cli, chosen);
+
+    let mut sheet = Sheet::default();
+    sheet.member(&field, chosen);
+    let job = match Outlook::new(cluster, &request, ui).await {
+        Ok(outlook) => sheet.transport(cluster, &field.members[chosen], outlook, request.db_size).await,
+        Err(error) => {
+            sheet.failed("transport", error);
+            None
+        }
+    };
+    sheet.workstation(cli, early, request.db_size);
+
+    sheet.table.take_lines().iter().for_each(|line| ui.say(line));
+    match (job, cli.talk.output, &sheet.worst) {
+        (Some(job), Some(format), _) => ui.document(format, &job)?,
+        (Some(job), None, None) => {
+            let name = job.metadata.name.as_deref().unwrap_or_default();
+            ui.data(&format!("job.batch/{name} created (dry run)"))?;
+        }
+        _ => {}
+    }
+    sheet.worst.map_or(Ok(()), |error| Err(error.during("the backup would fail")))
+}
+
+struct Sheet {
+    table: Table,
+    /// The error that decides the exit code: a refusal goes before everything else.
+    worst: Option<Error>,
+}
+
+impl Default for Sheet {
+    fn default() -> Self {
+        Sheet { table: Table::new(&["CHECK", "RESULT", "DETAIL"]), worst: None }
+    }
+}
+
+impl Sheet {
+    fn ok(&mut self, check: &str, detail: &str) {
+        self.table.row(&[check, "ok", detail]);
+    }
+
+    fn warning(&mut self, check: &str, detail: &str) {
+        self.table.row(&[check, "warning", detail]);
+    }
+
+    fn failed(&mut self, check: &str, error: Error) {
+        self.table.row(&[check, "failed", error.message()]);
+        let goes_first = |known: &Error| known.kind() != Kind::NotAllowed && error.kind() == Kind::NotAllowed;
+        if self.worst.as_ref().is_none_or(goes_first) {
+            self.worst = Some(error);
+        }
+    }
+
+    fn member(&mut self, field: &Field, chosen: usize) {
+        let row = field.rows()[chosen].to_pick(false).cells.join("  ");
+        match field.statuses[chosen].as_ref().map(MemberStatus::trouble) {
+            Some(None) => self.ok("member", &row),
+            Some(Some(_)) | None => self.warning("member", &row),
+        }
+        let member = &field.members[chosen];
+        if member.is_ready() {
+            self.ok("pod", &format!("{} is ready", member.pod_path()));
+        } else {
+            let why = format!("pod {} is not ready: {}", member.pod_path(), member.why_not_ready());
+            self.failed("pod", Error::failed(why).hint("choose another member with --member, or wait"));
+        }
+        match has_quorum(&field.statuses) {
+            Some(true) => self.ok("quorum", "the members know a leader"),
+            Some(false) => self.warning("quorum", "lost: no member knows a leader; a member can still be backed up"),
+            None => self.warning("quorum", "unknown: no member could be asked"),
+        }
+    }
+
+    /// Goes through the transports as a backup would; the job of the one that it would take, if it has one.
+    async fn transport(
+        &mut self,
+        cluster: &Cluster,
+        member: &Member,
+        mut outlook: Outlook<'_>,
+        db_size: Option<u64>,
+    ) -> Option<Job> {
+        for transport in outlook.transports.clone() {
+            let asked = ask(cluster, member, transport).await;
+            let (mut job, mut seen) = (None, None);
+            let open = match asked.missing() {
+                Some(error) => Err(error),
+                None => match transport {
+                    Transport::Direct => outlook.direct().await.map(|version| format!("etcd {version} lets us in")),
+                    Transport::Exec => outlook.exec().await.map(|path| format!("there is a shell, and room in {path}")),
+                    Transport::Node => {
+                        let found = outlook.node(asked.renewable).await;
+                        let open = match (&found.node, &found.job) {
+                            (Err(error), _) | (_, Err(error)) if error.allows_another_way() => Err(error.clone()),
+                            _ => Ok(transport.is_what().to_owned()),
+                        };
+                        seen = Some(found);
+                        open
+                    }
+                },
+            };
+            match open {
+                Ok(detail) => {
+                    self.ok("transport", &format!("{transport}: {detail}"));
+                    self.rights(&asked);
+                    if let Some(seen) = seen {
+                        job = self.node(&seen, db_size);
+                    }
+                    return job;
+                }
+                Err(error) if error.allows_another_way() => {
+                    if outlook.transports.len() > 1 {
+                        self.warning("transport", &format!("{transport} is not open: {}", error.message()));
+                    }
+                    outlook.close(transport, error);
+                }
+                Err(error) => {
+                    self.failed("transport", error);
+                    return None;
+                }
+            }
+        }
+        self.failed("transport", outlook.none_open());
+        None
+    }
+
+    fn rights(&mut self, asked: &Asked) {
+        for (access, without) in &asked.degraded {
+            self.warning("right", &format!("not allowed to {access}; without it: {without}"));
+        }
+        match asked.unknown {
+            0 => self.ok("rights", &format!("all of the {} required rules", asked.required)),
+            unknown => {
+                self.warning("rights", &format!("{} granted; of {unknown} the cluster does not tell", asked.granted));
+            }
+        }
+    }
+
+    /// What the node says; the job that would be created there.
+    fn node(&mut self, seen: &Preview, db_size: Option<u64>) -> Option<Job> {
+        let size = db_size.map_or_else(|| "of unknown size".to_owned(), |size| format!("of {}", decimal_bytes(size)));
+        match &seen.node {
+            Ok(Some(room)) => {
+                let text =
+                    format!("healthy, serves files, {} free for a database {size}", decimal_bytes(room.available));
+                self.ok("node", &text);
+            }
+            Ok(None) => self.ok("node", "healthy, serves files"),
+            Err(error) => self.failed("node", error.clone()),
+        }
+        seen.warnings.iter().for_each(|warning| self.warning("node", warning));
+        if let Some(image) = &seen.image {
+            match seen.image_is_there {
+                Some(true) => self.ok("image", &format!("{image} is on the node")),
+                Some(false) => self.warning("image", &format!("{image} is not on the node and must be pulled")),
+                None => self.warning("image", &format!("{image}; whether it is on the node is unknown")),
+            }
+        }
+        match &seen.job {
+            Ok(job) => {
+                let namespace = job.metadata.namespace.as_deref().unwrap_or_default();
+                self.ok("job", &format!("one job with one pod would be created in {namespace}"));
+                Some(job.clone())
+            }
+            Err(error) => {
+                self.failed("job", error.clone());
+                None
+            }
+        }
+    }
+
+    fn workstation(&mut self, cli: &Cli, early: Result<()>, db_size: Option<u64>) {
+        if let Err(error) = early {
+            return self.failed("file", error);
+        }
+        let path = match cli.backup.destination() {
+            Destination::Stdout => return self.ok("file", "standard output"),
+            Destination::File(path) => path,
+            Destination::Named => cli.backup.directory().join("etcd.db"),
+        };
+        let shown = match cli.backup.destination() {
+            Destination::Named if cli.backup.directory().as_os_str().is_empty() => "this directory".to_owned(),
+            Destination::Named => format!("directory {}", cli.backup.directory().display()),
+            _ => path.display().to_string(),
+        };
+        match (disk_space::room_for(&path), db_size) {
+            (Some(room), Some(size)) if room < size => {
+                let what = format!(
+                    "{} are free here for {shown}, and the database has {}",
+                    decimal_bytes(room),
+                    decimal_bytes(size)
+                );
+                self.failed("file", Error::failed(what).hint("choose another directory with --out"));
+            }
+            (Some(room), _) => self.ok("file", &format!("{shown} can be written, {} free", decimal_bytes(room))),
+            (None, _) => self.warning("file", &format!("{shown} can be written; free space is unknown")),
+        }
+    }
+}
+
+/// What the cluster says to every single right of a transport.
+#[derive(Default)]
+struct Asked {
+    required: usize,
+    granted: usize,
+    unknown: usize,
+    missing: Vec<String>,
+    degraded: Vec<(String, &'static str)>,
+    renewable: bool,
+}
+
+impl Asked {
+    fn missing(&self) -> Option<Error> {
+        (!self.missing.is_empty()).then(|| {
+            Error::not_allowed(format!("not allowed to {}", self.missing.join(", or to ")))
+                .hint("'kubectl etcd-backup rbac' prints the rules for an administrator")
+        })
+    }
+}
+
+async fn ask(cluster: &Cluster, member: &Member, transport: Transport) -> Asked {
+    let rights = rights(transport);
+    let mut asked = Asked { required: rights.iter().filter(|right| right.is_required()).count(), ..Asked::default() };
+    let each: Vec<_> =
+        rights.iter().flat_map(|right| right.accesses(member).into_iter().map(move |access| (right, access))).collect();
+    let answers = join_all(each.iter().map(|(_, access)| cluster.may(access))).await;
+    for ((right, access), answer) in each.iter().zip(answers) {
+        asked.renewable |= access.verb == "patch" && answer == Some(true);
+        // Before Kubernetes 1.35, `get` is enough for what needs both from then on.
+        let upgrade = access.verb == "create" && right.verbs.contains(&"get") && access.subresource.is_some();
+        match (answer, right.without) {
+            (Some(true), _) => asked.granted += 1,
+            (None, _) => asked.unknown += 1,
+            (Some(false), _) if upgrade => {}
+            (Some(false), None) => asked.missing.push(access.to_string()),
+            (Some(false), Some(without)) => asked.degraded.push((access.to_string(), without)),
+        }
+    }
+    asked
+}

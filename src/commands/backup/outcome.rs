@@ -1,0 +1,120 @@
+//! What becomes of a file whose bytes all arrived: its name, and the error that the run ends with.
+//!
+//! A file gets the name that was asked for when all that could be proven was. Whatever else arrived whole is kept under
+//! another name, because it may be the only copy there is.
+
+use crate::cli::Level;
+use crate::commands::members::select::Field;
+use crate::error::{Error, Kind};
+use crate::verification::comparison::{Comparison, Verdict};
+use crate::verification::integrity::{Content, Structure};
+
+/// What the levels above the transport say together.
+pub struct Outcome<'o> {
+    pub structure: &'o Structure,
+    pub content: &'o Content,
+    /// `--verify`.
+    pub wanted: Option<Level>,
+    pub field: &'o Field,
+    /// The member that the file is from.
+    pub member: usize,
+}
+
+impl Outcome<'_> {
+    /// The file may have the name that was asked for.
+    pub fn is_proven(&self) -> bool {
+        let structure = matches!(self.structure, Structure::Sound(_) | Structure::NotChecked);
+        let content = match self.content.verdict() {
+            None | Some(Verdict::Proven | Verdict::MemberDiffers) => true,
+            Some(Verdict::FileDiffers) => false,
+            Some(Verdict::NotComparable) => self.wanted != Some(Level::Content),
+        };
+        structure && content
+    }
+
+    /// What is missing, where that is no error.
+    pub fn warning(&self) -> Option<String> {
+        match self.content {
+            Content::Compared(comparison) if comparison.verdict() == Verdict::NotComparable => {
+                Some(format!("the content was not proven against the members: {}", comparison.sentence()))
+            }
+            _ => None,
+        }
+    }
+
+    /// What the run ends with, now that the file is called `kept`.
+    pub fn error(&self, kept: &str) -> Option<Error> {
+        let member = &self.field.members[self.member].name;
+        match (self.structure, self.content) {
+            (Structure::Bad(problem), _) => {
+                let place = problem.offset.map(|offset| format!(" (at byte {offset})")).unwrap_or_default();
+                let what = format!(
+                    "the database in the snapshot is damaged: {}{place}; it is kept as {kept}",
+                    problem.what
+                );
+                Some(Error::new(Kind::BadFile, what).hint(problem.hint.clone()).hint(format!(
+                    "the checksum that etcd gave it is right, so the database of member {member} is damaged itself: back up another one with --member, then replace it"
+                )))
+            }
+            (Structure::Unreadable(reason), _) => Some(
+                Error::failed(format!("the snapshot cannot be checked: {reason}; it is kept as {kept}"))
+                    .hint("its sha-256 was right when it arrived; look at the disk here, then run 'kubectl etcd-backup verify' on it"),
+            ),
+            (_, Content::Compared(comparison)) => match comparison.verdict() {
+                Verdict::Proven => None,
+                Verdict::NotComparable if self.wanted != Some(Level::Content) => None,
+                Verdict::NotComparable => Some(
+                    Error::failed(format!(
+                        "the content could not be compared with the members: {}; the file is kept as {kept}",
+                        comparison.sentence()
+                    ))
+                    .hint("transport and structure are proven; run it again, or without --verify content if that is enough"),
+                ),
+                Verdict::MemberDiffers => Some(member_differs(comparison, self.field, "the snapshot")),
+                Verdict::FileDiffers => Some(file_differs(comparison, member, kept)),
+            },
+            (_, Content::NotChecked) => None,
+        }
+    }
+}
+
+/// `file` equals most of the members and others differ.
+pub fn member_differs(comparison: &Comparison, field: &Field, file: &str) -> Error {
+    let pod = |name: &str| {
+        let found = field.members.iter().find(|member| member.name == name);
+        found.map(|member| member.pod_path()).unwrap_or_default()
+    };
+    let names: Vec<String> = comparison.differing().map(|(name, _)| format!("{name} (pod {})", pod(name))).collect();
+    let (plural, verb, that) =
+        if names.len() == 1 { ("", "holds", "that member") } else { ("s", "hold", "those members") };
+    let what = format!("member{plural} {} {verb} other data than {file} and the other members", names.join(" and "));
+    Error::new(Kind::BadFile, what)
+        .hint(format!("{file} is good: keep it, and do not restore from {that}"))
+        .hint(format!("replace {that}: 'etcdctl member remove', empty the data directory, 'etcdctl member add'"))
+}
+
+fn file_differs(comparison: &Comparison, member: &str, kept: &str) -> Error {
+    if comparison.voters() == 1 {
+        let what = format!("the snapshot differs from what member {member} itself holds; it is kept as {kept}");
+        return Error::new(Kind::BadFile, what).hint(
+            "run the backup again; if it happens again, the member reads other data than it sends: look at its disk and memory",
+        );
+    }
+    if let Some(others) = comparison.opposing_majority() {
+        let names = others.join(" and ");
+        let what =
+            format!("the snapshot of member {member} differs from what members {names} hold; it is kept as {kept}");
+        return Error::new(Kind::BadFile, what)
+            .hint(format!("do not restore from it; back up one of them instead, with --member {}", others[0]))
+            .hint(format!(
+                "then replace member {member}: 'etcdctl member remove', empty the data directory, 'etcdctl member add'"
+            ));
+    }
+    let what = format!(
+        "the members do not agree with each other, and none has the majority on its side: {}; the snapshot of member {member} is kept as {kept}",
+        comparison.sentence()
+    );
+    Error::new(Kind::BadFile, what)
+        .hint("back up the other members, too, with --member, and keep all files until it is known which is right")
+        .hint("'etcdctl endpoint hashkv --cluster' shows who differs; then replace that member")
+}

@@ -1,0 +1,120 @@
+//! `cleanup`: remove what an earlier run left on the cluster.
+//!
+//! A run that was killed leaves its job until the job's time is over; then Kubernetes removes it. Where that did not
+//! happen (a controller that is off, a job whose renewal was refused) this does it by hand.
+
+use std::time::Duration;
+
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::jiff::Timestamp;
+
+use crate::cli::{CleanupArgs, Cli};
+use crate::error::{Error, Result};
+use crate::etcd::discovery::NAMESPACES;
+use crate::k8s::Cluster;
+use crate::snapshot::{LABEL, ended};
+use crate::ui::Ui;
+
+pub(super) async fn run(cli: &Cli, args: &CleanupArgs, ui: &Ui) -> Result<()> {
+    if cli.talk.output.is_some() || cli.connection.selector.is_some() {
+        return Err(Error::usage(
+            "cleanup takes neither -o nor -l: it prints names, and finds its own jobs by their labels",
+        ));
+    }
+    let cluster = Cluster::connect(&cli.connection).await?;
+    let namespaces: Vec<&str> =
+        cli.connection.namespace.as_deref().map_or_else(|| NAMESPACES.to_vec(), |namespace| vec![namespace]);
+    let (mut removed, mut kept, mut refusals, mut failures) = (0_usize, 0_usize, Vec::new(), Vec::new());
+    let mut listed = Vec::new();
+    for namespace in &namespaces {
+        let jobs = match cluster.jobs(namespace, LABEL).await {
+            Ok(jobs) => {
+                listed.push(*namespace);
+                jobs
+            }
+            Err(failure) if failure.is_forbidden() && namespaces.len() > 1 => {
+                refusals.push(Error::from(failure));
+                continue;
+            }
+            Err(failure) => return Err(failure.into()),
+        };
+        for job in jobs {
+            let name = job.metadata.name.as_deref().unwrap_or_default();
+            match time_left(&job, Timestamp::now()) {
+                Some(left) if !args.all => {
+                    kept += 1;
+                    ui.say(&format!(
+                        "job.batch/{name} in {namespace} is within its time for {}s more; --all removes it",
+                        left.as_secs()
+                    ));
+                }
+                _ => match cluster.delete_job(namespace, name, job.metadata.uid.as_deref()).await {
+                    Ok(()) => {
+                        removed += 1;
+                        ui.data(&format!("job.batch \"{name}\" deleted from {namespace} namespace"))?;
+                    }
+                    Err(failure) if failure.is_not_found() => {}
+                    // The others are removed all the same.
+                    Err(failure) => failures.push(Error::from(failure)),
+                },
+            }
+        }
+    }
+    if listed.is_empty()
+        && let Some(refusal) = refusals.pop()
+    {
+        return Err(refusal);
+    }
+    refusals.iter().for_each(|refusal| ui.warn(refusal.message()));
+    if let Some(failure) = failures.pop() {
+        failures.iter().for_each(|failure| ui.error(failure));
+        return Err(failure);
+    }
+    match (removed, kept) {
+        (0, 0) => ui.say(&format!("No jobs of earlier runs found in {}.", listed.join(" or "))),
+        (0, _) => {}
+        _ => ui.say("The kubelet removes their files from the node within about two minutes."),
+    }
+    Ok(())
+}
+
+/// How long Kubernetes leaves the job alone; `None` when its time is over or it has no limits that say so.
+fn time_left(job: &Job, now: Timestamp) -> Option<Duration> {
+    let spec = job.spec.as_ref()?;
+    let (from, seconds) = match ended(job) {
+        Some(condition) => (condition.last_transition_time.as_ref()?.0, i64::from(spec.ttl_seconds_after_finished?)),
+        None => {
+            let started = job.status.as_ref().and_then(|status| status.start_time.as_ref());
+            (started.or(job.metadata.creation_timestamp.as_ref())?.0, spec.active_deadline_seconds?)
+        }
+    };
+    let left = seconds.saturating_sub(now.as_second().saturating_sub(from.as_second()));
+    u64::try_from(left).ok().filter(|left| *left > 0).map(Duration::from_secs)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn job(status: serde_json::Value) -> Job {
+        serde_json::from_value(json!({
+            "metadata": {"name": "etcd-backup-x"},
+            "spec": {"activeDeadlineSeconds": 600, "ttlSecondsAfterFinished": 60, "template": {}},
+            "status": status,
+        }))
+        .expect("a job")
+    }
+
+    #[test]
+    fn a_running_job_has_its_deadline_and_a_finished_one_its_ttl() {
+        let at = |text: &str| text.parse::<Timestamp>().expect("a time");
+        let running = job(json!({"startTime": "2026-01-01T00:00:00Z"}));
+        assert_eq!(time_left(&running, at("2026-01-01T00:01:00Z")), Some(Duration::from_secs(540)));
+        assert_eq!(time_left(&running, at("2026-01-01T00:10:00Z")), None);
+        let condition = json!([{"type": "Complete", "status": "True", "lastTransitionTime": "2026-01-01T00:02:00Z"}]);
+        let finished = job(json!({"startTime": "2026-01-01T00:00:00Z", "conditions": condition}));
+        assert_eq!(time_left(&finished, at("2026-01-01T00:02:30Z")), Some(Duration::from_secs(30)));
+        assert_eq!(time_left(&finished, at("2026-01-01T00:03:00Z")), None);
+    }
+}

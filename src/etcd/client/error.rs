@@ -1,0 +1,64 @@
+//! Failed calls to etcd in words.
+
+use super::traced_stream::Cause;
+use crate::error::{Error, Kind};
+
+/// The content type of a TLS record that carries an alert.
+pub(super) const TLS_ALERT: u8 = 0x15;
+
+pub(super) fn speaks_tls(place: &str, said: &str) -> Error {
+    Error::failed(format!("etcd in pod {place} does not answer to http, it may serve https: {said}"))
+        .hint("say so with --pod-endpoint https://127.0.0.1:PORT, and give its certificates: --etcd-cacert, --etcd-cert, --etcd-key")
+}
+
+pub(super) fn refused(what: &str) -> Error {
+    // Other certificates, or another user, are needed in any case.
+    Error::new(Kind::NotAllowed, what)
+}
+
+pub(super) fn plain(said: &str) -> &str {
+    if said.is_empty() { "it gave no reason" } else { said }
+}
+
+/// `BadCertificate` as "bad certificate", `UnknownCA` as "unknown CA".
+fn in_words(alert: rustls::AlertDescription) -> String {
+    let name = alert.as_str().unwrap_or("an alert that is not known");
+    let mut words = String::new();
+    let mut letters = name.chars().peekable();
+    let mut last_is_small = false;
+    while let Some(letter) = letters.next() {
+        let begins = letter.is_ascii_uppercase() && letters.peek().is_some_and(char::is_ascii_lowercase);
+        if letter.is_ascii_uppercase() && last_is_small {
+            words.push(' ');
+        }
+        words.push(if begins { letter.to_ascii_lowercase() } else { letter });
+        last_is_small = letter.is_ascii_lowercase();
+    }
+    words
+}
+
+pub(super) fn broken(cause: &Cause, place: &str, otherwise: &str) -> Error {
+    use rustls::AlertDescription as Alert;
+    match cause {
+        Cause::Alert(
+            alert @ (Alert::BadCertificate
+            | Alert::UnknownCA
+            | Alert::CertificateRequired
+            | Alert::CertificateUnknown
+            | Alert::CertificateExpired
+            | Alert::UnsupportedCertificate
+            | Alert::AccessDenied
+            | Alert::HandshakeFailure),
+        ) => refused(&format!("etcd in pod {place} does not accept the client certificate (TLS alert: {})", in_words(*alert)))
+            .hint("give one that etcd's CA issued for clients: --etcd-cert and --etcd-key; kubeadm has /etc/kubernetes/pki/etcd/healthcheck-client.crt"),
+        Cause::Alert(alert) => Error::failed(format!("etcd in pod {place} ended the TLS connection (alert: {})", in_words(*alert))),
+        Cause::NoListener(said) => {
+            Error::not_possible(format!("the port of etcd in pod {place} cannot be reached from inside the pod: {said}"))
+                .hint("name the URL where etcd listens on loopback with --pod-endpoint")
+        }
+        Cause::Ended(said) | Cause::Broke(said) => {
+            let said = if said.is_empty() { otherwise } else { said };
+            Error::failed(format!("the connection to etcd in pod {place} broke: {said}"))
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! TLS to etcd, with its certificate always checked.
+//!
+//! The connection is made through the API server to a port of a pod, so there is no host name that the certificate
+//! must be for. It must be for one of the names under which this member is known, and its chain must end at the CA
+//! that was given.
+
+use std::sync::Arc;
+
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+
+use crate::error::{Error, Result};
+use crate::etcd::Member;
+use crate::etcd::credentials::tls_material::Keys;
+use crate::etcd::member::host_of;
+
+/// How to speak TLS with `keys`, to a server that has one of `names`.
+pub(super) fn configuration(keys: &Keys, names: Vec<ServerName<'static>>) -> Result<Arc<ClientConfig>> {
+    let unusable = |what: &str, why: &str| Error::usage(format!("{what} of {} cannot be used: {why}", keys.origin()));
+    let mut roots = RootCertStore::empty();
+    for certificate in keys.ca() {
+        roots.add(certificate.clone()).map_err(|error| unusable("the CA certificate", &error.to_string()))?;
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let inner = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
+        .build()
+        .map_err(|error| unusable("the CA certificate", &error.to_string()))?;
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| Error::failed(format!("cannot prepare TLS: {error}")))?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(AnyName { inner, names }));
+    let mut configuration = match keys.pair() {
+        Some((chain, key)) => builder
+            .with_client_auth_cert(chain.clone(), key.clone_key())
+            .map_err(|error| unusable("the client certificate and key", &error.to_string()))?,
+        None => builder.with_no_client_auth(),
+    };
+    configuration.alpn_protocols = vec![b"h2".to_vec()];
+    Ok(Arc::new(configuration))
+}
+
+/// The names by which `member` may call itself in its certificate.
+pub(super) fn names_of(member: &Member) -> Vec<ServerName<'static>> {
+    let spec = member.pod.spec.as_ref();
+    let status = member.pod.status.as_ref();
+    let mut names: Vec<String> =
+        vec!["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned(), member.node.clone()];
+    names.extend([member.pod_name.clone(), member.name.clone()]);
+    names.push(host_of(&member.local_endpoint()).to_owned());
+    names.extend(member.advertised().into_iter().map(|url| host_of(url).to_owned()));
+    names.extend(status.and_then(|status| status.pod_ip.clone()));
+    names.extend(status.and_then(|status| status.host_ip.clone()));
+    if let Some(subdomain) = spec.and_then(|spec| spec.subdomain.as_deref()) {
+        let host = spec.and_then(|spec| spec.hostname.as_deref()).unwrap_or(&member.pod_name);
+        let service = format!("{subdomain}.{}.svc", member.namespace);
+        names.extend([
+            format!("{host}.{subdomain}"),
+            format!("{host}.{service}"),
+            format!("{host}.{service}.cluster.local"),
+            format!("{service}.cluster.local"),
+            service,
+        ]);
+    }
+    let mut found: Vec<ServerName<'static>> = Vec::new();
+    for name in names {
+        if let Ok(name) = ServerName::try_from(name)
+            && !found.contains(&name)
+        {
+            found.push(name);
+        }
+    }
+    found
+}
+
+/// Why the handshake failed on our side, in words; `None` when the reason is not a certificate of the server.
+/// `expected` is the name that was asked for, if one was.
+pub(super) fn untrusted(error: &rustls::Error, keys: &Keys, expected: Option<&str>) -> Option<Error> {
+    let rustls::Error::InvalidCertificate(reason) = error else {
+        return None;
+    };
+    let origin = keys.origin();
+    Some(match reason {
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+            Error::failed(format!("etcd's certificate was not issued by the CA of {origin}"))
+                .hint("give etcd's own CA with --etcd-cacert; kubeadm keeps it in /etc/kubernetes/pki/etcd/ca.crt")
+        }
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+            Error::failed("the certificate of etcd has expired")
+                .hint("renew it ('kubeadm certs renew etcd-server' on that node); the transport node can work meanwhile: --transport node")
+        }
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            Error::failed("the certificate of etcd is not valid yet").hint("is the clock of this machine right?")
+        }
+        CertificateError::NotValidForName => Error::failed("the certificate of etcd holds no name")
+            .hint("the transport node does not need it: --transport node"),
+        CertificateError::NotValidForNameContext { presented, .. } => {
+            let names = plain(presented);
+            let error = match expected {
+                Some(expected) => format!("the certificate of etcd is not for {expected}, but for: {names}"),
+                None => format!("the certificate of etcd is for other names than this member's: {names}"),
+            };
+            Error::failed(error).hint("when one of them is etcd's, name it with --etcd-server-name")
+        }
+        other => Error::failed(format!("the certificate of etcd cannot be trusted: {other}")),
+    })
+}
+
+/// `DnsName("etcd")` as `etcd`.
+fn plain(presented: &[String]) -> String {
+    let names: Vec<&str> = presented
+        .iter()
+        .map(|name| {
+            name.split_once('(').map_or(name.as_str(), |(_, rest)| rest.trim_end_matches(')')).trim_matches('"')
+        })
+        .collect();
+    names.join(", ")
+}
+
+/// Checks the chain as usual, and the name against several.
+#[derive(Debug)]
+struct AnyName {
+    inner: Arc<WebPkiServerVerifier>,
+    names: Vec<ServerName<'static>>,
+}
+
+impl ServerCertVerifier for AnyName {
+    fn verify_server_cert(
+        &self,
+        certificate: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let mut mismatch = CertificateError::NotValidForName;
+        for name in &self.names {
+            match self.inner.verify_server_cert(certificate, intermediates, name, ocsp, now) {
+                Err(rustls::Error::InvalidCertificate(
+                    reason @ (CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. }),
+                )) => mismatch = reason,
+                decided => return decided,
+            }
+        }
+        Err(rustls::Error::InvalidCertificate(mismatch))
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.inner.verify_tls12_signature(message, certificate, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.inner.verify_tls13_signature(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.inner.supported_verify_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::etcd::member::tests::pod;
+
+    #[test]
+    fn a_member_has_the_names_of_its_node_its_pod_and_its_addresses() {
+        let mut pod = pod("etcd-0", &["etcd", "--advertise-client-urls=https://etcd-0.etcd.ns.svc:2379"], false);
+        pod.spec.as_mut().expect("it has one").subdomain = Some("etcd".to_owned());
+        let member = Member::of(pod).expect("it runs etcd");
+        let names: Vec<String> = names_of(&member).iter().map(|name| name.to_str().into_owned()).collect();
+        for name in ["localhost", "127.0.0.1", "cp1", "etcd-0", "10.0.0.11", "etcd-0.etcd.kube-system.svc"] {
+            assert!(names.contains(&name.to_owned()), "{name} is missing in {names:?}");
+        }
+    }
+
+    #[test]
+    fn presented_names_are_shown_without_their_kind() {
+        assert_eq!(
+            plain(&["DnsName(\"etcd.local\")".to_owned(), "IpAddress(10.0.0.9)".to_owned()]),
+            "etcd.local, 10.0.0.9"
+        );
+    }
+}

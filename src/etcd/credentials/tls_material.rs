@@ -1,0 +1,292 @@
+//! Certificates for a connection straight to etcd: from files, or from a Secret.
+//!
+//! Keys stay in memory, and nothing here prints them, not even in a `Debug` form.
+
+use std::fmt;
+use std::path::Path;
+
+use k8s_openapi::api::core::v1::{KeyToPath, Secret};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+use super::pod_paths::{Credentials, Mount, covers};
+use crate::cli::EtcdArgs;
+use crate::error::{Error, Result};
+use crate::etcd::Member;
+use crate::k8s::{CallFailure, Cluster};
+
+/// CA, client certificate and key.
+pub struct Keys {
+    ca: Vec<CertificateDer<'static>>,
+    pair: Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>,
+    origin: String,
+}
+
+impl fmt::Debug for Keys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Keys").field("origin", &self.origin).finish_non_exhaustive()
+    }
+}
+
+impl Keys {
+    /// The certificates that sign etcd's.
+    pub fn ca(&self) -> &[CertificateDer<'static>] {
+        &self.ca
+    }
+
+    /// The client certificate, those between it and its CA, and its key.
+    pub fn pair(&self) -> Option<(&Vec<CertificateDer<'static>>, &PrivateKeyDer<'static>)> {
+        self.pair.as_ref().map(|(chain, key)| (chain, key))
+    }
+
+    /// Where they come from.
+    pub fn origin(&self) -> &str {
+        &self.origin
+    }
+
+    fn from_pem(ca: &[u8], pair: Option<(&[u8], &[u8])>, origin: String) -> Result<Self> {
+        let unreadable = |what: &str| Error::usage(format!("{what} of {origin} is no PEM"));
+        let certificates = |pem: &[u8], what: &str| -> Result<Vec<CertificateDer<'static>>> {
+            let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
+            found.ok().filter(|found| !found.is_empty()).ok_or_else(|| unreadable(what))
+        };
+        let pair = match pair {
+            Some((chain, key)) => {
+                // The parser's error may quote what it read.
+                let key = PrivateKeyDer::from_pem_slice(key).map_err(|_| unreadable("the key"))?;
+                Some((certificates(chain, "the client certificate")?, key))
+            }
+            None => None,
+        };
+        Ok(Keys { ca: certificates(ca, "the CA certificate")?, pair, origin })
+    }
+
+    pub fn from_files(args: &EtcdArgs) -> Result<Self> {
+        let Some(ca) = &args.etcd_cacert else {
+            return Err(Error::usage("--etcd-cert needs --etcd-cacert: etcd's own certificate is always checked")
+                .hint("kubeadm keeps it in /etc/kubernetes/pki/etcd/ca.crt"));
+        };
+        let pair = match (&args.etcd_cert, &args.etcd_key) {
+            (Some(cert), Some(key)) => Some((read(cert)?, read(key)?)),
+            _ => None,
+        };
+        let pair = pair.as_ref().map(|(cert, key)| (cert.as_slice(), key.as_slice()));
+        Keys::from_pem(&read(ca)?, pair, "the files given".to_owned())
+    }
+
+    pub async fn from_secret(cluster: &Cluster, namespace: &str, args: &EtcdArgs, wanted: &str) -> Result<Self> {
+        let (namespace, name) = wanted.split_once('/').unwrap_or((namespace, wanted));
+        let secret = match cluster.secret(namespace, name).await {
+            Ok(secret) => secret,
+            Err(failure) if failure.is_not_found() => {
+                return Err(Error::usage(format!("there is no Secret {namespace}/{name} (--etcd-cert-secret)")));
+            }
+            // Asked for by name: no other way would do what was asked.
+            Err(failure) => return Err(failure.into()),
+        };
+        let given_ca = args.etcd_cacert.as_deref().map(read).transpose()?;
+        Keys::in_secret(&secret, given_ca.as_deref(), &format!("Secret {namespace}/{name}"))
+    }
+
+    fn in_secret(secret: &Secret, given_ca: Option<&[u8]>, origin: &str) -> Result<Self> {
+        let entry = |names: &[&str]| {
+            let data = secret.data.as_ref()?;
+            names.iter().find_map(|name| data.get(*name)).map(|bytes| bytes.0.as_slice())
+        };
+        let pair = PAIRS.iter().find_map(|(cert, key)| Some((entry(&[cert])?, entry(&[key])?)));
+        let names = || {
+            let names: Vec<&str> = secret.data.iter().flatten().map(|(name, _)| name.as_str()).collect();
+            format!("its entries are: {}", names.join(", "))
+        };
+        let Some(pair) = pair else {
+            return Err(Error::usage(format!(
+                "{origin} holds no client certificate and key under a name that is known"
+            ))
+            .hint(names()));
+        };
+        let Some(ca) = given_ca.or_else(|| entry(CAS)) else {
+            return Err(Error::usage(format!("{origin} holds no CA certificate of etcd"))
+                .hint("give it with --etcd-cacert")
+                .hint(names()));
+        };
+        Keys::from_pem(ca, Some(pair), origin.to_owned())
+    }
+
+    /// The certificates that a pod mounts from Secrets, the CA perhaps from a ConfigMap (hosted control planes); `None`
+    /// where there are none, or where they may not be read.
+    pub async fn of_pod(cluster: &Cluster, member: &Member, candidates: &[Credentials]) -> Option<Self> {
+        for candidate in candidates {
+            let (Some((cert, key)), Some(cacert), Some(mounts)) =
+                (&candidate.pair, &candidate.cacert, &candidate.mounts)
+            else {
+                continue;
+            };
+            let mut found = Vec::new();
+            for path in [cacert, cert, key] {
+                let Some((object, entry)) = behind(mounts, path) else { break };
+                match object.read(cluster, &member.namespace, &entry).await {
+                    Ok(bytes) => found.extend(bytes),
+                    Err(failure) => {
+                        tracing::info!(%object, reason = %failure.error(), "etcd's certificates cannot be read");
+                        return None;
+                    }
+                }
+            }
+            if let [ca, cert, key] = found.as_slice()
+                && let Ok(keys) = Keys::from_pem(ca, Some((cert, key)), "the Secrets of the etcd pod".to_owned())
+            {
+                return Some(keys);
+            }
+        }
+        None
+    }
+}
+
+/// Names of certificate and key in Secrets: cert-manager and kubeadm-like, Cilium and Calico, etcd operators, kube-prometheus.
+const PAIRS: &[(&str, &str)] = &[
+    ("tls.crt", "tls.key"),
+    ("etcd-client.crt", "etcd-client.key"),
+    ("client.crt", "client.key"),
+    ("healthcheck-client.crt", "healthcheck-client.key"),
+    ("apiserver-etcd-client.crt", "apiserver-etcd-client.key"),
+    ("etcd-cert", "etcd-key"),
+    ("cert.pem", "key.pem"),
+    ("client.pem", "client-key.pem"),
+    ("etcd-client.pem", "etcd-client-key.pem"),
+    ("cert", "key"),
+];
+
+const CAS: &[&str] = &[
+    "ca.crt",
+    "etcd-client-ca.crt",
+    "etcd-ca.crt",
+    "server-ca.crt",
+    "etcd-ca",
+    "ca.pem",
+    "etcd-ca.pem",
+    "etcd-client-ca.pem",
+    "ca",
+];
+
+/// What a volume of a pod shows, by its name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Object {
+    Secret(String),
+    /// A CA is no secret: OpenShift's hosted control planes keep it here.
+    ConfigMap(String),
+}
+
+impl fmt::Display for Object {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Object::Secret(name) => write!(f, "Secret {name}"),
+            Object::ConfigMap(name) => write!(f, "ConfigMap {name}"),
+        }
+    }
+}
+
+impl Object {
+    /// One entry; `None` when there is none of this name.
+    async fn read(&self, cluster: &Cluster, namespace: &str, entry: &str) -> Result<Option<Vec<u8>>, CallFailure> {
+        Ok(match self {
+            Object::Secret(name) => {
+                let secret = cluster.secret(namespace, name).await?;
+                secret.data.and_then(|mut data| data.remove(entry)).map(|bytes| bytes.0)
+            }
+            Object::ConfigMap(name) => {
+                let map = cluster.config_map(namespace, name).await?;
+                let text = map.data.and_then(|mut data| data.remove(entry)).map(String::into_bytes);
+                text.or_else(|| map.binary_data.and_then(|mut data| data.remove(entry)).map(|bytes| bytes.0))
+            }
+        })
+    }
+}
+
+/// The object and its entry that stand behind a path in a container.
+fn behind(mounts: &[Mount], path: &str) -> Option<(Object, String)> {
+    let covering = mounts.iter().filter(|mount| covers(&mount.mount.mount_path, path));
+    mounted_entry(covering.max_by_key(|mount| mount.mount.mount_path.len())?, path)
+}
+
+/// The same, behind one mount.
+fn mounted_entry(mount: &Mount, path: &str) -> Option<(Object, String)> {
+    let below = path.strip_prefix(mount.mount.mount_path.trim_end_matches('/'))?;
+    let file = match (&mount.mount.sub_path, below.trim_start_matches('/')) {
+        (Some(single), "") => single.as_str(),
+        (None, file) => file,
+        _ => return None,
+    };
+    let entry = |items: Option<&Vec<KeyToPath>>| match items {
+        Some(items) => items.iter().find(|item| item.path == file).map(|item| item.key.clone()),
+        None => Some(file.to_owned()),
+    };
+    let volume = &mount.volume;
+    if let Some(secret) = &volume.secret {
+        return Some((Object::Secret(secret.secret_name.clone()?), entry(secret.items.as_ref())?));
+    }
+    if let Some(map) = &volume.config_map {
+        return Some((Object::ConfigMap(map.name.clone()), entry(map.items.as_ref())?));
+    }
+    let sources = volume.projected.as_ref()?.sources.as_ref()?;
+    // Without items, any of them may hold the file; the first that lists it, else the only one.
+    let mut projected: Vec<(Object, Option<&Vec<KeyToPath>>)> = sources
+        .iter()
+        .filter_map(|source| {
+            let secret = source.secret.as_ref();
+            let map = source.config_map.as_ref();
+            secret
+                .map(|secret| (Object::Secret(secret.name.clone()), secret.items.as_ref()))
+                .or_else(|| map.map(|map| (Object::ConfigMap(map.name.clone()), map.items.as_ref())))
+        })
+        .collect();
+    projected.sort_by_key(|(_, items)| items.is_none());
+    projected.into_iter().find_map(|(object, items)| Some((object, entry(items)?)))
+}
+
+fn read(path: &Path) -> Result<Vec<u8>> {
+    std::fs::read(path).map_err(|error| Error::usage(format!("cannot read {}: {error}", path.display())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn mount(volume: serde_json::Value, path: &str) -> Mount {
+        Mount {
+            volume: serde_json::from_value(volume).expect("a volume"),
+            mount: serde_json::from_value(json!({"name": "v", "mountPath": path})).expect("a mount"),
+        }
+    }
+
+    #[test]
+    fn a_path_leads_to_its_entry_in_the_object_behind_it() {
+        let plain = mount(json!({"name": "v", "secret": {"secretName": "etcd-tls"}}), "/certs");
+        let secret = |name: &str, entry: &str| Some((Object::Secret(name.into()), entry.into()));
+        assert_eq!(mounted_entry(&plain, "/certs/tls.crt"), secret("etcd-tls", "tls.crt"));
+        assert_eq!(mounted_entry(&plain, "/other/tls.crt"), None);
+        let renamed =
+            json!({"name": "v", "secret": {"secretName": "s", "items": [{"key": "tls.crt", "path": "server.crt"}]}});
+        assert_eq!(mounted_entry(&mount(renamed, "/certs"), "/certs/server.crt"), secret("s", "tls.crt"));
+        let map = mount(json!({"name": "v", "configMap": {"name": "etcd-ca"}}), "/ca");
+        let expected = Some((Object::ConfigMap("etcd-ca".into()), "ca.crt".to_owned()));
+        assert_eq!(mounted_entry(&map, "/ca/ca.crt"), expected);
+        let sources = json!([
+            {"secret": {"name": "pair", "items": [{"key": "tls.crt", "path": "tls.crt"}]}},
+            {"configMap": {"name": "etcd-ca", "items": [{"key": "ca.crt", "path": "ca.crt"}]}}
+        ]);
+        let both = mount(json!({"name": "v", "projected": {"sources": sources}}), "/all");
+        assert_eq!(mounted_entry(&both, "/all/ca.crt"), expected);
+        assert_eq!(mounted_entry(&both, "/all/tls.crt"), secret("pair", "tls.crt"));
+        let host = mount(json!({"name": "v", "hostPath": {"path": "/etc"}}), "/certs");
+        assert_eq!(mounted_entry(&host, "/certs/tls.crt"), None);
+    }
+
+    #[test]
+    fn a_secret_without_known_names_lists_what_it_has() {
+        let secret: Secret =
+            serde_json::from_value(json!({"data": {"odd": "eA==", "strange": "eQ=="}})).expect("a secret");
+        let error = Keys::in_secret(&secret, None, "Secret a/b").expect_err("nothing is known");
+        assert_eq!(error.hints(), ["its entries are: odd, strange"]);
+    }
+}

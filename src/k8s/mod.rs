@@ -1,0 +1,88 @@
+//! All that speaks to Kubernetes.
+//!
+//! [`Cluster`] is one API server as one user. Its calls are few, and each of them knows the right it needs, so that a
+//! refusal can name the verb, the resource and the rule that would cure it; the rest of the program never sees an
+//! HTTP status or a client library's error.
+
+mod access;
+mod command;
+mod error;
+mod exec;
+mod kubeconfig;
+mod kubelet;
+mod port_forward;
+mod readyz;
+mod resources;
+mod websocket;
+
+pub use access::Access;
+pub use command::{RunningCommand, Said};
+pub use error::CallFailure;
+pub use exec::Output as ExecOutput;
+pub use kubelet::{FileError, LogFile, Piece, Room};
+
+use std::time::Duration;
+
+use kube::Client;
+
+use crate::cli::ConnectionArgs;
+use crate::error::{Error, Result};
+
+/// One API server, reached as one user.
+#[derive(Clone)]
+pub struct Cluster {
+    client: Client,
+    name: String,
+    context: Option<String>,
+    server: String,
+    request_timeout: Option<Duration>,
+}
+
+impl Cluster {
+    /// Reads the kubeconfig as kubectl does and prepares a client; a credential plugin runs here, and may ask
+    /// questions on the terminal. Nothing is sent to the API server yet.
+    ///
+    /// # Errors
+    /// [`Usage`](crate::error::Kind::Usage) for a context, cluster or user that is not in the kubeconfig;
+    /// [`Failed`](crate::error::Kind::Failed) for a kubeconfig that cannot be read or credentials that cannot be had.
+    pub async fn connect(args: &ConnectionArgs) -> Result<Self> {
+        let target = kubeconfig::resolve(args).await?;
+        let server = target.config.cluster_url.to_string();
+        let server = server.trim_end_matches('/').to_owned();
+        let client = Client::try_from(target.config).map_err(|error| {
+            let explained = error::explain(error, None, &server);
+            Error::from(explained).during("cannot prepare the connection to the cluster")
+        })?;
+        tracing::info!(%server, context = target.context.as_deref().unwrap_or("none"), "connecting");
+        Ok(Cluster {
+            client,
+            name: target.name,
+            context: target.context,
+            server,
+            request_timeout: (!args.request_timeout.is_zero()).then_some(args.request_timeout),
+        })
+    }
+
+    /// The contexts that are meant when several are: all, or a list such as `a,b`. Empty when one is meant.
+    ///
+    /// # Errors
+    /// [`Usage`](crate::error::Kind::Usage) for a name that is not in the kubeconfig.
+    pub fn several(args: &ConnectionArgs, all: bool) -> Result<Vec<String>> {
+        kubeconfig::several(args, all)
+    }
+
+    /// What to call this cluster in front of a person: the context's name, else the host of the API server.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The kubeconfig context, if there is one.
+    pub fn context(&self) -> Option<&str> {
+        self.context.as_deref()
+    }
+
+    /// The URL of the API server, base path included.
+    pub fn server(&self) -> &str {
+        &self.server
+    }
+}

@@ -1,0 +1,3 @@
+//! Where a backup is kept: the local file today.
+
+pub mod local_file;

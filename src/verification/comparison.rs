@@ -1,0 +1,283 @@
+//! Level 3: whether the file holds what the members hold.
+//!
+//! The members are asked when the file is here, at the file's own revision; while a slow copy runs also at a revision
+//! that was current before it, because etcd forgets old revisions, and has then nothing to compare. Each answer is
+//! compared with the hash that the file gives at the same revision and the same compaction. Only a difference of two
+//! hashes is a difference; whatever could not be computed or asked for is said and proves nothing.
+
+use std::collections::BTreeMap;
+
+use crate::etcd::hash_kv::{HashKv, Reply};
+
+/// The hash that the file gives at a revision and a compaction, or why it gives none.
+pub type OfFile = BTreeMap<(i64, i64), Result<u32, String>>;
+
+/// The replies to one question, one for each member.
+#[derive(Debug, Clone)]
+pub struct Round {
+    pub replies: Vec<Reply>,
+}
+
+impl Round {
+    /// What the file must be asked for.
+    pub fn points(&self) -> impl Iterator<Item = (i64, i64)> + '_ {
+        self.replies.iter().flatten().map(|hash| (hash.revision, hash.compacted))
+    }
+
+    /// What this member said for this revision.
+    pub fn answer(&self, member: usize, revision: i64) -> Option<HashKv> {
+        let answer = self.replies.get(member)?.as_ref().ok()?;
+        (answer.revision == revision).then_some(*answer)
+    }
+}
+
+/// One member, compared with the file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Compared {
+    /// Same hash at this revision.
+    Agrees(i64),
+    /// Another hash.
+    Differs(HashKv),
+    /// No comparison; the reason, in words that follow the member's name.
+    Silent(String),
+}
+
+/// A member as it is named and counted.
+#[derive(Debug, Clone)]
+pub struct Voter {
+    pub name: String,
+    /// A learner has no vote, and is not counted.
+    pub votes: bool,
+}
+
+/// What the comparison comes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// The file equals most of the members, and none differs.
+    Proven,
+    /// The file equals most of the members; others differ.
+    MemberDiffers,
+    /// Members differ from the file, and those that equal it are no majority.
+    FileDiffers,
+    /// No member differs, and too few could be compared.
+    NotComparable,
+}
+
+/// The members, compared with the file.
+#[derive(Debug, Clone)]
+pub struct Comparison {
+    members: Vec<(Voter, Compared)>,
+}
+
+impl Comparison {
+    /// Compares. A member that differs in one round differs; of several agreements the latest revision counts.
+    pub fn of(voters: Vec<Voter>, rounds: &[Round], file: &OfFile) -> Self {
+        let members = voters.into_iter().enumerate().map(|(index, voter)| {
+            let replies = rounds.iter().filter_map(|round| round.replies.get(index));
+            let compared = replies.map(|reply| compare(reply, file)).reduce(later);
+            (voter, compared.unwrap_or_else(|| Compared::Silent("was not asked".to_owned())))
+        });
+        Comparison { members: members.collect() }
+    }
+
+    pub fn verdict(&self) -> Verdict {
+        let most = self.agreeing() * 2 > self.voters();
+        match (self.differing().next().is_some(), most) {
+            (false, true) => Verdict::Proven,
+            (true, true) => Verdict::MemberDiffers,
+            (true, false) => Verdict::FileDiffers,
+            (false, false) => Verdict::NotComparable,
+        }
+    }
+
+    /// How many members have a vote.
+    pub fn voters(&self) -> usize {
+        self.members.iter().filter(|(voter, _)| voter.votes).count()
+    }
+
+    fn agreeing(&self) -> usize {
+        self.members.iter().filter(|(voter, compared)| voter.votes && matches!(compared, Compared::Agrees(_))).count()
+    }
+
+    /// Names of the members that differ from the file and equal each other, if they are most of all.
+    pub fn opposing_majority(&self) -> Option<Vec<&str>> {
+        let differing = || {
+            self.members.iter().filter_map(|(voter, compared)| match compared {
+                Compared::Differs(hash) if voter.votes => Some((voter.name.as_str(), *hash)),
+                _ => None,
+            })
+        };
+        let group = |hash: HashKv| -> Vec<&str> {
+            differing().filter(|(_, other)| *other == hash).map(|(name, _)| name).collect()
+        };
+        differing().map(|(_, hash)| group(hash)).find(|group| group.len() * 2 > self.voters())
+    }
+
+    /// Names of the members that differ, and the revision at which they do.
+    pub fn differing(&self) -> impl Iterator<Item = (&str, i64)> {
+        self.members.iter().filter_map(|(voter, compared)| match compared {
+            Compared::Differs(hash) => Some((voter.name.as_str(), hash.revision)),
+            _ => None,
+        })
+    }
+
+    /// What follows "content: " in the talk.
+    pub fn sentence(&self) -> String {
+        let agreed = self.members.iter().filter_map(|(_, compared)| match compared {
+            Compared::Agrees(revision) => Some(*revision),
+            _ => None,
+        });
+        let mut parts = Vec::new();
+        // The revision that all of those that agree were seen at.
+        match agreed.min() {
+            Some(revision) => {
+                let (agreeing, voters) = (self.agreeing(), self.voters());
+                let verb = if agreeing == 1 { "agrees" } else { "agree" };
+                let plural = if voters == 1 { "" } else { "s" };
+                parts.push(format!("{agreeing} of {voters} member{plural} {verb} at revision {revision}"));
+            }
+            None if self.verdict() == Verdict::NotComparable => parts.push("not comparable".to_owned()),
+            None => parts.push(format!("no member of {} agrees", self.voters())),
+        }
+        for (name, revision) in self.differing() {
+            parts.push(format!("{name} differs at revision {revision}"));
+        }
+        let silent = self.members.iter().filter_map(|(voter, compared)| match compared {
+            Compared::Silent(reason) if voter.votes => Some((voter.name.as_str(), reason.as_str())),
+            _ => None,
+        });
+        parts.extend(silent.map(|(name, reason)| format!("{name} {reason}")));
+        parts.join("; ")
+    }
+}
+
+fn compare(reply: &Reply, file: &OfFile) -> Compared {
+    let HashKv { revision, compacted, hash } = match reply {
+        Ok(hash) => *hash,
+        Err(reason) => return Compared::Silent(reason.clone()),
+    };
+    match file.get(&(revision, compacted)) {
+        Some(Ok(own)) if *own == hash => Compared::Agrees(revision),
+        Some(Ok(_)) => Compared::Differs(HashKv { revision, compacted, hash }),
+        Some(Err(reason)) => Compared::Silent(format!("answered for revision {revision}, but {reason}")),
+        None => Compared::Silent(format!("answered for revision {revision}, which was not looked at")),
+    }
+}
+
+/// What two rounds say of one member; `second` is the later one.
+fn later(first: Compared, second: Compared) -> Compared {
+    match (first, second) {
+        (differs @ Compared::Differs(_), _) | (_, differs @ Compared::Differs(_)) => differs,
+        (Compared::Agrees(first), Compared::Agrees(second)) => Compared::Agrees(first.max(second)),
+        (agrees @ Compared::Agrees(_), _) => agrees,
+        (_, second) => second,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OURS: u32 = 5;
+
+    fn voters(count: usize) -> Vec<Voter> {
+        (1..=count).map(|n| Voter { name: format!("cp{n}"), votes: true }).collect()
+    }
+
+    fn hash(hash: u32) -> Reply {
+        Ok(HashKv { revision: 9, compacted: 4, hash })
+    }
+
+    fn silent(reason: &str) -> Reply {
+        Err(reason.to_owned())
+    }
+
+    /// Compares with a file whose hash is [`OURS`] at revision 9 compacted to 4, and at nothing else.
+    fn compared(replies: &[Reply]) -> Comparison {
+        let file = OfFile::from([((9, 4), Ok(OURS)), ((8, 0), Err("the file is compacted further".to_owned()))]);
+        Comparison::of(voters(replies.len()), &[Round { replies: replies.to_vec() }], &file)
+    }
+
+    #[test]
+    fn all_agree() {
+        let comparison = compared(&[hash(OURS), hash(OURS), hash(OURS)]);
+        assert_eq!(comparison.verdict(), Verdict::Proven);
+        assert_eq!(comparison.sentence(), "3 of 3 members agree at revision 9");
+        assert_eq!(compared(&[hash(OURS)]).sentence(), "1 of 1 member agrees at revision 9");
+    }
+
+    #[test]
+    fn a_majority_is_one_of_all_members_not_of_those_that_answered() {
+        let two = compared(&[hash(OURS), silent("did not answer"), hash(OURS)]);
+        assert_eq!(two.verdict(), Verdict::Proven);
+        assert_eq!(two.sentence(), "2 of 3 members agree at revision 9; cp2 did not answer");
+        let one = compared(&[hash(OURS), silent("did not answer"), silent("has the alarm NOSPACE")]);
+        assert_eq!(one.verdict(), Verdict::NotComparable);
+        assert!(one.sentence().starts_with("1 of 3 members agrees at revision 9; cp2 did not answer"));
+    }
+
+    #[test]
+    fn one_member_that_differs_is_named() {
+        let comparison = compared(&[hash(OURS), hash(OURS), hash(6)]);
+        assert_eq!(comparison.verdict(), Verdict::MemberDiffers);
+        assert_eq!(comparison.differing().collect::<Vec<_>>(), [("cp3", 9)]);
+        assert_eq!(comparison.sentence(), "2 of 3 members agree at revision 9; cp3 differs at revision 9");
+    }
+
+    #[test]
+    fn a_file_that_differs_from_the_majority_or_has_none_is_not_proven() {
+        assert_eq!(compared(&[hash(6), hash(6), hash(OURS)]).verdict(), Verdict::FileDiffers);
+        assert_eq!(compared(&[hash(6)]).verdict(), Verdict::FileDiffers);
+        assert_eq!(compared(&[hash(OURS), hash(6)]).verdict(), Verdict::FileDiffers);
+        assert_eq!(compared(&[hash(OURS), hash(6), silent("did not answer")]).verdict(), Verdict::FileDiffers);
+        assert_eq!(compared(&[hash(6)]).sentence(), "no member of 1 agrees; cp1 differs at revision 9");
+    }
+
+    #[test]
+    fn the_majority_against_a_file_is_one_that_agrees_with_itself() {
+        let names = |replies: &[Reply]| compared(replies).opposing_majority().map(|names| names.join(" "));
+        assert_eq!(names(&[hash(6), hash(6), hash(OURS)]).as_deref(), Some("cp1 cp2"));
+        assert_eq!(names(&[hash(OURS), hash(7), hash(6), hash(6), hash(6)]).as_deref(), Some("cp3 cp4 cp5"));
+        assert_eq!(names(&[hash(6), hash(7), hash(OURS)]), None);
+        assert_eq!(names(&[hash(6), hash(OURS)]), None);
+    }
+
+    #[test]
+    fn what_cannot_be_computed_never_differs() {
+        let old = Ok(HashKv { revision: 8, compacted: 0, hash: 1 });
+        let comparison = compared(&[old, silent("has compacted revision 9 already")]);
+        assert_eq!(comparison.verdict(), Verdict::NotComparable);
+        assert!(comparison.sentence().contains("the file is compacted further"), "{}", comparison.sentence());
+        assert!(comparison.sentence().starts_with("not comparable; cp1"), "{}", comparison.sentence());
+    }
+
+    #[test]
+    fn the_first_round_counts_where_the_second_was_too_late() {
+        let file = OfFile::from([((9, 4), Ok(OURS)), ((12, 4), Ok(7))]);
+        let round = |replies: &[Reply]| Round { replies: replies.to_vec() };
+        let late = |hash| Ok(HashKv { revision: 12, compacted: 4, hash });
+        let both = Comparison::of(
+            voters(2),
+            &[round(&[hash(OURS), hash(OURS)]), round(&[late(7), silent("has compacted it already")])],
+            &file,
+        );
+        assert_eq!(both.verdict(), Verdict::Proven);
+        // Both were seen to agree at 9, only one at 12.
+        assert_eq!(both.sentence(), "2 of 2 members agree at revision 9");
+        let differs = Comparison::of(voters(1), &[round(&[hash(OURS)]), round(&[late(8)])], &file);
+        assert_eq!(differs.verdict(), Verdict::FileDiffers);
+        let differed = Comparison::of(voters(1), &[round(&[hash(6)]), round(&[late(7)])], &file);
+        assert_eq!(differed.verdict(), Verdict::FileDiffers);
+    }
+
+    #[test]
+    fn learners_are_not_counted() {
+        let mut voters = voters(2);
+        voters[1].votes = false;
+        let file = OfFile::from([((9, 4), Ok(OURS))]);
+        let round = Round { replies: vec![hash(OURS), silent("is a learner")] };
+        let comparison = Comparison::of(voters, &[round], &file);
+        assert_eq!(comparison.verdict(), Verdict::Proven);
+        assert_eq!(comparison.sentence(), "1 of 1 member agrees at revision 9");
+    }
+}

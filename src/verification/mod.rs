@@ -1,0 +1,5 @@
+//! Does the file match the members?
+
+pub mod comparison;
+pub mod hash_query;
+pub mod integrity;

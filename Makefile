@@ -30,8 +30,8 @@ fuzz: ## the reader of databases with any bytes, for FUZZ_SECONDS (needs nightly
 
 check: fmt clippy doc deny scripts test ## all that must hold before a change is taken: formatting, lints, docs, licences, tests
 
-demo: build tools ## a backup from a stand-in cluster, restored and read back (under two minutes)
-	cargo build --locked --example standin
+demo: build tools ## a backup from a fake cluster, restored and read back (under two minutes)
+	cargo build --locked --example fake-cluster
 	tests/demo
 
 dist: build ## this platform's archive for krew, with checksum and manifest, in target/dist

@@ -2,51 +2,51 @@
 // A test may say what it counted, or why it was skipped.
 #![allow(clippy::unwrap_used, clippy::print_stderr)]
 
+#[path = "it/api_server_tls.rs"]
+mod api_server_tls;
 #[path = "it/buckets.rs"]
 mod buckets;
-#[path = "it/choice.rs"]
-mod choice;
 #[path = "it/cli.rs"]
 mod cli;
 #[path = "it/cluster.rs"]
 mod cluster;
-#[path = "it/copy.rs"]
-mod copy;
 #[path = "it/damage.rs"]
 mod damage;
 #[path = "it/db.rs"]
 mod db;
 #[path = "it/direct.rs"]
 mod direct;
-#[path = "it/disk.rs"]
-mod disk;
 #[path = "it/dry_run.rs"]
 mod dry_run;
-#[path = "it/ending.rs"]
-mod ending;
 #[path = "it/exec.rs"]
 mod exec;
 #[path = "it/failover.rs"]
 mod failover;
+#[path = "it/local_disk.rs"]
+mod local_disk;
 #[path = "it/many.rs"]
 mod many;
 #[path = "it/members.rs"]
 mod members;
+#[path = "it/multi_context.rs"]
+mod multi_context;
 #[path = "it/mutation.rs"]
 mod mutation;
-#[path = "it/proof.rs"]
-mod proof;
+#[path = "it/node_transport.rs"]
+mod node_transport;
 #[path = "it/rbac.rs"]
 mod rbac;
 #[path = "it/readme.rs"]
 mod readme;
-#[path = "it/several.rs"]
-mod several;
+#[path = "it/shutdown.rs"]
+mod shutdown;
 #[allow(dead_code)]
 mod support;
 #[path = "it/terminal.rs"]
 mod terminal;
-#[path = "it/trust.rs"]
-mod trust;
+#[path = "it/transport_selection.rs"]
+mod transport_selection;
+#[path = "it/verification.rs"]
+mod verification;
 #[path = "it/verify.rs"]
 mod verify;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::support::Rig;
-use crate::support::standin::faults::Faults;
+use crate::support::fake_cluster::faults::Faults;
 
 /// Runs a backup that must fail.
 fn fails(script: impl FnOnce(&mut Faults), code: i32, says: &[&str]) {
@@ -174,7 +174,7 @@ fn an_image_without_etcdctl() {
 fn keys_that_root_may_not_read_are_read_with_one_capability_more() {
     let rig = Rig::with(|faults| faults.etcdctl_fails = Some("Error: open /pki/server.key: permission denied\n"));
     rig.run(&["--out", "x.db"]).code(0).leaves_only(&["x.db"]);
-    let jobs = rig.standin.requests("POST", "/jobs");
+    let jobs = rig.cluster.requests("POST", "/jobs");
     let capabilities = |index: usize| {
         let job = jobs[index].json();
         job["spec"]["template"]["spec"]["containers"][0]["securityContext"]["capabilities"]["add"].clone()
@@ -216,7 +216,7 @@ fn a_node_without_room_or_under_pressure_is_refused_before_anything_is_created()
     ] {
         let rig = Rig::with(script);
         rig.run(&["--out", "x.db"]).code(1).says(says).says("nothing was created").leaves_only(&[]);
-        assert!(rig.standin.requests("POST", "/jobs").is_empty());
+        assert!(rig.cluster.requests("POST", "/jobs").is_empty());
     }
 }
 

@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use crate::support::certs::Authority;
 use crate::support::etcd::{Etcd, tool};
-use crate::support::standin::container::Faults as Container;
-use crate::support::standin::faults::Faults;
-use crate::support::standin::members::StandinMember;
+use crate::support::fake_cluster::container::Faults as Container;
+use crate::support::fake_cluster::faults::Faults;
+use crate::support::fake_cluster::members::FakeMember;
 use crate::support::{KEYS, Outcome, Rig};
 
 const DIRECT: [&str; 4] = ["--out", "x.db", "--transport", "direct"];
@@ -47,7 +47,7 @@ fn fails(script: impl FnOnce(&mut Faults), code: i32, says: &[&str]) {
         outcome = outcome.says(text);
     }
     outcome.leaves_only(&[]);
-    assert!(rig.standin.requests("POST", "/jobs").is_empty(), "a failed copy moves on to nothing");
+    assert!(rig.cluster.requests("POST", "/jobs").is_empty(), "a failed copy moves on to nothing");
 }
 
 #[test]
@@ -55,8 +55,8 @@ fn a_scratch_etcd_booted_from_the_file_holds_every_key() {
     let rig = Rig::new();
     rig.run(&DIRECT).code(0).says("Transport direct").says("sha-256 matches").leaves_only(&["x.db"]);
     assert_eq!(Etcd::restored(&rig.path("x.db")).count(), KEYS);
-    assert!(rig.standin.requests("POST", "/jobs").is_empty());
-    assert!(rig.standin.requests("GET", "/proxy/").is_empty(), "nothing is asked of the node");
+    assert!(rig.cluster.requests("POST", "/jobs").is_empty());
+    assert!(rig.cluster.requests("GET", "/proxy/").is_empty(), "nothing is asked of the node");
 }
 
 #[test]
@@ -94,7 +94,7 @@ fn certificates_from_files_are_enough_to_be_tried_first() {
         .says("Transport direct: a connection to etcd through the API server, with the files given")
         .leaves_only(&["x.db"]);
     is_a_snapshot(&rig.path("x.db"));
-    assert!(rig.standin.requests("POST", "/jobs").is_empty());
+    assert!(rig.cluster.requests("POST", "/jobs").is_empty());
 }
 
 /// A Secret with these entries, from files of `authority`.
@@ -107,7 +107,7 @@ fn secret(rig: &Rig, authority: &Authority, names: [&str; 3]) {
         .collect();
     let secret =
         serde_json::json!({"kind": "Secret", "apiVersion": "v1", "metadata": {"name": "etcd-certs"}, "data": data});
-    rig.standin.shared.state().secrets.insert("etcd-certs".to_owned(), secret);
+    rig.cluster.shared.state().secrets.insert("etcd-certs".to_owned(), secret);
 }
 
 fn base64(bytes: &[u8]) -> String {
@@ -143,11 +143,11 @@ fn certificates_from_a_secret_stay_in_memory() {
 /// ConfigMap.
 fn hosted(authority: &Authority, ca: &Authority, ca_map: Option<&str>) -> (Etcd, Rig) {
     let etcd = Etcd::secured(authority, &authority.issue("server", &["localhost", "127.0.0.1"], false));
-    let member = StandinMember {
+    let member = FakeMember {
         flags: etcd.flags.clone(),
         secret: Some(("own".to_owned(), authority.path().display().to_string())),
         ca_map: ca_map.map(str::to_owned),
-        ..StandinMember::new("cp1", &etcd.url)
+        ..FakeMember::new("cp1", &etcd.url)
     };
     let rig = Rig::of(vec![member], |_| ());
     let own = |name: &str| authority.path().join(name);
@@ -155,14 +155,14 @@ fn hosted(authority: &Authority, ca: &Authority, ca_map: Option<&str>) -> (Etcd,
     let data: serde_json::Map<String, serde_json::Value> =
         files.into_iter().map(|(name, path)| (name.to_owned(), base64(&std::fs::read(path).unwrap()).into())).collect();
     let secret = serde_json::json!({"kind": "Secret", "apiVersion": "v1", "metadata": {"name": "own"}, "data": data});
-    rig.standin.shared.state().secrets.insert("own".to_owned(), secret);
+    rig.cluster.shared.state().secrets.insert("own".to_owned(), secret);
     (etcd, rig)
 }
 
 /// With what it mounts, and by way of the node where `resource` may not be read.
 fn opens_with_what_it_mounts(rig: &Rig, resource: &'static str) {
     rig.run(&["--out", "x.db"]).code(0).says("with the Secrets of the etcd pod").leaves_only(&["x.db"]);
-    rig.standin.shared.state().faults.forbid.push(("get", resource));
+    rig.cluster.shared.state().faults.forbid.push(("get", resource));
     rig.run(&["--out", "x.db", "--force"]).code(0).says("Transport node").leaves_only(&["x.db"]);
 }
 
@@ -181,7 +181,7 @@ fn the_ca_of_a_hosted_control_plane_may_be_in_a_config_map() {
     let data = serde_json::json!({"ca.crt": std::fs::read_to_string(authority.ca()).unwrap()});
     let map =
         serde_json::json!({"kind": "ConfigMap", "apiVersion": "v1", "metadata": {"name": "etcd-ca"}, "data": data});
-    rig.standin.shared.state().config_maps.insert("etcd-ca".to_owned(), map);
+    rig.cluster.shared.state().config_maps.insert("etcd-ca".to_owned(), map);
     opens_with_what_it_mounts(&rig, "configmaps");
 }
 
@@ -193,7 +193,7 @@ fn a_secret_that_is_missing_or_holds_something_else() {
         .code(2)
         .says("there is no Secret kube-system/nothing")
         .leaves_only(&[]);
-    rig.standin.shared.state().faults.forbid.push(("get", "secrets"));
+    rig.cluster.shared.state().faults.forbid.push(("get", "secrets"));
     rig.run(&["--out", "x.db", "--etcd-cert-secret", "etcd-certs"])
         .code(0)
         .says("Transport node: a job on the member's node, whose kubelet serves the file, since direct is not open")
@@ -203,7 +203,7 @@ fn a_secret_that_is_missing_or_holds_something_else() {
         .code(3)
         .says("not allowed to get secrets of etcd-certs");
     std::fs::remove_file(rig.path("x.db")).unwrap();
-    rig.standin.shared.state().faults.forbid.clear();
+    rig.cluster.shared.state().faults.forbid.clear();
     secret(&rig, authority, ["a", "b", "c"]);
     rig.run(&["--out", "x.db", "--etcd-cert-secret", "etcd-certs"])
         .code(2)
@@ -220,7 +220,7 @@ fn the_wrong_ca() {
         .code(1)
         .says("etcd's certificate was not issued by the CA of the files given")
         .leaves_only(&[]);
-    assert!(rig.standin.requests("POST", "/jobs").is_empty(), "what was given must work");
+    assert!(rig.cluster.requests("POST", "/jobs").is_empty(), "what was given must work");
 }
 
 #[test]
@@ -270,13 +270,13 @@ fn a_certificate_for_other_names_says_for_which() {
 fn https_where_etcd_serves_http_and_the_reverse() {
     let rig = Rig::new();
     let authority = Authority::new("etcd-ca");
-    let port = rig.standin.shared.members[0].url.rsplit_once(':').unwrap().1.to_owned();
+    let port = rig.cluster.shared.members[0].url.rsplit_once(':').unwrap().1.to_owned();
     with_files(&rig, &authority, &authority, &["--pod-endpoint", &format!("https://127.0.0.1:{port}")])
         .code(1)
         .says("does not speak TLS")
         .leaves_only(&[]);
     let rig = Rig::before(&secured().1, |_| ());
-    let port = rig.standin.shared.members[0].url.rsplit_once(':').unwrap().1.to_owned();
+    let port = rig.cluster.shared.members[0].url.rsplit_once(':').unwrap().1.to_owned();
     rig.run(&[&DIRECT[..], &["--pod-endpoint", &format!("http://127.0.0.1:{port}")]].concat())
         .code(1)
         .says("does not answer to http, it may serve https")
@@ -308,7 +308,7 @@ fn a_line_that_breaks_at_any_byte_gives_no_file() {
     let size = {
         let rig = Rig::new();
         rig.run(&DIRECT).code(0);
-        rig.standin.shared.state().served
+        rig.cluster.shared.state().served
     };
     for cut in [0, 1, 9, 100, 5_000, 40_000, size / 2, size - 200, size - 20, size - 1] {
         fails(move |faults| faults.forward.cuts = vec![cut], 1, &["the connection", "broke"]);

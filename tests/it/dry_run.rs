@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::standin::faults::Faults;
+use crate::support::fake_cluster::faults::Faults;
 use crate::support::{Rig, three};
 
 const DRY: [&str; 3] = ["--dry-run=client", "--out", "x.db"];
@@ -15,7 +15,7 @@ fn finds(script: impl FnOnce(&mut Faults), code: i32, says: &[&str]) {
         outcome = outcome.says(text);
     }
     outcome.leaves_only(&[]);
-    assert!(rig.standin.requests("POST", "/jobs").is_empty(), "it created a job");
+    assert!(rig.cluster.requests("POST", "/jobs").is_empty(), "it created a job");
 }
 
 #[test]
@@ -38,7 +38,7 @@ fn all_is_well_and_nothing_is_created() {
     assert!(!outcome.stderr.contains("warning  "), "{}", outcome.stderr);
     outcome.leaves_only(&[]);
     for method in ["POST", "PATCH", "DELETE"] {
-        let changes = rig.standin.requests(method, "/jobs");
+        let changes = rig.cluster.requests(method, "/jobs");
         assert!(changes.is_empty(), "{changes:?}");
     }
 }
@@ -49,7 +49,7 @@ fn the_manifest_is_that_of_the_job_that_a_backup_creates() {
     let words: Vec<&str> = DRY.iter().copied().chain(["-o", "json"]).collect();
     let mut dry = rig.run(&words).code(0).json();
     rig.run(&["--out", "x.db"]).code(0);
-    let mut real = rig.standin.requests("POST", "/jobs")[0].json();
+    let mut real = rig.cluster.requests("POST", "/jobs")[0].json();
     let names: Vec<String> =
         [&dry, &real].iter().map(|job| job["metadata"]["name"].as_str().unwrap().to_owned()).collect();
     assert_ne!(names[0], names[1]);
@@ -92,7 +92,7 @@ fn what_a_missing_optional_right_costs() {
 fn the_transport_that_is_asked_for_is_looked_at() {
     let rig = Rig::new();
     rig.run(&["--dry-run=client", "--transport", "exec"]).code(1).says("runs no shell").leaves_only(&[]);
-    rig.standin.shared.state().faults.forbid.push(("get", "pods/exec"));
+    rig.cluster.shared.state().faults.forbid.push(("get", "pods/exec"));
     rig.run(&["--dry-run=client", "--transport", "exec"])
         .code(3)
         .says("not allowed to get pods/exec of etcd-cp1 in namespace kube-system")
@@ -164,5 +164,5 @@ fn a_directory_that_is_missing_is_told_of_before_anything_else() {
     let rig = Rig::new();
     rig.run(&["--dry-run=client", "--out-dir", "missing"]).code(1).says("cannot write to directory missing");
     rig.run(&["--out-dir", "missing"]).code(1).says("cannot write to directory missing").leaves_only(&[]);
-    assert!(rig.standin.requests("POST", "/jobs").is_empty());
+    assert!(rig.cluster.requests("POST", "/jobs").is_empty());
 }

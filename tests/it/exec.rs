@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use crate::support::etcd::Etcd;
-use crate::support::standin::container::Faults as Container;
-use crate::support::standin::faults::Faults;
+use crate::support::fake_cluster::container::Faults as Container;
+use crate::support::fake_cluster::faults::Faults;
 use crate::support::{KEYS, Rig};
 
 const EXEC: [&str; 4] = ["--out", "x.db", "--transport", "exec"];
@@ -41,7 +41,7 @@ fn a_scratch_etcd_booted_from_the_file_holds_every_key() {
     let document: serde_json::Value = serde_json::from_slice(&outcome.stdout).unwrap();
     assert_eq!(document["transport"], "exec");
     assert!(document["containerFile"].as_str().unwrap().contains("/etcd-backup-"));
-    assert!(rig.standin.requests("POST", "/jobs").is_empty());
+    assert!(rig.cluster.requests("POST", "/jobs").is_empty());
 }
 
 #[test]
@@ -147,7 +147,7 @@ fn signals_while_saving_or_copying_remove_the_file_and_end_what_runs() {
         shell(faults);
         faults.container.save_after = Some(Duration::from_secs(60));
     });
-    let saving = rig.start(&EXEC).until(|rig| rig.standin.requests("GET", "snapshot").len() == 1);
+    let saving = rig.start(&EXEC).until(|rig| rig.cluster.requests("GET", "snapshot").len() == 1);
     std::thread::sleep(Duration::from_millis(300));
     saving.signal("INT").end().code(130).says("Removing the file").leaves_only(&[]);
 
@@ -167,10 +167,10 @@ fn a_killed_run_leaves_nothing_when_its_lease_is_over() {
     let words = [&EXEC[..], &["--lease", "1s"]].concat();
     let outcome = rig.start(&words).copying().signal("KILL").end();
     assert_eq!(outcome.code, None);
-    assert!(rig.standin.left().2 > 0, "the file is there at first");
+    assert!(rig.cluster.left().2 > 0, "the file is there at first");
     let start = std::time::Instant::now();
-    while rig.standin.left() != (0, 0, 0) {
-        assert!(start.elapsed() < Duration::from_secs(10), "{:?}", rig.standin.left());
+    while rig.cluster.left() != (0, 0, 0) {
+        assert!(start.elapsed() < Duration::from_secs(10), "{:?}", rig.cluster.left());
         std::thread::sleep(Duration::from_millis(50));
     }
 }

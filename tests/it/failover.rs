@@ -1,6 +1,6 @@
 //! The chosen member fails before the first byte: the next one is taken, offered, or named in a hint.
 
-use crate::support::standin::faults::Faults;
+use crate::support::fake_cluster::faults::Faults;
 use crate::support::{Rig, three};
 
 /// Three members; the node of cp1 is in trouble, so a backup of cp1 fails before anything is created.
@@ -49,7 +49,7 @@ fn a_job_that_failed_is_gone_before_the_next_is_made() {
         rig.run(&["--out", "x.db", "--failover"]).code(1).says("Going on with member").says("the node evicted");
     assert_eq!(outcome.stderr.matches("failed before the first byte").count(), 2, "{}", outcome.stderr);
     outcome.leaves_only(&[]);
-    assert_eq!(rig.standin.requests("POST", "/jobs").len(), 3);
+    assert_eq!(rig.cluster.requests("POST", "/jobs").len(), 3);
 }
 
 #[test]

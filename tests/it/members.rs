@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::support::certs::Authority;
 use crate::support::etcd::{Etcd, EtcdCluster};
-use crate::support::standin::members::StandinMember;
+use crate::support::fake_cluster::members::FakeMember;
 use crate::support::{Rig, three};
 
 /// What etcdctl itself says of a member.
@@ -20,7 +20,7 @@ fn the_recommended_of_three_members_is_a_follower() {
     let pod = outcome.json()["member"]["pod"].as_str().unwrap().to_owned();
     assert!(outcome.stderr.contains("Taking the recommended member: etcd-cp"), "{}", outcome.stderr);
     assert!(outcome.stderr.contains("follower  healthy"), "{}", outcome.stderr);
-    let job = rig.standin.requests("POST", "/jobs")[0].json();
+    let job = rig.cluster.requests("POST", "/jobs")[0].json();
     assert_eq!(pod, format!("kube-system/etcd-{}", job["spec"]["template"]["spec"]["nodeName"].as_str().unwrap()));
     outcome.leaves_only(&["x.db"]);
 }
@@ -146,9 +146,9 @@ fn an_alarm_on_one_member_counts_against_that_one_alone() {
 fn a_learner_is_shown_and_never_taken_unless_named() {
     let mut cluster = EtcdCluster::start(1);
     cluster.add_learner();
-    let member = |index: usize| StandinMember::new(&EtcdCluster::name(index), &cluster.members[index].url);
+    let member = |index: usize| FakeMember::new(&EtcdCluster::name(index), &cluster.members[index].url);
     // The learner's pod comes first, and a learner lists no members.
-    let first = StandinMember::new("a", &cluster.members[1].url);
+    let first = FakeMember::new("a", &cluster.members[1].url);
     let rig = Rig::of(vec![first, member(0)], |_| ());
     let rows = rig.run(&["members", "-o", "json"]).code(0).json();
     assert_eq!((&rows[0]["role"], &rows[1]["role"]), (&json!("learner"), &json!("leader")));
@@ -183,10 +183,10 @@ fn a_role_stands_for_a_member() {
 fn watching_prints_each_member_that_changed() {
     let cluster = EtcdCluster::start(1);
     let rig = Rig::members(&cluster, |_| ());
-    let polled = |count: usize| move |rig: &Rig| rig.standin.requests("GET", "/exec").len() >= count;
+    let polled = |count: usize| move |rig: &Rig| rig.cluster.requests("GET", "/exec").len() >= count;
     let running = rig.start(&["members", "--watch", "--interval", "300ms"]).until(polled(2));
     cluster.members[0].ctl(&["put", "/registry/x", "y"]);
-    let seen = rig.standin.requests("GET", "/exec").len();
+    let seen = rig.cluster.requests("GET", "/exec").len();
     let outcome = running.until(polled(seen + 3)).signal("INT").end().code(130);
     let printed = outcome.printed();
     assert_eq!(printed.lines().filter(|line| line.starts_with("POD")).count(), 1, "{printed}");
@@ -238,7 +238,7 @@ fn with_certificates_etcd_itself_is_asked() {
     assert_eq!((&row["role"], &row["healthy"]), (&json!("leader"), &json!(true)));
     assert_eq!(row["dbSizeBytes"], truth["dbSize"]);
     assert_eq!(row["quotaBytes"], truth["dbSizeQuota"]);
-    assert!(rig.standin.requests("GET", "/exec").is_empty());
+    assert!(rig.cluster.requests("GET", "/exec").is_empty());
 }
 
 #[test]
@@ -256,7 +256,7 @@ fn a_member_without_a_pod_that_is_down_is_told_of() {
     let url = cluster.members[2].url.clone();
     cluster.members[2].stop();
     cluster.settle();
-    let member = |index: usize| StandinMember::new(&EtcdCluster::name(index), &cluster.members[index].url);
+    let member = |index: usize| FakeMember::new(&EtcdCluster::name(index), &cluster.members[index].url);
     let rig = Rig::of(vec![member(0), member(1)], |_| ());
     let outcome = rig.run(&["members", "-o", "name"]).code(0);
     assert_eq!(outcome.printed(), "pod/etcd-cp1\npod/etcd-cp2\n");

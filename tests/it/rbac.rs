@@ -26,7 +26,7 @@ fn a_backup_needs_the_required_rules_and_no_others() {
     let rig = Rig::members(three(), |_| ());
     let list = rig.run(&["rbac", "-o", "json", "--transport", "node"]).code(0).json();
     let required = rules(&list);
-    rig.standin.shared.state().faults.only = Some(required.clone());
+    rig.cluster.shared.state().faults.only = Some(required.clone());
     rig.run(&["--out", "x.db"])
         .code(0)
         .says("roles and health of the members are unknown")
@@ -35,7 +35,7 @@ fn a_backup_needs_the_required_rules_and_no_others() {
     for index in 0..required.len() {
         let mut fewer = required.clone();
         fewer.remove(index);
-        rig.standin.shared.state().faults.only = Some(fewer);
+        rig.cluster.shared.state().faults.only = Some(fewer);
         rig.run(&["--out", "y.db"]).code(3).says("not allowed to").leaves_only(&["x.db"]);
     }
 }
@@ -44,7 +44,7 @@ fn a_backup_needs_the_required_rules_and_no_others() {
 fn with_the_optional_rules_nothing_is_missing() {
     let rig = Rig::members(three(), |_| ());
     let list = rig.run(&["rbac", "-o", "json", "--optional"]).code(0).json();
-    rig.standin.shared.state().faults.only = Some(rules(&list));
+    rig.cluster.shared.state().faults.only = Some(rules(&list));
     let outcome = rig.run(&["--out", "x.db", "-o", "json"]).code(0);
     assert!(!outcome.stderr.contains("warning:"), "{}", outcome.stderr);
     assert_eq!(outcome.json()["cluster"]["uid"], "uid-of-kube-system");

@@ -3,7 +3,7 @@
 use rexpect::session::{PtySession, spawn_command};
 
 use crate::support::etcd::Etcd;
-use crate::support::standin::faults::Faults;
+use crate::support::fake_cluster::faults::Faults;
 use crate::support::{Rig, three};
 
 const DOWN: &str = "\u{1b}[B";
@@ -110,7 +110,7 @@ fn escape_and_ctrl_c_in_the_picker_do_nothing_to_the_cluster() {
         assert_eq!(code, 130, "{printed}");
         assert!(printed.contains("nothing was done"), "{printed}");
         assert!(printed.contains(SHOW_CURSOR), "the cursor stays hidden");
-        assert!(rig.standin.requests("POST", "/jobs").is_empty());
+        assert!(rig.cluster.requests("POST", "/jobs").is_empty());
         assert!(!rig.path("x.db").exists());
     }
 }
@@ -120,7 +120,7 @@ fn ctrl_c_while_copying_leaves_nothing() {
     let rig = rig(|faults| faults.throttle = Some(100_000));
     let mut session = on_terminal(&rig, "--out x.db --member cp1");
     session.exp_string("Copying data from etcd to the local system").expect("it copies");
-    while rig.standin.shared.state().served == 0 {
+    while rig.cluster.shared.state().served == 0 {
         std::thread::sleep(std::time::Duration::from_millis(20));
     }
     session.send_control('c').unwrap();
@@ -128,7 +128,7 @@ fn ctrl_c_while_copying_leaves_nothing() {
     assert_eq!(code, 130, "{printed}");
     assert!(printed.contains("Removing the job from the cluster"), "{printed}");
     assert!(printed.contains(SHOW_CURSOR), "the cursor stays hidden");
-    assert_eq!(rig.standin.left(), (0, 0, 0));
+    assert_eq!(rig.cluster.left(), (0, 0, 0));
     let left: Vec<_> = std::fs::read_dir(rig.directory.path()).unwrap().flatten().map(|e| e.file_name()).collect();
     assert_eq!(left, ["config"]);
 }

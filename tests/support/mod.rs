@@ -1,10 +1,10 @@
-//! The harness: a stand-in cluster, the built binary in a directory of its own, and what is checked after each run.
+//! The harness: a fake cluster, the built binary in a directory of its own, and what is checked after each run.
 
 pub mod certs;
 pub mod directory;
 pub mod etcd;
+pub mod fake_cluster;
 pub mod files;
-pub mod standin;
 pub mod tls;
 
 use std::path::PathBuf;
@@ -13,9 +13,9 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use etcd::{Etcd, EtcdCluster};
-use standin::faults::Faults;
-use standin::members::StandinMember;
-use standin::{Standin, TOKEN};
+use fake_cluster::faults::Faults;
+use fake_cluster::members::FakeMember;
+use fake_cluster::{FakeCluster, TOKEN};
 
 pub const KEYS: usize = 2000;
 
@@ -53,9 +53,9 @@ pub fn one_odd() -> &'static [Etcd; 3] {
     })
 }
 
-/// A stand-in cluster and a directory to work in.
+/// A fake cluster and a directory to work in.
 pub struct Rig {
-    pub standin: Standin,
+    pub cluster: FakeCluster,
     pub directory: tempfile::TempDir,
 }
 
@@ -66,37 +66,37 @@ impl Rig {
 
     /// With faults from the start.
     pub fn with(script: impl FnOnce(&mut Faults)) -> Self {
-        Rig::of(vec![StandinMember::new("cp1", &etcd().url)], script)
+        Rig::of(vec![FakeMember::new("cp1", &etcd().url)], script)
     }
 
     /// In front of an etcd of one's own.
     pub fn before(etcd: &Etcd, script: impl FnOnce(&mut Faults)) -> Self {
-        let member = StandinMember { flags: etcd.flags.clone(), ..StandinMember::new("cp1", &etcd.url) };
+        let member = FakeMember { flags: etcd.flags.clone(), ..FakeMember::new("cp1", &etcd.url) };
         Rig::of(vec![member], script)
     }
 
     /// In front of a cluster of several members.
     pub fn members(cluster: &EtcdCluster, script: impl FnOnce(&mut Faults)) -> Self {
         let named = cluster.members.iter().enumerate();
-        let members = named.map(|(index, etcd)| StandinMember::new(&EtcdCluster::name(index), &etcd.url));
+        let members = named.map(|(index, etcd)| FakeMember::new(&EtcdCluster::name(index), &etcd.url));
         Rig::of(members.collect(), script)
     }
 
     /// In front of single members, each named by its place in the list.
     pub fn singles<'e>(etcds: impl IntoIterator<Item = &'e Etcd>, script: impl FnOnce(&mut Faults)) -> Self {
         let named = etcds.into_iter().enumerate();
-        let members = named.map(|(index, etcd)| StandinMember::new(&EtcdCluster::name(index), &etcd.url));
+        let members = named.map(|(index, etcd)| FakeMember::new(&EtcdCluster::name(index), &etcd.url));
         Rig::of(members.collect(), script)
     }
 
     /// In front of these members.
-    pub fn of(members: Vec<StandinMember>, script: impl FnOnce(&mut Faults)) -> Self {
+    pub fn of(members: Vec<FakeMember>, script: impl FnOnce(&mut Faults)) -> Self {
         let mut faults = Faults::default();
         script(&mut faults);
-        let standin = Standin::of(members, faults);
+        let cluster = FakeCluster::of(members, faults);
         let directory = tempfile::tempdir().expect("a directory");
-        standin.write_kubeconfig(&directory.path().join("config"), TOKEN);
-        Rig { standin, directory }
+        cluster.write_kubeconfig(&directory.path().join("config"), TOKEN);
+        Rig { cluster, directory }
     }
 
     /// With a variable of the environment.
@@ -152,9 +152,9 @@ pub struct Running<'r> {
 }
 
 impl<'r> Running<'r> {
-    /// Waits until the stand-in has served some bytes of the file.
+    /// Waits until the fake cluster has served some bytes of the file.
     pub fn copying(self) -> Self {
-        self.until(|rig| rig.standin.shared.state().served > 0)
+        self.until(|rig| rig.cluster.shared.state().served > 0)
     }
 
     /// Waits until something holds of the cluster.
@@ -225,11 +225,11 @@ impl Outcome<'_> {
     /// Nothing is left: no job, no pod, no directory on the node, no file here but those named.
     pub fn leaves_only(self, files: &[&str]) -> Self {
         let start = Instant::now();
-        while self.rig.standin.left() != (0, 0, 0) {
+        while self.rig.cluster.left() != (0, 0, 0) {
             assert!(
                 start.elapsed() < Duration::from_secs(5),
                 "left on the cluster: {:?}\n{}",
-                self.rig.standin.left(),
+                self.rig.cluster.left(),
                 self.stderr
             );
             std::thread::sleep(Duration::from_millis(50));

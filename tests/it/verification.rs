@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::support::etcd::{Etcd, tool};
-use crate::support::standin::container::Faults as Container;
-use crate::support::standin::faults::{Faults, Hook};
-use crate::support::standin::members::StandinMember;
+use crate::support::fake_cluster::container::Faults as Container;
+use crate::support::fake_cluster::faults::{Faults, Hook};
+use crate::support::fake_cluster::members::FakeMember;
 use crate::support::{Outcome, Rig, one_odd, three};
 
 /// What `etcdutl snapshot status` says of a file.
@@ -19,7 +19,7 @@ fn status(rig: &Rig, name: &str) -> Value {
 
 /// The pods in which etcdctl was asked for a hash, in this order, with the revision.
 fn asked(rig: &Rig) -> Vec<(String, u64)> {
-    let requests = rig.standin.requests("GET", "/exec");
+    let requests = rig.cluster.requests("GET", "/exec");
     let hashes = requests.iter().filter(|request| request.query("command").contains(&"hashkv".to_owned()));
     hashes
         .map(|request| {
@@ -71,7 +71,7 @@ fn the_job_is_gone_before_anything_is_asked_of_the_finished_file() {
     });
     let rig = Rig::singles([&*etcd], |faults| faults.before_save = Some(writing));
     rig.run(&["--out", "x.db"]).code(0).says("content: 1 of 1 member agrees");
-    let requests = rig.standin.shared.state().requests.clone();
+    let requests = rig.cluster.shared.state().requests.clone();
     let deleted = requests.iter().position(|request| request.method == "DELETE").unwrap();
     let last = requests.iter().rposition(|request| request.target.contains("hashkv")).unwrap();
     assert!(deleted < last, "{deleted} {last}");
@@ -232,7 +232,7 @@ fn a_member_that_takes_too_long_is_not_waited_for_and_the_leader_is_spared() {
 
 /// Three members of which only the first has a pod.
 fn one_pod_of_three(script: impl FnOnce(&mut Faults)) -> Rig {
-    Rig::of(vec![StandinMember::new("cp1", &three().members[0].url)], script)
+    Rig::of(vec![FakeMember::new("cp1", &three().members[0].url)], script)
 }
 
 #[test]
@@ -353,7 +353,7 @@ fn a_slow_copy_asks_meanwhile_and_again_at_the_files_own_revision() {
 #[test]
 fn an_interruption_while_a_member_is_asked_leaves_nothing() {
     let rig = Rig::with(|faults| faults.member("cp1").slow_hash = Some(Duration::from_secs(60)));
-    let asking = rig.start(&["--out", "x.db"]).until(|rig| !asked(rig).is_empty() && rig.standin.left() == (0, 0, 0));
+    let asking = rig.start(&["--out", "x.db"]).until(|rig| !asked(rig).is_empty() && rig.cluster.left() == (0, 0, 0));
     let outcome = asking.signal("INT").end().code(130).says("the snapshot was not proven, and is removed");
     assert!(!outcome.stderr.contains("Removing the job"), "{}", outcome.stderr);
     outcome.leaves_only(&[]);

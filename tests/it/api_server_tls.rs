@@ -7,7 +7,7 @@ use crate::support::tls;
 /// A rig behind TLS whose certificate is for `name`; the kubeconfig trusts `trusted`.
 fn behind_tls(server: &Authority, trusted: &Authority, name: &str, expired: bool) -> Rig {
     let rig = Rig::new();
-    let port = tls::serve(server, rig.standin.port, name, expired);
+    let port = tls::serve(server, rig.cluster.port, name, expired);
     let config = std::fs::read_to_string(rig.path("config")).unwrap();
     let mut config: serde_json::Value = serde_json::from_str(&config).unwrap();
     std::fs::copy(trusted.ca(), rig.path("ca.crt")).unwrap();
@@ -32,7 +32,7 @@ fn a_certificate_of_another_authority_is_refused_unless_told_otherwise() {
         .says("no trusted connection to the API server https://127.0.0.1:")
         .says("hint: check certificate-authority of the cluster in the kubeconfig")
         .leaves_only(&["ca.crt"]);
-    assert!(rig.standin.shared.state().requests.is_empty(), "a request was sent to a server that is not trusted");
+    assert!(rig.cluster.shared.state().requests.is_empty(), "a request was sent to a server that is not trusted");
     rig.run(&["--out", "x.db", "--insecure-skip-tls-verify"]).code(0).leaves_only(&["ca.crt", "x.db"]);
 }
 

@@ -32,7 +32,7 @@ fn a_disk_that_fills_up_while_copying() {
     assert!(stderr.contains("cannot write small/x.db: No space left on device"), "{stderr}");
     assert!(stderr.contains("hint: choose another file system with --out, or make room"), "{stderr}");
     assert_eq!(left, "", "a partial file was left");
-    assert_eq!(rig.standin.left(), (0, 0, 0));
+    assert_eq!(rig.cluster.left(), (0, 0, 0));
 }
 
 #[test]
@@ -42,5 +42,5 @@ fn a_directory_that_is_read_only_is_refused_before_anything_is_created() {
     let Some((code, _, stderr)) = run_on(&rig, mount, "--out small/x.db") else { return };
     assert_eq!(code, Some(1), "{stderr}");
     assert!(stderr.contains("cannot write to directory small: read-only filesystem"), "{stderr}");
-    assert!(rig.standin.shared.state().requests.is_empty(), "something was asked of the cluster");
+    assert!(rig.cluster.shared.state().requests.is_empty(), "something was asked of the cluster");
 }

@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use crate::support::etcd::{Etcd, tool};
-use crate::support::standin::faults::Faults;
+use crate::support::fake_cluster::faults::Faults;
 use crate::support::{KEYS, Rig};
 
 /// A backup that must succeed in spite of the faults.
@@ -26,10 +26,10 @@ fn a_scratch_etcd_booted_from_the_file_holds_every_key() {
     assert_eq!(Etcd::restored(&rig.path("x.db")).count(), KEYS);
     use std::os::unix::fs::PermissionsExt;
     assert_eq!(std::fs::metadata(rig.path("x.db")).unwrap().permissions().mode() & 0o777, 0o600);
-    let deletes = rig.standin.requests("DELETE", "/jobs/");
+    let deletes = rig.cluster.requests("DELETE", "/jobs/");
     assert_eq!(deletes[0].json()["propagationPolicy"], "Foreground");
     assert!(deletes[0].json()["preconditions"]["uid"].is_string());
-    assert!(rig.standin.requests("GET", "/proxy/logs/").iter().all(|request| !request.target.contains('?')));
+    assert!(rig.cluster.requests("GET", "/proxy/logs/").iter().all(|request| !request.target.contains('?')));
 }
 
 #[test]
@@ -73,7 +73,7 @@ fn an_existing_file_stays_until_the_new_one_is_proven() {
     rig.run(&["--out", "x.db"]).code(1).says("exists already");
     rig.run(&["--out", "x.db", "--force"]).code(4).leaves_only(&["x.db"]);
     assert_eq!(std::fs::read_to_string(rig.path("x.db")).unwrap(), "old");
-    rig.standin.shared.state().faults.flip_at = None;
+    rig.cluster.shared.state().faults.flip_at = None;
     rig.run(&["--out", "x.db", "--force"]).code(0).leaves_only(&["x.db"]);
     assert!(std::fs::metadata(rig.path("x.db")).unwrap().len() > 1000);
 }
@@ -82,7 +82,7 @@ fn an_existing_file_stays_until_the_new_one_is_proven() {
 fn a_file_that_is_still_being_written_is_copied_while_it_grows() {
     let rig = Rig::with(|faults| faults.save_rate = Some(3 << 20));
     rig.run(&["--out", "x.db"]).code(0).leaves_only(&["x.db"]);
-    assert!(rig.standin.requests("GET", "snapshot.db.part").len() > 3);
+    assert!(rig.cluster.requests("GET", "snapshot.db.part").len() > 3);
 }
 
 #[test]
@@ -106,7 +106,7 @@ fn a_connection_that_breaks_when_etcdctl_renames_its_file() {
     });
     rig.run(&["--out", "x.db"]).code(0).says("sha-256 matches").leaves_only(&["x.db"]);
     // Before etcdctl has made its file, both names are looked for; the last request is for what came behind the break.
-    let finals = rig.standin.requests("GET", "snapshot.db");
+    let finals = rig.cluster.requests("GET", "snapshot.db");
     let resumed = finals.iter().rfind(|request| request.target.ends_with("snapshot.db")).expect("it asks for the name");
     let range = resumed.header("range").expect("a range");
     let offset = range.trim_start_matches("bytes=").split('-').next().and_then(|start| start.parse::<u64>().ok());
@@ -208,5 +208,5 @@ fn fails_with(script: impl FnOnce(&mut Faults), words: &[&str], one: &str, other
 fn a_download_slower_than_the_lease_renews_it() {
     let rig = Rig::with(|faults| faults.throttle = Some(800_000));
     rig.run(&["--out", "x.db", "--lease", "4s"]).code(0).leaves_only(&["x.db"]);
-    assert!(!rig.standin.requests("PATCH", "/jobs/").is_empty());
+    assert!(!rig.cluster.requests("PATCH", "/jobs/").is_empty());
 }

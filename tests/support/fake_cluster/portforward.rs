@@ -119,7 +119,7 @@ fn forward(shared: &Shared, mut etcd: TcpStream, client: &Arc<Mutex<TcpStream>>,
             let mut bytes = frame_head(BINARY, read + 1);
             bytes.push(0);
             bytes.extend_from_slice(&buffer[..cut]);
-            let mut client = client.lock().expect("no thread of the stand-in panics");
+            let mut client = client.lock().expect("no thread of the fake cluster panics");
             let _ = client.write_all(&bytes);
             let _ = client.shutdown(Shutdown::Both);
             if faults.replaces_pod {
@@ -169,7 +169,7 @@ fn frame_head(opcode: u8, length: usize) -> Vec<u8> {
 fn send(stream: &Mutex<TcpStream>, opcode: u8, payload: &[u8]) {
     let mut bytes = frame_head(opcode, payload.len());
     bytes.extend_from_slice(payload);
-    let _ = stream.lock().expect("no thread of the stand-in panics").write_all(&bytes);
+    let _ = stream.lock().expect("no thread of the fake cluster panics").write_all(&bytes);
 }
 
 /// A client's frame; `None` at the end of the connection.

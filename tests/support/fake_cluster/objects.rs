@@ -1,4 +1,4 @@
-//! The objects of the stand-in's cluster, and the requests that read and change them.
+//! The objects of the fake cluster, and the requests that read and change them.
 
 use std::sync::Arc;
 

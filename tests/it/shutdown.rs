@@ -1,7 +1,7 @@
 //! Every way out: signals, a closed standard output, a killed workstation, a cluster that does not delete.
 
 use crate::support::Rig;
-use crate::support::standin::faults::Faults;
+use crate::support::fake_cluster::faults::Faults;
 
 fn slow(faults: &mut Faults) {
     faults.throttle = Some(500_000);
@@ -24,7 +24,7 @@ fn signals_while_copying_remove_the_job_and_the_file() {
 #[test]
 fn a_signal_while_waiting_for_the_pod() {
     let rig = Rig::with(|faults| faults.waiting = Some(("ContainerCreating", "wait")));
-    let started = rig.start(&["--out", "x.db"]).until(|rig| rig.standin.left().1 > 0);
+    let started = rig.start(&["--out", "x.db"]).until(|rig| rig.cluster.left().1 > 0);
     started.signal("INT").end().code(130).leaves_only(&[]);
 }
 
@@ -38,7 +38,7 @@ fn a_second_signal_ends_at_once() {
         .start(&["--out", "x.db"])
         .copying()
         .signal("INT")
-        .until(|rig| !rig.standin.requests("DELETE", "").is_empty());
+        .until(|rig| !rig.cluster.requests("DELETE", "").is_empty());
     let start = std::time::Instant::now();
     deleting.signal("INT").end().code(130);
     assert!(start.elapsed() < std::time::Duration::from_secs(5));
@@ -47,7 +47,7 @@ fn a_second_signal_ends_at_once() {
 #[test]
 fn a_signal_while_the_job_is_being_removed_does_not_forget_it() {
     let rig = Rig::with(|faults| faults.lost_deletes = 1);
-    let removing = rig.start(&["--out", "x.db"]).until(|rig| !rig.standin.requests("DELETE", "").is_empty());
+    let removing = rig.start(&["--out", "x.db"]).until(|rig| !rig.cluster.requests("DELETE", "").is_empty());
     removing.signal("INT").end().code(130).says("Removing the job").leaves_only(&[]);
 }
 
@@ -71,8 +71,8 @@ fn a_killed_run_leaves_nothing_when_its_lease_is_over() {
         .collect();
     assert!(!part.contains(&"x.db".to_owned()));
     let start = std::time::Instant::now();
-    while rig.standin.left() != (0, 0, 0) {
-        assert!(start.elapsed() < std::time::Duration::from_secs(10), "{:?}", rig.standin.left());
+    while rig.cluster.left() != (0, 0, 0) {
+        assert!(start.elapsed() < std::time::Duration::from_secs(10), "{:?}", rig.cluster.left());
         std::thread::sleep(std::time::Duration::from_millis(50));
     }
 }
@@ -82,10 +82,10 @@ fn a_run_that_is_killed_while_etcdctl_writes_leaves_nothing_when_the_jobs_deadli
     let rig = Rig::with(|faults| faults.save_rate = Some(200_000));
     let started = rig.start(&["--out", "x.db", "--deadline", "3s", "--lease", "1s"]).copying();
     assert_eq!(started.signal("KILL").end().code, None);
-    assert!(rig.standin.left().2 > 0, "etcdctl has ended already");
+    assert!(rig.cluster.left().2 > 0, "etcdctl has ended already");
     let start = std::time::Instant::now();
-    while rig.standin.left() != (0, 0, 0) {
-        assert!(start.elapsed() < std::time::Duration::from_secs(20), "{:?}", rig.standin.left());
+    while rig.cluster.left() != (0, 0, 0) {
+        assert!(start.elapsed() < std::time::Duration::from_secs(20), "{:?}", rig.cluster.left());
         std::thread::sleep(std::time::Duration::from_millis(50));
     }
 }
@@ -114,7 +114,7 @@ fn a_job_that_cannot_be_deleted_is_named() {
 #[test]
 fn an_interrupted_picker_or_start_says_that_nothing_was_done() {
     let rig = Rig::with(|faults| faults.not_ready = true);
-    let waiting = rig.start(&["--out", "x.db"]).until(|rig| !rig.standin.requests("GET", "/pods/etcd-cp1").is_empty());
+    let waiting = rig.start(&["--out", "x.db"]).until(|rig| !rig.cluster.requests("GET", "/pods/etcd-cp1").is_empty());
     waiting.signal("INT").end().code(130).says("nothing was done").leaves_only(&[]);
 }
 
@@ -131,7 +131,7 @@ fn a_second_signal_says_that_something_may_be_left() {
         faults.delete_status = Some(500);
     });
     let running = rig.start(&["--out", "x.db", "-q"]).copying().signal("INT");
-    let deleting = running.until(|rig| !rig.standin.requests("DELETE", "").is_empty());
+    let deleting = running.until(|rig| !rig.cluster.requests("DELETE", "").is_empty());
     deleting.signal("INT").end().code(130).says("it may still be there").says("cleanup --all");
 }
 
@@ -142,7 +142,7 @@ fn a_signal_that_was_ignored_from_the_start_stays_ignored() {
     let mut command = rig.command_of("sh");
     command.args(["-c", script]).arg(Rig::plugin()).stderr(std::process::Stdio::null());
     let mut child = command.spawn().unwrap();
-    while rig.standin.shared.state().served == 0 {
+    while rig.cluster.shared.state().served == 0 {
         std::thread::sleep(std::time::Duration::from_millis(20));
     }
     let sent = std::process::Command::new("kill").args(["-HUP", &child.id().to_string()]).status().unwrap();
@@ -159,7 +159,7 @@ fn a_document_that_nobody_reads_does_not_hide_a_bad_file() {
     });
     let mut running = rig.start(&["--out", "x.db", "-o", "json"]).copying();
     drop(running.child.stdout.take());
-    rig.standin.shared.state().faults.throttle = None;
+    rig.cluster.shared.state().faults.throttle = None;
     running.end().code(4).says("does not match its contents");
 }
 
@@ -167,20 +167,20 @@ fn a_document_that_nobody_reads_does_not_hide_a_bad_file() {
 fn cleanup_leaves_a_job_that_is_within_its_time_and_removes_one_that_is_not() {
     let rig = Rig::with(slow);
     rig.start(&["--out", "x.db"]).copying().signal("KILL").end();
-    // The stand-in's jobs end in January 2026; no controller takes this one away.
+    // The fake cluster's jobs end in January 2026; no controller takes this one away.
     let outlive = |seconds: u64| {
-        for job in rig.standin.shared.state().jobs.values_mut() {
+        for job in rig.cluster.shared.state().jobs.values_mut() {
             assert!(job["status"]["conditions"].is_array(), "the save has ended");
             job["spec"]["ttlSecondsAfterFinished"] = seconds.into();
         }
     };
     outlive(2_000_000_000);
     rig.run(&["cleanup"]).code(0).says("is within its time for").says("--all removes it");
-    assert_eq!(rig.standin.left().0, 1);
+    assert_eq!(rig.cluster.left().0, 1);
     outlive(600);
     let outcome = rig.run(&["cleanup"]).code(0);
     assert!(outcome.printed().contains("deleted from kube-system namespace"), "{}", outcome.stderr);
-    assert_eq!(rig.standin.left().0, 0);
+    assert_eq!(rig.cluster.left().0, 0);
 }
 
 #[test]

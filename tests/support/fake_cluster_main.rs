@@ -1,4 +1,4 @@
-//! The stand-in cluster as a program, for `make demo` and for trying things by hand.
+//! The fake cluster as a program, for `make demo` and for trying things by hand.
 #![allow(clippy::print_stdout, clippy::print_stderr, dead_code)]
 
 use std::io::Read;
@@ -6,9 +6,9 @@ use std::io::Read;
 mod certs;
 mod directory;
 mod etcd;
-mod standin;
+mod fake_cluster;
 
-/// The stand-in names its neighbours as the tests do.
+/// The files of the fake cluster name each other as the tests do.
 mod support {
     pub(crate) use crate::{certs, directory, etcd};
 }
@@ -18,14 +18,14 @@ fn main() {
     let path = words.windows(2).find(|pair| pair[0] == "--kubeconfig").map(|pair| &pair[1]);
     let Some(path) = path else {
         eprintln!(
-            "usage: standin --kubeconfig FILE\nserves a stand-in cluster with a real etcd until standard input closes"
+            "usage: fake-cluster --kubeconfig FILE\nserves a fake cluster with a real etcd until standard input closes"
         );
         std::process::exit(2);
     };
     let etcd = etcd::Etcd::start();
     etcd.fill(2000, 3000);
-    let standin = standin::Standin::start(&etcd.url, standin::faults::Faults::default());
-    standin.write_kubeconfig(std::path::Path::new(path), standin::TOKEN);
+    let cluster = fake_cluster::FakeCluster::start(&etcd.url, fake_cluster::faults::Faults::default());
+    cluster.write_kubeconfig(std::path::Path::new(path), fake_cluster::TOKEN);
     println!("ready: etcd at {}", etcd.url);
     let mut rest = Vec::new();
     let _ = std::io::stdin().read_to_end(&mut rest);

@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::support::etcd::Etcd;
-use crate::support::standin::TOKEN;
-use crate::support::standin::faults::Faults;
+use crate::support::fake_cluster::TOKEN;
+use crate::support::fake_cluster::faults::Faults;
 use crate::support::{KEYS, Rig};
 
 /// A rig whose kubeconfig has the contexts a and b of its own cluster, one that nobody answers for, and one whose
@@ -17,7 +17,7 @@ fn rig(script: impl FnOnce(&mut Faults)) -> Rig {
         "apiVersion": "v1", "kind": "Config", "current-context": "a",
         "contexts": [context("a", "good", "good"), context("b", "good", "good"), context("gone", "gone", "good"), context("refused", "good", "bad"), context("asks", "good", "asks")],
         "clusters": [
-            {"name": "good", "cluster": {"server": rig.standin.url()}},
+            {"name": "good", "cluster": {"server": rig.cluster.url()}},
             {"name": "gone", "cluster": {"server": "http://127.0.0.1:1"}},
         ],
         "users": [
@@ -90,7 +90,7 @@ fn a_signal_cleans_up_everywhere() {
     for (signal, code) in [("INT", 130), ("TERM", 143)] {
         let rig = rig(|faults| faults.throttle = Some(500_000));
         let running = rig.start(&["--context", "a,b", "--out-dir", "out"]);
-        let both = running.until(|rig| rig.standin.left().0 == 2).copying();
+        let both = running.until(|rig| rig.cluster.left().0 == 2).copying();
         let outcome = both.signal(signal).end().code(code).says("Removing what was created");
         let printed = outcome.printed();
         assert_eq!(printed.lines().filter(|line| line.ends_with("interrupted")).count(), 2, "{printed}");
@@ -103,7 +103,7 @@ fn a_signal_cleans_up_everywhere() {
 fn no_more_at_a_time_than_asked_for() {
     let rig = rig(|faults| faults.save_rate = Some(6 << 20));
     rig.run(&["--context", "a,b", "--out-dir", "out", "--parallel", "1"]).code(0);
-    let state = rig.standin.shared.state();
+    let state = rig.cluster.shared.state();
     let jobs: Vec<&str> = state
         .requests
         .iter()
@@ -142,5 +142,5 @@ fn contexts_that_would_share_a_file_are_refused() {
     let config = config.replace("\"name\":\"a\"", "\"name\":\"a/b\"").replace("\"name\":\"b\"", "\"name\":\"a:b\"");
     std::fs::write(rig.path("config"), config).unwrap();
     rig.run(&["--context", "a/b,a:b", "--out-dir", "out"]).code(2).says("files of the same name").leaves_only(&["out"]);
-    assert!(rig.standin.shared.state().requests.is_empty());
+    assert!(rig.cluster.shared.state().requests.is_empty());
 }

@@ -1,4 +1,4 @@
-//! A stand-in for the API server and a node's kubelet, in front of a real etcd and a real `etcdctl snapshot save`.
+//! A fake API server and a fake kubelet, in front of a real etcd and a real `etcdctl snapshot save`.
 //!
 //! A real control plane is where the tool is developed; here it meets the faults that a real one shows once a year.
 //! It speaks only the endpoints that the tool uses, and keeps the traps of the real one: a deleted Job orphans its pod
@@ -26,7 +26,7 @@ use serde_json::{Value, json};
 
 use faults::Faults;
 use http::{Request, answer};
-use members::StandinMember;
+use members::FakeMember;
 
 pub const TOKEN: &str = "token-of-the-tester";
 
@@ -49,7 +49,7 @@ pub struct State {
 /// What the threads share.
 pub struct Shared {
     /// The etcd members; pod `etcd-cp1` runs on node `cp1`, and so on.
-    pub members: Vec<StandinMember>,
+    pub members: Vec<FakeMember>,
     /// The root directories of the nodes lie in here.
     pub root: PathBuf,
     pub stopped: AtomicBool,
@@ -58,7 +58,7 @@ pub struct Shared {
 
 impl Shared {
     pub fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().expect("no thread of the stand-in panics")
+        self.state.lock().expect("no thread of the fake cluster panics")
     }
 
     /// The root directory of a node.
@@ -71,25 +71,25 @@ impl Shared {
     }
 
     /// The member whose pod has this name.
-    pub fn member(&self, pod: &str) -> Option<&StandinMember> {
+    pub fn member(&self, pod: &str) -> Option<&FakeMember> {
         self.members.iter().find(|member| member.pod() == pod)
     }
 }
 
-pub struct Standin {
+pub struct FakeCluster {
     pub shared: Arc<Shared>,
     pub port: u16,
     _root: tempfile::TempDir,
 }
 
-impl Standin {
+impl FakeCluster {
     /// A cluster with one member, `cp1`.
     pub fn start(etcd: &str, faults: Faults) -> Self {
-        Standin::of(vec![StandinMember::new("cp1", etcd)], faults)
+        FakeCluster::of(vec![FakeMember::new("cp1", etcd)], faults)
     }
 
     /// A cluster with these members, each on a node of its own.
-    pub fn of(members: Vec<StandinMember>, faults: Faults) -> Self {
+    pub fn of(members: Vec<FakeMember>, faults: Faults) -> Self {
         let root = tempfile::tempdir().expect("a directory");
         let shared = Arc::new(Shared {
             members,
@@ -112,7 +112,7 @@ impl Standin {
                 std::thread::spawn(move || serve(&shared, stream));
             }
         });
-        Standin { shared, port, _root: root }
+        FakeCluster { shared, port, _root: root }
     }
 
     /// The URL of the API server.
@@ -153,7 +153,7 @@ impl Standin {
     }
 }
 
-impl Drop for Standin {
+impl Drop for FakeCluster {
     fn drop(&mut self) {
         self.shared.stopped.store(true, Ordering::Relaxed);
         container::end(&self.shared);

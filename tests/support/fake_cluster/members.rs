@@ -1,4 +1,4 @@
-//! The etcd members of the stand-in's cluster: their pods, and what is wrong with single ones.
+//! The etcd members of the fake cluster: their pods, and what is wrong with single ones.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ pub const IMAGE: &str = "registry.example/etcd:3.6.8-0";
 
 /// One etcd member: a pod `etcd-NAME` on a node NAME, in front of an etcd that really listens.
 #[derive(Debug, Clone)]
-pub struct StandinMember {
+pub struct FakeMember {
     pub name: String,
     /// Where its etcd serves clients.
     pub url: String,
@@ -25,9 +25,9 @@ pub struct StandinMember {
     pub ca_map: Option<String>,
 }
 
-impl StandinMember {
+impl FakeMember {
     pub fn new(name: &str, url: &str) -> Self {
-        StandinMember { name: name.to_owned(), url: url.to_owned(), flags: Vec::new(), secret: None, ca_map: None }
+        FakeMember { name: name.to_owned(), url: url.to_owned(), flags: Vec::new(), secret: None, ca_map: None }
     }
 
     pub fn pod(&self) -> String {
@@ -36,7 +36,7 @@ impl StandinMember {
 }
 
 /// The static pod, as kubeadm makes it.
-pub fn pod(member: &StandinMember, faults: &Faults) -> Value {
+pub fn pod(member: &FakeMember, faults: &Faults) -> Value {
     let (name, url) = (&member.name, &member.url);
     let not_ready = faults.not_ready || faults.members.get(name.as_str()).is_some_and(|faults| faults.not_ready);
     let ready = if not_ready { "False" } else { "True" };

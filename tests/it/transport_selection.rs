@@ -1,7 +1,7 @@
 //! Which transport is taken, when the next one is, and when not.
 
 use crate::support::Rig;
-use crate::support::standin::container::Faults as Container;
+use crate::support::fake_cluster::container::Faults as Container;
 
 #[test]
 fn without_certificates_the_node_comes_first() {
@@ -14,7 +14,7 @@ fn without_certificates_the_node_comes_first() {
 
 #[test]
 fn what_is_refused_on_the_node_moves_on_to_the_container() {
-    type Script = fn(&mut crate::support::standin::faults::Faults);
+    type Script = fn(&mut crate::support::fake_cluster::faults::Faults);
     let scripts: [(Script, &str); 5] = [
         (|faults| faults.forbid.push(("get", "nodes/proxy")), "not allowed to get nodes/proxy"),
         (|faults| faults.forbid.push(("create", "jobs")), "not allowed to create jobs"),

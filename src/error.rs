@@ -8,7 +8,7 @@ use std::fmt;
 
 /// The class of a failure; scripts see it as the exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum ErrorKind {
     /// It was tried and did not work: API unreachable, copy broken after retries, no room (exit 1).
     Failed,
     /// The command line asks for something that does not exist or makes no sense (exit 2).
@@ -36,19 +36,19 @@ pub enum Signal {
     Hangup,
 }
 
-impl Kind {
+impl ErrorKind {
     /// The exit code of this kind, as the README lists them.
     pub fn exit_code(self) -> u8 {
         match self {
-            Kind::Failed => 1,
-            Kind::Usage => 2,
-            Kind::NotAllowed => 3,
-            Kind::BadFile => 4,
-            Kind::NoEtcd => 5,
-            Kind::Interrupted(Signal::Interrupt) => 130,
-            Kind::Interrupted(Signal::Terminate) => 143,
-            Kind::Interrupted(Signal::Hangup) => 129,
-            Kind::StdoutClosed => 141,
+            ErrorKind::Failed => 1,
+            ErrorKind::Usage => 2,
+            ErrorKind::NotAllowed => 3,
+            ErrorKind::BadFile => 4,
+            ErrorKind::NoEtcd => 5,
+            ErrorKind::Interrupted(Signal::Interrupt) => 130,
+            ErrorKind::Interrupted(Signal::Terminate) => 143,
+            ErrorKind::Interrupted(Signal::Hangup) => 129,
+            ErrorKind::StdoutClosed => 141,
         }
     }
 }
@@ -56,7 +56,7 @@ impl Kind {
 /// A failure as it is shown: a sentence, hints, and perhaps a manifest that would cure it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Error {
-    kind: Kind,
+    kind: ErrorKind,
     message: String,
     details: Vec<String>,
     hints: Vec<String>,
@@ -69,7 +69,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
     /// A failure of the given kind. `message` is a sentence without a full stop at its end.
-    pub fn new(kind: Kind, message: impl Into<String>) -> Self {
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         Error {
             kind,
             message: message.into(),
@@ -80,25 +80,25 @@ impl Error {
         }
     }
 
-    /// Shorthand for [`Kind::Failed`].
+    /// Shorthand for [`ErrorKind::Failed`].
     pub fn failed(message: impl Into<String>) -> Self {
-        Error::new(Kind::Failed, message)
+        Error::new(ErrorKind::Failed, message)
     }
 
-    /// Shorthand for [`Kind::Usage`].
+    /// Shorthand for [`ErrorKind::Usage`].
     pub fn usage(message: impl Into<String>) -> Self {
-        Error::new(Kind::Usage, message)
+        Error::new(ErrorKind::Usage, message)
     }
 
-    /// A refusal of what was asked for ([`Kind::NotAllowed`]); something else may be allowed.
+    /// A refusal of what was asked for ([`ErrorKind::NotAllowed`]); something else may be allowed.
     pub fn not_allowed(message: impl Into<String>) -> Self {
-        Error::new(Kind::NotAllowed, message).or_another_way()
+        Error::new(ErrorKind::NotAllowed, message).or_another_way()
     }
 
-    /// It cannot be done in this way on this cluster ([`Kind::Failed`]); nothing was tried yet that could have gone
+    /// It cannot be done in this way on this cluster ([`ErrorKind::Failed`]); nothing was tried yet that could have gone
     /// wrong, and another way may be possible.
     pub fn not_possible(message: impl Into<String>) -> Self {
-        Error::new(Kind::Failed, message).or_another_way()
+        Error::new(ErrorKind::Failed, message).or_another_way()
     }
 
     /// Says that another way to the same end may still be open.
@@ -131,13 +131,13 @@ impl Error {
 
     /// Puts what was being done in front of the sentence.
     #[must_use]
-    pub fn during(mut self, what: &str) -> Self {
+    pub fn context(mut self, what: &str) -> Self {
         self.message = format!("{what}: {}", self.message);
         self
     }
 
     /// The class of the failure.
-    pub fn kind(&self) -> Kind {
+    pub fn kind(&self) -> ErrorKind {
         self.kind
     }
 
@@ -181,9 +181,9 @@ mod tests {
 
     #[test]
     fn signals_give_the_codes_that_a_shell_gives() {
-        assert_eq!(Kind::Interrupted(Signal::Interrupt).exit_code(), 128 + 2);
-        assert_eq!(Kind::Interrupted(Signal::Terminate).exit_code(), 128 + 15);
-        assert_eq!(Kind::Interrupted(Signal::Hangup).exit_code(), 128 + 1);
-        assert_eq!(Kind::StdoutClosed.exit_code(), 128 + 13);
+        assert_eq!(ErrorKind::Interrupted(Signal::Interrupt).exit_code(), 128 + 2);
+        assert_eq!(ErrorKind::Interrupted(Signal::Terminate).exit_code(), 128 + 15);
+        assert_eq!(ErrorKind::Interrupted(Signal::Hangup).exit_code(), 128 + 1);
+        assert_eq!(ErrorKind::StdoutClosed.exit_code(), 128 + 13);
     }
 }

@@ -7,7 +7,7 @@ use std::task::Poll;
 
 use futures::FutureExt;
 
-use crate::error::{Error, Kind, Result, Signal};
+use crate::error::{Error, ErrorKind, Result, Signal};
 
 /// The signals that end a run.
 #[derive(Debug)]
@@ -92,7 +92,7 @@ pub(super) fn interrupted(signal: Signal) -> Error {
         Signal::Terminate => "terminated by SIGTERM",
         Signal::Hangup => "the terminal was closed (SIGHUP)",
     };
-    Error::new(Kind::Interrupted(signal), name)
+    Error::new(ErrorKind::Interrupted(signal), name)
 }
 
 pub(super) fn internal() -> Error {
@@ -129,7 +129,7 @@ mod tests {
             panic!("inner words");
         };
         let error = signals.interrupt::<()>(work).await.expect_err("it panicked");
-        assert_eq!(error.kind(), Kind::Failed);
+        assert_eq!(error.kind(), ErrorKind::Failed);
         assert!(error.message().contains("nothing was proven") && !error.message().contains("inner words"));
         assert!(released.get());
     }

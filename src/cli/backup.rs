@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use clap::{Args, CommandFactory, Parser, ValueEnum};
 
-use super::hash_check::ContentArgs;
+use super::hash_check::HashCheckArgs;
 use super::value_parser::{duration, positive_duration, seconds};
-use super::{EtcdArgs, PlanArgs, PodArgs};
+use super::{EtcdClientArgs, EtcdPodArgs, PlanArgs};
 
 /// What to back up, where to, and how long to wait for it.
 #[derive(Debug, Clone, Args)]
@@ -56,11 +56,11 @@ pub struct BackupArgs {
 
     /// How etcd is reached from inside its pod.
     #[command(flatten)]
-    pub pod: PodArgs,
+    pub pod: EtcdPodArgs,
 
     /// What the comparison with the members may cost.
     #[command(flatten)]
-    pub content: ContentArgs,
+    pub content: HashCheckArgs,
 
     /// A copy that takes longer than this has the members asked meanwhile: etcd forgets old revisions
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration)]
@@ -72,18 +72,18 @@ pub struct BackupArgs {
 
     /// What opens etcd itself.
     #[command(flatten)]
-    pub etcd: EtcdArgs,
+    pub etcd: EtcdClientArgs,
 }
 
-/// The levels of proof; each one holds those before it.
+/// How far a snapshot is verified; each level includes those before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 pub enum Level {
     /// Every byte that etcd sent arrived.
-    Transport,
+    Checksum,
     /// The file is a sound database.
     Structure,
     /// The file holds what most of the members hold.
-    Content,
+    Members,
 }
 
 /// What `--transport` may be.
@@ -102,7 +102,7 @@ pub enum TransportChoice {
 
 /// Where the bytes go.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Destination {
+pub enum OutFile {
     /// A file with this name.
     File(PathBuf),
     /// A file in the current directory, named after the context, the member and the time.
@@ -113,11 +113,11 @@ pub enum Destination {
 
 impl BackupArgs {
     /// What `--out` asks for.
-    pub fn destination(&self) -> Destination {
+    pub fn destination(&self) -> OutFile {
         match &self.out {
-            None => Destination::Named,
-            Some(path) if path.as_os_str() == "-" => Destination::Stdout,
-            Some(path) => Destination::File(path.clone()),
+            None => OutFile::Named,
+            Some(path) if path.as_os_str() == "-" => OutFile::Stdout,
+            Some(path) => OutFile::File(path.clone()),
         }
     }
 

@@ -7,7 +7,7 @@ use clap::Args;
 /// What etcd asks of its clients.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "etcd, for a connection straight to it")]
-pub struct EtcdArgs {
+pub struct EtcdClientArgs {
     /// CA certificate of etcd
     #[arg(long, value_name = "FILE")]
     pub etcd_cacert: Option<PathBuf>,
@@ -34,7 +34,7 @@ pub struct EtcdArgs {
     pub etcd_user: Option<String>,
 }
 
-impl EtcdArgs {
+impl EtcdClientArgs {
     /// Certificates, or a user, were given: a connection straight to etcd is wanted.
     pub fn are_given(&self) -> bool {
         self.etcd_cacert.is_some()

@@ -5,7 +5,7 @@ use clap::Args;
 /// Paths and a URL as the etcd container sees them.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "etcd, as its own container sees it")]
-pub struct PodArgs {
+pub struct EtcdPodArgs {
     /// CA certificate of etcd, as a path in the etcd container [default: from the pod]
     #[arg(long, value_name = "PATH")]
     pub pod_cacert: Option<String>,

@@ -8,7 +8,7 @@ use super::value_parser::{positive_duration, size};
 
 /// How much of the members' time the comparison may cost.
 #[derive(Debug, Clone, Args)]
-pub struct ContentArgs {
+pub struct HashCheckArgs {
     /// Largest database whose hash is asked of a member: its writes wait meanwhile; 0 asks none
     #[arg(long, value_name = "SIZE", default_value = "2Gi", value_parser = size)]
     pub content_max_size: u64,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::value_parser::positive_duration;
-use super::{EtcdArgs, PodArgs};
+use super::{EtcdClientArgs, EtcdPodArgs};
 
 /// How to show the members.
 #[derive(Debug, Clone, Args)]
@@ -21,9 +21,9 @@ pub struct MembersArgs {
 
     /// What opens etcd itself.
     #[command(flatten)]
-    pub etcd: EtcdArgs,
+    pub etcd: EtcdClientArgs,
 
     /// How etcd is reached from inside its pod.
     #[command(flatten)]
-    pub pod: PodArgs,
+    pub pod: EtcdPodArgs,
 }

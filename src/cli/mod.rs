@@ -15,12 +15,12 @@ mod rbac;
 mod value_parser;
 mod verify;
 
-pub use backup::{BackupArgs, Destination, Level, TransportChoice};
+pub use backup::{BackupArgs, Level, OutFile, TransportChoice};
 pub use cleanup::CleanupArgs;
 pub use connection::ConnectionArgs;
-pub use etcd_client::EtcdArgs;
-pub use etcd_pod::PodArgs;
-pub use hash_check::ContentArgs;
+pub use etcd_client::EtcdClientArgs;
+pub use etcd_pod::EtcdPodArgs;
+pub use hash_check::HashCheckArgs;
 pub use members::MembersArgs;
 pub use plan::PlanArgs;
 pub use rbac::RbacArgs;
@@ -76,7 +76,7 @@ pub struct Cli {
 
     /// How to talk.
     #[command(flatten)]
-    pub talk: TalkArgs,
+    pub talk: OutputArgs,
 }
 
 /// Everything but the default action.
@@ -95,7 +95,7 @@ pub enum Command {
 /// Flags that decide what is printed, for every subcommand.
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Output")]
-pub struct TalkArgs {
+pub struct OutputArgs {
     /// Print a document on standard output: json or yaml (the file goes to --out); for members, too: wide or name
     #[arg(short = 'o', long, global = true, value_name = "FORMAT", value_parser = output_format)]
     pub output: Option<OutputFormat>,

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{ContentArgs, EtcdArgs, PodArgs};
+use super::{EtcdClientArgs, EtcdPodArgs, HashCheckArgs};
 
 /// Which files, and what they are compared with.
 #[derive(Debug, Clone, Args)]
@@ -24,13 +24,13 @@ pub struct VerifyArgs {
 
     /// What that may cost the members.
     #[command(flatten)]
-    pub content: ContentArgs,
+    pub content: HashCheckArgs,
 
     /// What opens etcd itself.
     #[command(flatten)]
-    pub etcd: EtcdArgs,
+    pub etcd: EtcdClientArgs,
 
     /// How etcd is reached from inside its pod.
     #[command(flatten)]
-    pub pod: PodArgs,
+    pub pod: EtcdPodArgs,
 }

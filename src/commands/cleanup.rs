@@ -11,7 +11,7 @@ use k8s_openapi::jiff::Timestamp;
 use crate::cli::{CleanupArgs, Cli};
 use crate::error::{Error, Result};
 use crate::etcd::discovery::NAMESPACES;
-use crate::k8s::Cluster;
+use crate::k8s::KubeClient;
 use crate::snapshot::{LABEL, ended};
 use crate::ui::Ui;
 
@@ -21,7 +21,7 @@ pub(super) async fn run(cli: &Cli, args: &CleanupArgs, ui: &Ui) -> Result<()> {
             "cleanup takes neither -o nor -l: it prints names, and finds its own jobs by their labels",
         ));
     }
-    let cluster = Cluster::connect(&cli.connection).await?;
+    let cluster = KubeClient::connect(&cli.connection).await?;
     let namespaces: Vec<&str> =
         cli.connection.namespace.as_deref().map_or_else(|| NAMESPACES.to_vec(), |namespace| vec![namespace]);
     let (mut removed, mut kept, mut refusals, mut failures) = (0_usize, 0_usize, Vec::new(), Vec::new());
@@ -43,7 +43,7 @@ pub(super) async fn run(cli: &Cli, args: &CleanupArgs, ui: &Ui) -> Result<()> {
             match time_left(&job, Timestamp::now()) {
                 Some(left) if !args.all => {
                     kept += 1;
-                    ui.say(&format!(
+                    ui.status(&format!(
                         "job.batch/{name} in {namespace} is within its time for {}s more; --all removes it",
                         left.as_secs()
                     ));
@@ -51,7 +51,7 @@ pub(super) async fn run(cli: &Cli, args: &CleanupArgs, ui: &Ui) -> Result<()> {
                 _ => match cluster.delete_job(namespace, name, job.metadata.uid.as_deref()).await {
                     Ok(()) => {
                         removed += 1;
-                        ui.data(&format!("job.batch \"{name}\" deleted from {namespace} namespace"))?;
+                        ui.println(&format!("job.batch \"{name}\" deleted from {namespace} namespace"))?;
                     }
                     Err(failure) if failure.is_not_found() => {}
                     // The others are removed all the same.
@@ -71,9 +71,9 @@ pub(super) async fn run(cli: &Cli, args: &CleanupArgs, ui: &Ui) -> Result<()> {
         return Err(failure);
     }
     match (removed, kept) {
-        (0, 0) => ui.say(&format!("No jobs of earlier runs found in {}.", listed.join(" or "))),
+        (0, 0) => ui.status(&format!("No jobs of earlier runs found in {}.", listed.join(" or "))),
         (0, _) => {}
-        _ => ui.say("The kubelet removes their files from the node within about two minutes."),
+        _ => ui.status("The kubelet removes their files from the node within about two minutes."),
     }
     Ok(())
 }

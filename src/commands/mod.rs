@@ -10,7 +10,7 @@ use crate::cli::{Cli, Command};
 use crate::commands::backup::dry_run;
 use crate::commands::backup::multi_context;
 use crate::error::Result;
-use crate::k8s::Cluster;
+use crate::k8s::KubeClient;
 use crate::logging;
 use crate::signals;
 use crate::ui::{Ui, restore_terminal};
@@ -37,12 +37,12 @@ pub async fn run(cli: &Cli, ui: &Ui) -> Result<()> {
 
 /// A backup of one cluster, of several, or only a look at one.
 async fn back_up(cli: &Cli, ui: &Ui, signals: &mut signals::Signals) -> Result<()> {
-    let contexts = Cluster::several(&cli.connection, cli.backup.plan.all_contexts)?;
+    let contexts = KubeClient::selected_contexts(&cli.connection, cli.backup.plan.all_contexts)?;
     if !contexts.is_empty() {
         return multi_context::run(cli, contexts, ui, signals).await;
     }
     if cli.backup.plan.is_dry() {
-        let dry_run = async { dry_run::run(cli, ui, &Cluster::connect(&cli.connection).await?).await };
+        let dry_run = async { dry_run::run(cli, ui, &KubeClient::connect(&cli.connection).await?).await };
         return signals.interrupt(dry_run).await;
     }
     backup::run(cli, ui, signals).await

@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 use crate::cli::{Cli, OutputFormat, RbacArgs, TransportChoice};
 use crate::error::{Error, Result};
 use crate::etcd::{Member, discovery};
-use crate::k8s::Cluster;
-use crate::snapshot::{Right, Scope, Transport, caution, rights};
+use crate::k8s::KubeClient;
+use crate::snapshot::{Permission, Scope, Transport, permissions, risk_note};
 use crate::ui::Ui;
 
 const API: &str = "rbac.authorization.k8s.io";
@@ -14,7 +14,7 @@ const NAME: &str = "kubectl-etcd-backup";
 
 /// Finds the members and prints the manifests.
 pub(super) async fn run(cli: &Cli, args: &RbacArgs, ui: &Ui) -> Result<()> {
-    let cluster = Cluster::connect(&cli.connection).await?;
+    let cluster = KubeClient::connect(&cli.connection).await?;
     let (namespace, selector) = (cli.connection.namespace.as_deref(), cli.connection.selector.as_deref());
     let members = discovery::members(&cluster, namespace, selector).await?;
     let transport = match args.transport {
@@ -26,9 +26,9 @@ pub(super) async fn run(cli: &Cli, args: &RbacArgs, ui: &Ui) -> Result<()> {
     if transport == Transport::Node && sheet.names(Scope::Nodes).is_empty() {
         return Err(Error::failed("no etcd pod is on a node yet, so there is no node to name in the rules"));
     }
-    ui.warn(caution(transport));
+    ui.warn(risk_note(transport));
     if sheet.subjects.is_empty() {
-        ui.say("Nobody is named yet: --to-user, --to-group or --to-serviceaccount puts a name into the bindings.");
+        ui.status("Nobody is named yet: --to-user, --to-group or --to-serviceaccount puts a name into the bindings.");
     }
     match cli.talk.output {
         Some(OutputFormat::Json) => {
@@ -38,7 +38,7 @@ pub(super) async fn run(cli: &Cli, args: &RbacArgs, ui: &Ui) -> Result<()> {
             }
             ui.document(OutputFormat::Json, &json!({"apiVersion": "v1", "kind": "List", "items": items}))
         }
-        _ => sheet.text(transport, args.optional).lines().try_for_each(|line| ui.data(line)),
+        _ => sheet.text(transport, args.optional).lines().try_for_each(|line| ui.println(line)),
     }
 }
 
@@ -56,7 +56,7 @@ struct Grant {
     kind: &'static str,
     name: String,
     namespace: Option<String>,
-    rules: Vec<Right>,
+    rules: Vec<Permission>,
 }
 
 struct Sheet<'m> {
@@ -68,11 +68,11 @@ impl Sheet<'_> {
     /// The roles for the required rules, or for the others.
     fn grants(&self, transport: Transport, required: bool) -> Vec<Grant> {
         let name = if required { NAME.to_owned() } else { format!("{NAME}-optional") };
-        let of = |in_namespace: bool| -> Vec<Right> {
-            let wanted = rights(transport).iter().filter(|right| right.is_required() == required);
-            let is_namespaced = |right: &&Right| matches!(right.scope, Scope::Namespace | Scope::EtcdPods);
+        let of = |in_namespace: bool| -> Vec<Permission> {
+            let wanted = permissions(transport).iter().filter(|right| right.is_required() == required);
+            let is_namespaced = |right: &&Permission| matches!(right.scope, Scope::Namespace | Scope::EtcdPods);
             // A rule with an empty list of names would be one for all names.
-            let is_named = |right: &&Right| right.scope == Scope::Namespace || !self.names(right.scope).is_empty();
+            let is_named = |right: &&Permission| right.scope == Scope::Namespace || !self.names(right.scope).is_empty();
             wanted.filter(|right| is_namespaced(right) == in_namespace).filter(is_named).copied().collect()
         };
         let namespace = Some(self.members[0].namespace.clone());
@@ -111,7 +111,7 @@ impl Sheet<'_> {
             if let Some(namespace) = &grant.namespace {
                 metadata["namespace"] = json!(namespace);
             }
-            let rule = |right: &Right| {
+            let rule = |right: &Permission| {
                 let mut rule = json!({"apiGroups": [right.group], "resources": right.resources, "verbs": right.verbs});
                 if right.scope != Scope::Namespace {
                     rule["resourceNames"] = json!(self.names(right.scope));
@@ -138,7 +138,7 @@ impl Sheet<'_> {
     fn text(&self, transport: Transport, optional: bool) -> String {
         let required: Vec<String> = self.grants(transport, true).iter().map(|grant| self.grant_text(grant)).collect();
         let others: Vec<String> = self.grants(transport, false).iter().map(|grant| self.grant_text(grant)).collect();
-        let mut text = comment(caution(transport));
+        let mut text = comment(risk_note(transport));
         text.push_str("#\n# Required:\n");
         text.push_str(&required.join("---\n"));
         text.push_str("---\n");
@@ -166,9 +166,9 @@ impl Sheet<'_> {
         metadata(&mut text);
         text.push_str("rules:\n");
         for right in &grant.rules {
-            text.push_str(&format!("# {}\n", right.buys));
-            if let Some(without) = right.without {
-                text.push_str(&format!("# without it: {without}\n"));
+            text.push_str(&format!("# {}\n", right.purpose));
+            if let Some(fallback) = right.fallback {
+                text.push_str(&format!("# without it: {fallback}\n"));
             }
             text.push_str(&format!("- apiGroups: {}\n", list(&[right.group])));
             text.push_str(&format!("  resources: {}\n", list(right.resources)));
@@ -230,7 +230,7 @@ mod tests {
     #[test]
     fn the_text_and_the_objects_say_the_same() {
         let members: Vec<Member> =
-            ["etcd-cp1", "etcd-cp2"].iter().filter_map(|name| Member::of(pod(name, &["etcd"], true))).collect();
+            ["etcd-cp1", "etcd-cp2"].iter().filter_map(|name| Member::from_pod(pod(name, &["etcd"], true))).collect();
         let subject = json!({"apiGroup": API, "kind": "User", "name": "on: \"x\"\n"});
         let sheet = Sheet { members: &members, subjects: vec![subject] };
         for transport in [Transport::Node, Transport::Direct, Transport::Exec] {

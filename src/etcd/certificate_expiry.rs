@@ -18,7 +18,7 @@ use x509_cert::der::Decode;
 
 use super::Member;
 use super::member::port_of;
-use crate::k8s::Cluster;
+use crate::k8s::KubeClient;
 
 /// What is known of the end of a certificate.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,7 +32,7 @@ pub enum Expiry {
 }
 
 /// Asks `member` for its server certificate. `endpoint` is its URL as seen from inside its pod.
-pub async fn expiry(cluster: &Cluster, member: &Member, endpoint: Option<&str>, limit: Duration) -> Expiry {
+pub async fn expiry(cluster: &KubeClient, member: &Member, endpoint: Option<&str>, limit: Duration) -> Expiry {
     let endpoint = endpoint.map_or_else(|| member.local_endpoint(), str::to_owned);
     if endpoint.starts_with("http://") {
         return Expiry::None;

@@ -10,11 +10,11 @@ use serde_json::Value;
 
 /// Settings by their flag's name without dashes, such as `listen-client-urls`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Settings(BTreeMap<String, String>);
+pub struct EtcdConfig(BTreeMap<String, String>);
 
-impl Settings {
+impl EtcdConfig {
     /// What the container's command, arguments and environment say.
-    pub fn of(container: &Container) -> Self {
+    pub fn from_container(container: &Container) -> Self {
         let mut settings = BTreeMap::new();
         for variable in container.env.iter().flatten() {
             if let (Some(name), Some(value)) = (variable.name.strip_prefix("ETCD_"), &variable.value) {
@@ -24,7 +24,7 @@ impl Settings {
         let words = container.command.iter().flatten().chain(container.args.iter().flatten());
         settings.extend(flags(words.flat_map(|word| script_words(word))));
         settings.retain(|_, value| !value.contains('$'));
-        Settings(settings)
+        EtcdConfig(settings)
     }
 
     /// The settings in a configuration file, nested as etcd nests them; `None` when the text is no YAML map.
@@ -44,7 +44,7 @@ impl Settings {
                 }
             }
         }
-        Some(Settings(settings))
+        Some(EtcdConfig(settings))
     }
 
     /// One setting, unless it is empty.
@@ -130,7 +130,7 @@ mod tests {
 
     #[test]
     fn flags_come_with_one_dash_or_two_and_with_equals_or_a_space() {
-        let settings = Settings::of(&container(
+        let settings = EtcdConfig::from_container(&container(
             &["etcd", "--cert-file=/a", "-key-file", "/b", "--client-cert-auth", "--name", "cp1"],
             &[],
         ));
@@ -142,8 +142,10 @@ mod tests {
 
     #[test]
     fn a_flag_wins_over_its_variable() {
-        let settings =
-            Settings::of(&container(&["etcd", "--name=flag"], &[("ETCD_NAME", "variable"), ("ETCD_CERT_FILE", "/c")]));
+        let settings = EtcdConfig::from_container(&container(
+            &["etcd", "--name=flag"],
+            &[("ETCD_NAME", "variable"), ("ETCD_CERT_FILE", "/c")],
+        ));
         assert_eq!(settings.get("name"), Some("flag"));
         assert_eq!(settings.get("cert-file"), Some("/c"));
     }
@@ -151,7 +153,7 @@ mod tests {
     #[test]
     fn a_shell_script_gives_its_flags_but_no_variables() {
         let script = "exec etcd \\\n  --cert-file=\"/x/server.crt\" --name=${NODE}";
-        let settings = Settings::of(&container(&["/bin/sh", "-c", script], &[]));
+        let settings = EtcdConfig::from_container(&container(&["/bin/sh", "-c", script], &[]));
         assert_eq!(settings.get("cert-file"), Some("/x/server.crt"));
         assert_eq!(settings.get("name"), None);
     }
@@ -159,10 +161,10 @@ mod tests {
     #[test]
     fn a_configuration_file_is_nested() {
         let text = "name: a\nlisten-client-urls: https://127.0.0.1:2379,https://10.0.0.1:2379\nclient-transport-security:\n  cert-file: /s.crt\n  client-cert-auth: true\npeer-transport-security:\n  cert-file: /p.crt\n";
-        let settings = Settings::from_file(text).expect("it is a map");
+        let settings = EtcdConfig::from_file(text).expect("it is a map");
         assert_eq!(settings.get("cert-file"), Some("/s.crt"));
         assert_eq!(settings.get("peer-cert-file"), Some("/p.crt"));
         assert_eq!(settings.urls("listen-client-urls").len(), 2);
-        assert_eq!(Settings::from_file("just words"), None);
+        assert_eq!(EtcdConfig::from_file("just words"), None);
     }
 }

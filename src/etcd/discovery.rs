@@ -9,9 +9,9 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::Pod;
 
 use super::Member;
-use super::config::Settings;
-use crate::error::{Error, Kind, Result};
-use crate::k8s::Cluster;
+use super::config::EtcdConfig;
+use crate::error::{Error, ErrorKind, Result};
+use crate::k8s::KubeClient;
 
 /// Namespaces that are searched without `-n`, in this order.
 pub const NAMESPACES: &[&str] = &["kube-system", "openshift-etcd"];
@@ -21,9 +21,9 @@ const SELECTORS: &[&str] = &["component=etcd", "k8s-app=etcd-manager-main", "app
 /// The members of the first namespace that has any, by pod name.
 ///
 /// # Errors
-/// [`Kind::NoEtcd`] when there are none; what the cluster refused, when it refused to list pods; that the API server
+/// [`ErrorKind::NoEtcd`] when there are none; what the cluster refused, when it refused to list pods; that the API server
 /// is not well, when that is why.
-pub async fn members(cluster: &Cluster, namespace: Option<&str>, selector: Option<&str>) -> Result<Vec<Member>> {
+pub async fn members(cluster: &KubeClient, namespace: Option<&str>, selector: Option<&str>) -> Result<Vec<Member>> {
     match find(cluster, namespace, selector).await {
         Ok(members) => Ok(members),
         Err(error) => match cluster.failed_checks().await.as_slice() {
@@ -34,7 +34,7 @@ pub async fn members(cluster: &Cluster, namespace: Option<&str>, selector: Optio
 }
 
 /// An API server that is not ready refuses and fails in words that lead astray.
-fn not_ready(cluster: &Cluster, checks: &[String], error: &Error) -> Error {
+fn not_ready(cluster: &KubeClient, checks: &[String], error: &Error) -> Error {
     let server = cluster.server();
     let said = format!("the request failed: {}", error.message());
     if checks.iter().any(|check| check.starts_with("etcd")) {
@@ -47,7 +47,7 @@ fn not_ready(cluster: &Cluster, checks: &[String], error: &Error) -> Error {
     }
 }
 
-async fn find(cluster: &Cluster, namespace: Option<&str>, selector: Option<&str>) -> Result<Vec<Member>> {
+async fn find(cluster: &KubeClient, namespace: Option<&str>, selector: Option<&str>) -> Result<Vec<Member>> {
     let namespaces: Vec<&str> = namespace.map_or_else(|| NAMESPACES.to_vec(), |namespace| vec![namespace]);
     let selectors: Vec<&str> = selector.map_or_else(|| SELECTORS.to_vec(), |selector| vec![selector]);
     let mut refusal = None;
@@ -61,7 +61,7 @@ async fn find(cluster: &Cluster, namespace: Option<&str>, selector: Option<&str>
                 }
                 Err(failure) => return Err(failure.into()),
             };
-            let mut members: Vec<Member> = pods.into_iter().filter(is_alive).filter_map(Member::of).collect();
+            let mut members: Vec<Member> = pods.into_iter().filter(is_alive).filter_map(Member::from_pod).collect();
             if !members.is_empty() {
                 members.sort_by(|a, b| a.pod_name.cmp(&b.pod_name));
                 for member in &mut members {
@@ -81,7 +81,7 @@ fn is_alive(pod: &Pod) -> bool {
 
 /// With `--config-file` the flags say nothing. The file is read where the image can print it; where it cannot, the
 /// certificates are looked for in known places.
-async fn read_configuration_file(cluster: &Cluster, member: &mut Member) {
+async fn read_configuration_file(cluster: &KubeClient, member: &mut Member) {
     let Some(path) = member.settings.get("config-file").map(str::to_owned) else {
         return;
     };
@@ -90,7 +90,7 @@ async fn read_configuration_file(cluster: &Cluster, member: &mut Member) {
     let answer = cluster.exec(&member.namespace, &member.pod_name, &member.container.name, &command, limit).await;
     if let Ok(output) = answer
         && output.success
-        && let Some(settings) = Settings::from_file(&output.stdout)
+        && let Some(settings) = EtcdConfig::from_file(&output.stdout)
     {
         member.settings = settings;
         if let Some(name) = member.settings.get("name") {
@@ -100,7 +100,7 @@ async fn read_configuration_file(cluster: &Cluster, member: &mut Member) {
 }
 
 /// The kube-apiserver pods of a node: their certificate for etcd is one that etcd accepts.
-pub async fn api_servers(cluster: &Cluster, node: &str) -> Vec<Pod> {
+pub async fn api_servers(cluster: &KubeClient, node: &str) -> Vec<Pod> {
     let mut pods = Vec::new();
     for selector in ["component=kube-apiserver", "k8s-app=kube-apiserver"] {
         // A refusal costs one candidate for the certificates, nothing else.
@@ -110,9 +110,9 @@ pub async fn api_servers(cluster: &Cluster, node: &str) -> Vec<Pod> {
     pods
 }
 
-fn none_found(cluster: &Cluster, namespaces: &[&str]) -> Error {
+fn none_found(cluster: &KubeClient, namespaces: &[&str]) -> Error {
     Error::new(
-        Kind::NoEtcd,
+        ErrorKind::NoEtcd,
         format!("no etcd pods in namespace {} of cluster {}", namespaces.join(" or "), cluster.name()),
     )
     .hint("name them with -n NAMESPACE and -l SELECTOR, if they run elsewhere")

@@ -8,13 +8,13 @@ use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 
-use super::client::Rpc;
-use super::credentials::client_config::Opening;
+use super::client::EtcdClient;
+use super::credentials::client_config::ClientConfig;
 use super::credentials::pod_paths::Credentials;
 use super::etcdctl::error::etcdctl_error;
 use super::status::parse::Header;
 use super::{Member, MemberStatus, etcdctl};
-use crate::k8s::Cluster;
+use crate::k8s::KubeClient;
 
 /// One member's hash over its keys and values (etcd `server/storage/mvcc/hash.go`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,11 +29,11 @@ pub struct HashKv {
 }
 
 /// A member's hash, or why there is none, in words that follow the member's name.
-pub type Reply = Result<HashKv, String>;
+pub type HashResult = Result<HashKv, String>;
 
 /// Which members are left alone.
 #[derive(Debug, Clone, Copy)]
-pub struct Limits {
+pub struct HashLimits {
     /// The largest database, in bytes, whose hash is asked for.
     pub max_size: u64,
     /// How long one member may take.
@@ -48,11 +48,11 @@ const PATIENCE_OF_WRITERS: Duration = Duration::from_secs(3);
 /// index.
 pub async fn gather(
     statuses: &[Option<MemberStatus>],
-    limits: Limits,
-    ask: impl AsyncFn(usize) -> Reply,
-) -> Vec<Reply> {
+    limits: HashLimits,
+    ask: impl AsyncFn(usize) -> HashResult,
+) -> Vec<HashResult> {
     let refusals = statuses.iter().map(|status| refusal(status.as_ref(), limits.max_size));
-    let mut replies: Vec<Reply> = refusals.map(|refusal| Err(refusal.unwrap_or_default())).collect();
+    let mut replies: Vec<HashResult> = refusals.map(|refusal| Err(refusal.unwrap_or_default())).collect();
     let mut order: Vec<usize> = (0..statuses.len()).filter(|index| replies[*index] == Err(String::new())).collect();
     order.sort_by_key(|index| statuses[*index].as_ref().is_some_and(|status| status.leader));
     let mut longest = Duration::ZERO;
@@ -102,13 +102,13 @@ const FOR_ANOTHER: &str = "answered for another member";
 
 /// Asks one member through etcdctl in its own container.
 pub async fn by_exec(
-    cluster: &Cluster,
+    cluster: &KubeClient,
     Asked { member, id }: Asked<'_>,
     credentials: Option<&Credentials>,
     endpoint: Option<&str>,
     revision: i64,
     time: Duration,
-) -> Reply {
+) -> HashResult {
     let Some(credentials) = credentials else {
         return Err("was not asked, because no certificate in its container opens it".to_owned());
     };
@@ -126,13 +126,13 @@ pub async fn by_exec(
 
 /// Asks one member over a connection straight to etcd.
 pub async fn by_rpc(
-    cluster: &Cluster,
+    cluster: &KubeClient,
     Asked { member, id }: Asked<'_>,
-    opening: &Opening,
+    opening: &ClientConfig,
     revision: i64,
     time: Duration,
-) -> Reply {
-    let asked = async { Rpc::connect(cluster, member, opening, time).await?.hash_kv(revision, time).await };
+) -> HashResult {
+    let asked = async { EtcdClient::connect(cluster, member, opening, time).await?.hash_kv(revision, time).await };
     let answer = asked.await.map_err(|error| explain(error.message(), "", revision, time))?;
     if answer.header.is_none_or(|header| header.member_id != id) {
         return Err(FOR_ANOTHER.to_owned());
@@ -141,7 +141,7 @@ pub async fn by_rpc(
 }
 
 /// The answer, unless it is one for another revision.
-fn at(revision: i64, hash: u32, compacted: i64, answered: i64) -> Reply {
+fn at(revision: i64, hash: u32, compacted: i64, answered: i64) -> HashResult {
     if [0, revision].contains(&answered) {
         Ok(HashKv { revision, compacted, hash })
     } else {
@@ -182,7 +182,7 @@ struct Answer {
 
 /// The answer of member `id` for `revision` from what `etcdctl endpoint hashkv -w json` printed; `None` when that is no
 /// answer.
-fn parse(stdout: &str, id: u64, revision: i64) -> Option<Reply> {
+fn parse(stdout: &str, id: u64, revision: i64) -> Option<HashResult> {
     let entries: Vec<Entry> = serde_json::from_str::<Option<_>>(stdout.trim()).ok()??;
     entries.first()?;
     let own = entries.into_iter().map(|entry| entry.answer).find(|answer| answer.header.member_id == id);
@@ -196,17 +196,17 @@ mod tests {
 
     use super::*;
 
-    const LIMITS: Limits = Limits { max_size: 1000, time: Duration::from_secs(1) };
+    const LIMITS: HashLimits = HashLimits { max_size: 1000, time: Duration::from_secs(1) };
 
     fn status(id: u64) -> MemberStatus {
         MemberStatus { id, db_size: 1000, has_leader: true, ..MemberStatus::default() }
     }
 
-    fn asked(statuses: &[Option<MemberStatus>]) -> (Vec<usize>, Vec<Reply>) {
+    fn asked(statuses: &[Option<MemberStatus>]) -> (Vec<usize>, Vec<HashResult>) {
         asked_taking(Duration::ZERO, statuses)
     }
 
-    fn asked_taking(time: Duration, statuses: &[Option<MemberStatus>]) -> (Vec<usize>, Vec<Reply>) {
+    fn asked_taking(time: Duration, statuses: &[Option<MemberStatus>]) -> (Vec<usize>, Vec<HashResult>) {
         let asked = RefCell::new(Vec::new());
         let ask = async |index: usize| {
             asked.borrow_mut().push(index);

@@ -2,7 +2,7 @@
 
 use k8s_openapi::api::core::v1::{Container, Pod};
 
-use super::config::Settings;
+use super::config::EtcdConfig;
 
 /// A member, from its pod. Everything here is as untrusted as the cluster that said it.
 #[derive(Debug, Clone)]
@@ -18,16 +18,16 @@ pub struct Member {
     /// The container that runs etcd.
     pub container: Container,
     /// etcd's settings.
-    pub settings: Settings,
+    pub settings: EtcdConfig,
     /// The pod itself.
     pub pod: Pod,
 }
 
 impl Member {
     /// The member that `pod` runs; `None` when none of its containers is etcd.
-    pub fn of(pod: Pod) -> Option<Self> {
+    pub fn from_pod(pod: Pod) -> Option<Self> {
         let container = etcd_container(&pod)?.clone();
-        let settings = Settings::of(&container);
+        let settings = EtcdConfig::from_container(&container);
         let pod_name = pod.metadata.name.clone()?;
         Some(Member {
             name: settings.get("name").unwrap_or(&pod_name).to_owned(),
@@ -207,7 +207,7 @@ fn etcd_container(pod: &Pod) -> Option<&Container> {
         let first = container.command.iter().flatten().chain(container.args.iter().flatten()).next();
         first.is_some_and(|first| first.rsplit('/').next() == Some("etcd"))
     };
-    let listens = |container: &Container| Settings::of(container).get("listen-client-urls").is_some();
+    let listens = |container: &Container| EtcdConfig::from_container(container).get("listen-client-urls").is_some();
     let by_name = |name: &str| containers.iter().find(|container| container.name == name);
     by_name("etcd")
         .or_else(|| by_name("etcd-member"))
@@ -253,7 +253,7 @@ pub mod tests {
     }
 
     fn member(command: &[&str], host_network: bool) -> Member {
-        Member::of(pod("etcd-cp1", command, host_network)).expect("it runs etcd")
+        Member::from_pod(pod("etcd-cp1", command, host_network)).expect("it runs etcd")
     }
 
     #[test]
@@ -301,6 +301,6 @@ pub mod tests {
         let spec = other.spec.as_mut().expect("it has one");
         spec.containers[0].name = "coredns".to_owned();
         spec.containers[0].image = Some("registry.k8s.io/coredns:1".to_owned());
-        assert!(Member::of(other).is_none());
+        assert!(Member::from_pod(other).is_none());
     }
 }

@@ -17,7 +17,7 @@ mod unmatched;
 
 pub use certificate_expiry::{Expiry, expiry};
 pub use member::Member;
-pub use select::{Choice, chosen, ranked};
+pub use select::{MemberSelector, rank_members, select_member};
 pub use status::parse::MemberStatus;
 pub use status::{Silence, Statuses};
-pub use unmatched::Stranger;
+pub use unmatched::UnmatchedMember;

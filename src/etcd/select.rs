@@ -11,7 +11,7 @@ pub const CAUGHT_UP: u64 = 1000;
 
 /// What `--member` asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Choice<'n> {
+pub enum MemberSelector<'n> {
     /// The member of this name, whatever its state.
     Named(&'n str),
     /// The member that leads.
@@ -20,13 +20,13 @@ pub enum Choice<'n> {
     Follower,
 }
 
-impl<'n> Choice<'n> {
+impl<'n> MemberSelector<'n> {
     /// Reads the flag's value. A member that is really called `leader` goes before the role.
     pub fn of(word: &'n str, members: &[Member]) -> Self {
         match word {
-            "leader" if position(members, word).is_none() => Choice::Leader,
-            "follower" if position(members, word).is_none() => Choice::Follower,
-            name => Choice::Named(name),
+            "leader" if position(members, word).is_none() => MemberSelector::Leader,
+            "follower" if position(members, word).is_none() => MemberSelector::Follower,
+            name => MemberSelector::Named(name),
         }
     }
 }
@@ -40,7 +40,11 @@ fn position(members: &[Member], name: &str) -> Option<usize> {
 /// # Errors
 /// [`Usage`](crate::error::Kind::Usage) when no member has the name; the hint lists the members.
 /// [`Failed`](crate::error::Kind::Failed) when none has the role, or nobody knows.
-pub fn chosen(members: &[Member], statuses: &[Option<MemberStatus>], choice: Choice<'_>) -> Result<usize> {
+pub fn select_member(
+    members: &[Member],
+    statuses: &[Option<MemberStatus>],
+    choice: MemberSelector<'_>,
+) -> Result<usize> {
     let unknown = |role: &str| {
         let why = match statuses.iter().all(Option::is_none) {
             true => "the members' roles are unknown",
@@ -51,7 +55,7 @@ pub fn chosen(members: &[Member], statuses: &[Option<MemberStatus>], choice: Cho
     };
     let has = |index: &usize, leads: bool| statuses[*index].as_ref().is_some_and(|status| status.leader == leads);
     match choice {
-        Choice::Named(name) => position(members, name).ok_or_else(|| {
+        MemberSelector::Named(name) => position(members, name).ok_or_else(|| {
             let known: Vec<String> = members
                 .iter()
                 .map(|member| format!("{} (node {}, member {})", member.pod_name, member.node, member.name))
@@ -59,9 +63,9 @@ pub fn chosen(members: &[Member], statuses: &[Option<MemberStatus>], choice: Cho
             Error::usage(format!("no etcd member is called \"{name}\""))
                 .hint(format!("the members are: {}; or say leader or follower", known.join(", ")))
         }),
-        Choice::Leader => (0..members.len()).find(|index| has(index, true)).ok_or_else(|| unknown("leader")),
-        Choice::Follower => {
-            let mut best = ranked(members, statuses).into_iter().filter(|index| has(index, false));
+        MemberSelector::Leader => (0..members.len()).find(|index| has(index, true)).ok_or_else(|| unknown("leader")),
+        MemberSelector::Follower => {
+            let mut best = rank_members(members, statuses).into_iter().filter(|index| has(index, false));
             best.next().ok_or_else(|| unknown("follower"))
         }
     }
@@ -70,7 +74,7 @@ pub fn chosen(members: &[Member], statuses: &[Option<MemberStatus>], choice: Cho
 /// The members that may be taken without being named, best first: healthy, caught-up followers, then the leader, then
 /// the others; never a learner, never one with an alarm. Without any status, in the order of their pods, the ready ones
 /// first. Without a quorum, the member that has the most comes first.
-pub fn ranked(members: &[Member], statuses: &[Option<MemberStatus>]) -> Vec<usize> {
+pub fn rank_members(members: &[Member], statuses: &[Option<MemberStatus>]) -> Vec<usize> {
     let mut order: Vec<usize> = (0..members.len()).collect();
     if statuses.iter().all(Option::is_none) {
         order.sort_by_key(|index| !members[*index].is_ready());
@@ -94,7 +98,9 @@ mod tests {
     use crate::etcd::member::tests::pod;
 
     fn members(count: usize) -> Vec<Member> {
-        (1..=count).map(|n| Member::of(pod(&format!("etcd-cp{n}"), &["etcd"], true)).expect("it runs etcd")).collect()
+        (1..=count)
+            .map(|n| Member::from_pod(pod(&format!("etcd-cp{n}"), &["etcd"], true)).expect("it runs etcd"))
+            .collect()
     }
 
     fn status(leader: bool) -> MemberStatus {
@@ -102,12 +108,12 @@ mod tests {
     }
 
     fn best(statuses: &[Option<MemberStatus>]) -> Option<usize> {
-        ranked(&members(statuses.len()), statuses).first().copied()
+        rank_members(&members(statuses.len()), statuses).first().copied()
     }
 
     #[test]
     fn a_follower_is_preferred_to_the_leader() {
-        assert_eq!(ranked(&members(2), &[Some(status(true)), Some(status(false))]), [1, 0]);
+        assert_eq!(rank_members(&members(2), &[Some(status(true)), Some(status(false))]), [1, 0]);
     }
 
     #[test]
@@ -120,7 +126,7 @@ mod tests {
     fn neither_a_learner_nor_an_alarm_is_ever_recommended() {
         let learner = MemberStatus { learner: true, ..status(false) };
         let alarmed = MemberStatus { alarms: vec!["NOSPACE".to_owned()], ..status(false) };
-        assert_eq!(ranked(&members(3), &[Some(status(true)), Some(learner.clone()), Some(alarmed.clone())]), [0]);
+        assert_eq!(rank_members(&members(3), &[Some(status(true)), Some(learner.clone()), Some(alarmed.clone())]), [0]);
         assert_eq!(best(&[Some(learner), Some(alarmed)]), None);
     }
 
@@ -138,17 +144,18 @@ mod tests {
     #[test]
     fn a_role_may_stand_for_a_name() {
         let (members, statuses) = (members(2), [Some(status(true)), Some(status(false))]);
-        let of = |word| chosen(&members, &statuses, Choice::of(word, &members));
+        let of = |word| select_member(&members, &statuses, MemberSelector::of(word, &members));
         assert_eq!((of("leader"), of("follower"), of("etcd-cp2")), (Ok(0), Ok(1), Ok(1)));
-        let alone = chosen(&members[..1], &statuses[..1], Choice::Follower).expect_err("there is none");
+        let alone = select_member(&members[..1], &statuses[..1], MemberSelector::Follower).expect_err("there is none");
         assert!(alone.message().contains("no follower"), "{alone}");
-        let unknown = chosen(&members, &[None, None], Choice::Leader).expect_err("nobody knows");
+        let unknown = select_member(&members, &[None, None], MemberSelector::Leader).expect_err("nobody knows");
         assert!(unknown.message().contains("roles are unknown"), "{unknown}");
     }
 
     #[test]
     fn an_unknown_name_lists_the_members() {
-        let error = chosen(&members(2), &[None, None], Choice::Named("cp9")).expect_err("there is no cp9");
+        let error =
+            select_member(&members(2), &[None, None], MemberSelector::Named("cp9")).expect_err("there is no cp9");
         assert!(error.hints()[0].contains("etcd-cp1 (node cp1, member etcd-cp1)"));
     }
 }

@@ -6,7 +6,7 @@ use super::{Member, MemberStatus};
 
 /// A member, or one of its URLs, as the other members list it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Listed {
+pub struct MemberListEntry {
     /// Its ID, unless all that is known is that a URL does not answer.
     pub id: Option<u64>,
     /// Where it serves clients.
@@ -14,15 +14,15 @@ pub struct Listed {
     pub learner: bool,
 }
 
-impl From<ListedMember> for Listed {
+impl From<ListedMember> for MemberListEntry {
     fn from(member: ListedMember) -> Self {
-        Listed { id: Some(member.id), urls: member.client_urls, learner: member.is_learner }
+        MemberListEntry { id: Some(member.id), urls: member.client_urls, learner: member.is_learner }
     }
 }
 
 /// A member without a pod.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Stranger {
+pub struct UnmatchedMember {
     /// Where it serves clients; empty for a member that has not started.
     pub endpoint: String,
     /// It was asked and did not answer.
@@ -33,7 +33,7 @@ pub struct Stranger {
 
 /// Those of the `listed` that are none of `members`. A pod whose member did not answer stands for one that is listed:
 /// the one with its address, else any.
-pub fn strangers(members: &[Member], of: &[Option<MemberStatus>], listed: &[Listed]) -> Vec<Stranger> {
+pub fn unmatched(members: &[Member], of: &[Option<MemberStatus>], listed: &[MemberListEntry]) -> Vec<UnmatchedMember> {
     let known = |id: u64| of.iter().flatten().any(|status| status.id == id);
     let mut silent: Vec<&Member> =
         members.iter().zip(of).filter(|(_, status)| status.is_none()).map(|(member, _)| member).collect();
@@ -52,7 +52,7 @@ pub fn strangers(members: &[Member], of: &[Option<MemberStatus>], listed: &[List
         };
         match at(Member::advertises).or_else(|| at(Member::answers_at)) {
             Some(index) => drop(silent.remove(index)),
-            None => found.push(Stranger {
+            None => found.push(UnmatchedMember {
                 endpoint: one.urls.first().cloned().unwrap_or_default(),
                 silent: one.id.is_none(),
                 votes: !one.learner,
@@ -62,7 +62,7 @@ pub fn strangers(members: &[Member], of: &[Option<MemberStatus>], listed: &[List
     found.split_off(silent.len().min(found.len()))
 }
 
-fn is_at(one: &Listed, member: &Member) -> bool {
+fn is_at(one: &MemberListEntry, member: &Member) -> bool {
     one.urls.iter().any(|url| member.advertises(url))
 }
 
@@ -77,20 +77,20 @@ mod tests {
         let address = Some(format!("10.0.0.{number}"));
         let status = pod.status.as_mut().expect("it has one");
         (status.pod_ip, status.host_ip) = (address.clone(), address);
-        Member::of(pod).expect("it runs etcd")
+        Member::from_pod(pod).expect("it runs etcd")
     }
 
     fn status(id: u64) -> Option<MemberStatus> {
         Some(MemberStatus { id, ..MemberStatus::default() })
     }
 
-    fn listed(id: u64, url: &str) -> Listed {
-        Listed { id: (id != 0).then_some(id), urls: vec![url.to_owned()], learner: false }
+    fn listed(id: u64, url: &str) -> MemberListEntry {
+        MemberListEntry { id: (id != 0).then_some(id), urls: vec![url.to_owned()], learner: false }
     }
 
-    fn found(of: &[Option<MemberStatus>], listed: &[Listed]) -> Vec<String> {
+    fn found(of: &[Option<MemberStatus>], listed: &[MemberListEntry]) -> Vec<String> {
         let members: Vec<Member> = (1..=of.len() as u8).map(member).collect();
-        strangers(&members, of, listed).into_iter().map(|stranger| stranger.endpoint).collect()
+        unmatched(&members, of, listed).into_iter().map(|stranger| stranger.endpoint).collect()
     }
 
     #[test]

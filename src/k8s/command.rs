@@ -12,9 +12,9 @@ use kube::Resource;
 use kube::api::AttachParams;
 use kube::core::Request;
 
-use super::error::{CallFailure, explain, no_websocket};
+use super::error::{ApiError, explain, no_websocket};
 use super::websocket::Frames;
-use super::{Access, Cluster, ExecOutput};
+use super::{Access, ExecOutput, KubeClient};
 
 const STDOUT: u8 = 1;
 const STDERR: u8 = 2;
@@ -25,21 +25,21 @@ const MOST_STDERR: usize = 64 << 10;
 
 /// A command that runs in a container.
 #[derive(Debug)]
-pub struct RunningCommand {
+pub struct ExecStream {
     frames: Frames,
     stderr: Vec<u8>,
 }
 
 /// What came from a command.
 #[derive(Debug)]
-pub enum Said {
+pub enum ExecEvent {
     /// Bytes of standard output.
     Stdout(Bytes),
     /// It ended; the output here is without standard output.
-    Ended(ExecOutput),
+    Exited(ExecOutput),
 }
 
-impl Cluster {
+impl KubeClient {
     /// The right to run commands in the containers of a namespace. The upgrade is a GET; from Kubernetes 1.35 it needs
     /// `create`, too.
     pub fn exec_access(namespace: &str) -> Access {
@@ -56,7 +56,7 @@ impl Cluster {
         pod: &str,
         container: &str,
         command: &[String],
-    ) -> Result<RunningCommand, CallFailure> {
+    ) -> Result<ExecStream, ApiError> {
         let access = Self::exec_access(namespace);
         let params = AttachParams::default().container(container).stdin(false).stdout(true).stderr(true);
         let request = Request::new(Pod::url_path(&(), Some(namespace)))
@@ -64,28 +64,28 @@ impl Cluster {
             .map_err(|error| explain(kube::Error::BuildRequest(error), None, self.server()))?;
         let client = self.client();
         match self.limited(&access, client.connect(request)).await? {
-            Ok(connection) => Ok(RunningCommand { frames: Frames::new(connection), stderr: Vec::new() }),
+            Ok(connection) => Ok(ExecStream { frames: Frames::new(connection), stderr: Vec::new() }),
             Err(error) => Err(no_websocket(error, &access, self.server())),
         }
     }
 }
 
-impl RunningCommand {
+impl ExecStream {
     /// What comes next, at most `limit` from now.
     ///
     /// # Errors
     /// The connection broke or closed without a status, or nothing came; the text says which.
-    pub async fn next(&mut self, limit: Duration) -> Result<Said, String> {
+    pub async fn next(&mut self, limit: Duration) -> Result<ExecEvent, String> {
         let next = async {
             loop {
                 let (channel, bytes) = self.frames.next().await.map_err(|error| error.to_string())?;
                 match channel {
-                    STDOUT if !bytes.is_empty() => return Ok(Said::Stdout(bytes)),
+                    STDOUT if !bytes.is_empty() => return Ok(ExecEvent::Stdout(bytes)),
                     STDERR => {
                         let room = MOST_STDERR.saturating_sub(self.stderr.len());
                         self.stderr.extend_from_slice(&bytes[..bytes.len().min(room)]);
                     }
-                    STATUS => return Ok(Said::Ended(ended(&bytes, &self.stderr))),
+                    STATUS => return Ok(ExecEvent::Exited(ended(&bytes, &self.stderr))),
                     _ => {}
                 }
             }

@@ -8,24 +8,24 @@ use std::error::Error as StdError;
 use kube::client::AuthError;
 
 use super::Access;
-use crate::error::{Error, Kind};
+use crate::error::{Error, ErrorKind};
 
 /// A call to the API server that failed, with the status when the server answered.
 #[derive(Debug)]
-pub struct CallFailure {
+pub struct ApiError {
     /// HTTP status of the answer; `None` when there was none.
     status: Option<u16>,
     error: Error,
 }
 
-impl CallFailure {
+impl ApiError {
     pub(super) fn new(status: Option<u16>, error: Error) -> Self {
-        CallFailure { status, error }
+        ApiError { status, error }
     }
 
     /// A request whose answer never came.
-    pub fn unanswered(error: Error) -> Self {
-        CallFailure { status: None, error }
+    pub fn timeout(error: Error) -> Self {
+        ApiError { status: None, error }
     }
 
     /// The object is not there.
@@ -51,7 +51,7 @@ impl CallFailure {
     /// Worth another try: the server was not reached, is overloaded or restarts.
     pub fn is_transient(&self) -> bool {
         match self.status {
-            None => self.error.kind() == Kind::Failed,
+            None => self.error.kind() == ErrorKind::Failed,
             Some(status) => status == 429 || status >= 500,
         }
     }
@@ -63,7 +63,7 @@ impl CallFailure {
     }
 
     /// Nobody knows whether the server has done, or will do, what it was asked for.
-    pub fn may_still_happen(&self) -> bool {
+    pub fn outcome_unknown(&self) -> bool {
         matches!(self.status, None | Some(504))
     }
 
@@ -73,35 +73,35 @@ impl CallFailure {
     }
 }
 
-impl From<CallFailure> for Error {
-    fn from(failure: CallFailure) -> Self {
+impl From<ApiError> for Error {
+    fn from(failure: ApiError) -> Self {
         failure.error
     }
 }
 
 /// Translates the client library's error. `access` is the right that the call needs.
-pub(super) fn explain(error: kube::Error, access: Option<&Access>, server: &str) -> CallFailure {
+pub(super) fn explain(error: kube::Error, access: Option<&Access>, server: &str) -> ApiError {
     match error {
         kube::Error::Api(status) => refused(status.code, &status.message, access, server),
-        kube::Error::Auth(error) => CallFailure::new(None, credentials(&error)),
+        kube::Error::Auth(error) => ApiError::new(None, credentials(&error)),
         // Where it stands is told, not what stands there: that may be a Secret.
         kube::Error::SerdeError(error) => {
             let place = format!("line {} column {}", error.line(), error.column());
             let what = format!("the API server {server} answered with something that makes no sense ({place})");
             let hint = "is --server a Kubernetes API server? 'kubectl version' must answer";
-            CallFailure::new(None, Error::failed(what).hint(hint))
+            ApiError::new(None, Error::failed(what).hint(hint))
         }
-        error => CallFailure::new(None, unreachable(&error, server)),
+        error => ApiError::new(None, unreachable(&error, server)),
     }
 }
 
 /// A status that the API server sent, in words.
-pub(super) fn refused(code: u16, message: &str, access: Option<&Access>, server: &str) -> CallFailure {
+pub(super) fn refused(code: u16, message: &str, access: Option<&Access>, server: &str) -> ApiError {
     let said = message.trim();
     let said = if said.is_empty() { "it gave no reason" } else { said };
     let error = match code {
         // No other request will fare better.
-        401 => Error::new(Kind::NotAllowed, format!("the API server {server} refused the credentials: {said}"))
+        401 => Error::new(ErrorKind::NotAllowed, format!("the API server {server} refused the credentials: {said}"))
             .hint("log in again, or check the user of this context ('kubectl config view --minify') and --token"),
         403 => forbidden(said, access),
         404 => Error::failed(format!("the API server {server} answered: {said}")),
@@ -110,23 +110,23 @@ pub(super) fn refused(code: u16, message: &str, access: Option<&Access>, server:
             Error::failed(format!("the API server {server} answered {code}{what}: {said}"))
         }
     };
-    CallFailure::new(Some(code), error)
+    ApiError::new(Some(code), error)
 }
 
 /// An upgrade to a WebSocket that failed: a refusal, or something in between that knows no WebSockets.
-pub(super) fn no_websocket(error: kube::Error, access: &Access, server: &str) -> CallFailure {
+pub(super) fn no_websocket(error: kube::Error, access: &Access, server: &str) -> ApiError {
     let kube::Error::UpgradeConnection(cause) = &error else {
         return match &error {
             // What a proxy that knows no WebSockets makes of the request.
             kube::Error::Api(status)
                 if matches!(status.code, 400 | 405 | 426 | 501) && status.reason != "BadRequest" =>
             {
-                CallFailure::new(Some(status.code), without_websockets(server, &format!("it answers {}", status.code)))
+                ApiError::new(Some(status.code), without_websockets(server, &format!("it answers {}", status.code)))
             }
             _ => explain(error, Some(access), server),
         };
     };
-    CallFailure::new(None, without_websockets(server, &cause.to_string()))
+    ApiError::new(None, without_websockets(server, &cause.to_string()))
 }
 
 fn without_websockets(server: &str, cause: &str) -> Error {
@@ -229,7 +229,7 @@ mod tests {
         let failure = refused(403, said, Some(&access), SERVER);
         assert!(failure.is_forbidden());
         let error = Error::from(failure);
-        assert_eq!(error.kind(), Kind::NotAllowed);
+        assert_eq!(error.kind(), ErrorKind::NotAllowed);
         assert!(error.cure().is_some_and(|yaml| yaml.contains("name: ann")));
     }
 
@@ -255,7 +255,7 @@ mod tests {
         let access = Access::namespaced("create", "batch", "jobs", "kube-system");
         let said = "admission webhook \"policy.example\" denied the request: no jobs here";
         let error = Error::from(refused(403, said, Some(&access), SERVER));
-        assert_eq!(error.kind(), Kind::NotAllowed);
+        assert_eq!(error.kind(), ErrorKind::NotAllowed);
         assert!(error.cure().is_none());
         assert!(error.message().contains("no jobs here"));
     }
@@ -263,7 +263,7 @@ mod tests {
     #[test]
     fn expired_credentials_are_named_as_such() {
         let error = Error::from(refused(401, "Unauthorized", None, SERVER));
-        assert_eq!(error.kind(), Kind::NotAllowed);
+        assert_eq!(error.kind(), ErrorKind::NotAllowed);
         assert!(error.message().contains("refused the credentials"));
     }
 
@@ -272,6 +272,6 @@ mod tests {
         assert!(refused(503, "", None, SERVER).is_transient());
         assert!(refused(429, "slow down", None, SERVER).is_transient());
         assert!(!refused(404, "no such pod", None, SERVER).is_transient());
-        assert!(CallFailure::new(None, Error::failed("cut")).is_transient());
+        assert!(ApiError::new(None, Error::failed("cut")).is_transient());
     }
 }

@@ -5,9 +5,9 @@
 
 use std::time::Duration;
 
-use super::Cluster;
-use super::command::Said;
-use super::error::CallFailure;
+use super::KubeClient;
+use super::command::ExecEvent;
+use super::error::ApiError;
 use crate::error::Error;
 
 /// More than any answer of etcdctl that is asked for; what comes beyond it is not kept.
@@ -15,7 +15,7 @@ const MOST_OUTPUT: usize = 4 << 20;
 
 /// What a command printed, and whether it ended well.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Output {
+pub struct ExecOutput {
     /// Standard output.
     pub stdout: String,
     /// Standard error.
@@ -26,12 +26,12 @@ pub struct Output {
     pub reason: String,
 }
 
-impl Cluster {
+impl KubeClient {
     /// Runs `command` in a container and waits for its end, at most `limit`.
     ///
     /// # Errors
     /// A refusal, an unreachable node, something in between that lets no WebSocket through, a stream without a status.
-    /// A command that ends with another code than 0, or that does not exist in the container, is an [`Output`] without
+    /// A command that ends with another code than 0, or that does not exist in the container, is an [`ExecOutput`] without
     /// success.
     pub async fn exec(
         &self,
@@ -40,22 +40,22 @@ impl Cluster {
         container: &str,
         command: &[String],
         limit: Duration,
-    ) -> Result<Output, CallFailure> {
+    ) -> Result<ExecOutput, ApiError> {
         let run = async {
             let mut running = self.start(namespace, pod, container, command).await?;
             let mut stdout = Vec::new();
             loop {
                 match running.next(limit).await {
-                    Ok(Said::Stdout(bytes)) => {
+                    Ok(ExecEvent::Stdout(bytes)) => {
                         let room = MOST_OUTPUT - stdout.len();
                         stdout.extend_from_slice(&bytes[..bytes.len().min(room)]);
                     }
-                    Ok(Said::Ended(output)) => {
-                        return Ok(Output { stdout: String::from_utf8_lossy(&stdout).into_owned(), ..output });
+                    Ok(ExecEvent::Exited(output)) => {
+                        return Ok(ExecOutput { stdout: String::from_utf8_lossy(&stdout).into_owned(), ..output });
                     }
                     Err(why) => {
                         let what = format!("the command in container {container} of pod {namespace}/{pod}: {why}");
-                        return Err(CallFailure::new(None, Error::failed(what)));
+                        return Err(ApiError::new(None, Error::failed(what)));
                     }
                 }
             }
@@ -65,7 +65,7 @@ impl Cluster {
             let what = format!("'{program}' in pod {namespace}/{pod} gave no answer within {}s", limit.as_secs());
             let error = Error::failed(what)
                 .hint("its node or the way there is slow: run it again, or choose another member with --member");
-            Err(CallFailure::new(None, error))
+            Err(ApiError::new(None, error))
         })
     }
 }

@@ -69,7 +69,7 @@ pub(super) async fn resolve(args: &ConnectionArgs) -> Result<Target> {
 ///
 /// # Errors
 /// [`Usage`](crate::error::Kind::Usage) for a name that is not in the kubeconfig, or a kubeconfig without contexts.
-pub(super) fn several(args: &ConnectionArgs, all: bool) -> Result<Vec<String>> {
+pub(super) fn selected_contexts(args: &ConnectionArgs, all: bool) -> Result<Vec<String>> {
     let list = args.context.as_deref().unwrap_or_default();
     if all && !list.is_empty() {
         return Err(Error::usage("--all-contexts and --context exclude each other"));

@@ -12,8 +12,8 @@ use kube::client::Body;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use serde_json::Value;
 
-use super::error::{CallFailure, explain, refused};
-use super::{Access, Cluster};
+use super::error::{ApiError, explain, refused};
+use super::{Access, KubeClient};
 use crate::error::Error;
 
 /// Characters that would end or change a path segment.
@@ -28,25 +28,25 @@ const SERVED: &str = "/var/log";
 
 /// A file or directory below /var/log of a node.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LogFile {
+pub struct NodeLogPath {
     /// Name of the node.
     pub node: String,
     /// Absolute path on the node.
     pub path: String,
 }
 
-impl LogFile {
+impl NodeLogPath {
     /// `path` on `node`; `None` unless it lies below /var/log, where the kubelet's file server ends.
     pub fn new(node: &str, path: &str) -> Option<Self> {
         let below = path.strip_prefix(SERVED)?;
         let clean = below.starts_with('/') && !below.split('/').any(|part| part == ".." || part == ".");
-        clean.then(|| LogFile { node: node.to_owned(), path: path.trim_end_matches('/').to_owned() })
+        clean.then(|| NodeLogPath { node: node.to_owned(), path: path.trim_end_matches('/').to_owned() })
     }
 
     /// A file in this directory.
     #[must_use]
     pub fn join(&self, name: &str) -> Self {
-        LogFile { node: self.node.clone(), path: format!("{}/{name}", self.path) }
+        NodeLogPath { node: self.node.clone(), path: format!("{}/{name}", self.path) }
     }
 
     fn url(&self) -> String {
@@ -62,7 +62,7 @@ fn proxy_url(node: &str, rest: &str) -> String {
 
 /// Free and total space of the file system that holds the kubelet's directory, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Room {
+pub struct DiskSpace {
     /// Bytes that can still be written.
     pub available: u64,
     /// Size of the file system.
@@ -71,7 +71,7 @@ pub struct Room {
 
 /// A part of a file that is about to be read.
 #[derive(Debug)]
-pub struct Piece {
+pub struct RangeResponse {
     /// Offset of the first byte of `body` in the file.
     pub start: u64,
     /// Offset behind the last byte of `body`; `None` when the answer does not say.
@@ -84,7 +84,7 @@ pub struct Piece {
 
 /// Why no part of a file could be had.
 #[derive(Debug)]
-pub enum FileError {
+pub enum LogReadError {
     /// There is no such file (404).
     NotFound,
     /// The range starts at or behind the end (416); the size when the answer says it.
@@ -92,15 +92,15 @@ pub enum FileError {
     /// What stands between here and the kubelet changes the answers, so no byte of them can be used.
     Altered(Error),
     /// The request failed.
-    Failed(CallFailure),
+    Failed(ApiError),
 }
 
-impl Cluster {
+impl KubeClient {
     fn proxy_access(node: &str) -> Access {
         Access::cluster_scoped("get", "nodes", node).subresource("proxy")
     }
 
-    async fn kubelet_text(&self, node: &str, rest: &str) -> Result<String, CallFailure> {
+    async fn kubelet_text(&self, node: &str, rest: &str) -> Result<String, ApiError> {
         let access = Self::proxy_access(node);
         let request = async {
             let request = Request::get(proxy_url(node, rest)).body(Body::empty()).map_err(kube::Error::HttpError)?;
@@ -118,34 +118,34 @@ impl Cluster {
     }
 
     /// The kubelet's running configuration (`configz`).
-    pub async fn kubelet_config(&self, node: &str) -> Result<Value, CallFailure> {
+    pub async fn kubelet_config(&self, node: &str) -> Result<Value, ApiError> {
         let text = self.kubelet_text(node, "configz").await?;
         let mut config: Value = serde_json::from_str(&text).unwrap_or_default();
         Ok(config["kubeletconfig"].take())
     }
 
     /// Room on the node's file system; `None` when the kubelet's statistics do not tell.
-    pub async fn room(&self, node: &str) -> Result<Option<Room>, CallFailure> {
+    pub async fn disk_space(&self, node: &str) -> Result<Option<DiskSpace>, ApiError> {
         let text = self.kubelet_text(node, "stats/summary").await?;
         let summary: Value = serde_json::from_str(&text).unwrap_or_default();
         let fs = &summary["node"]["fs"];
         let figures = (fs["availableBytes"].as_u64(), fs["capacityBytes"].as_u64());
         Ok(match figures {
-            (Some(available), Some(capacity)) if capacity > 0 => Some(Room { available, capacity }),
+            (Some(available), Some(capacity)) if capacity > 0 => Some(DiskSpace { available, capacity }),
             _ => None,
         })
     }
 
     /// The names in a directory below /var/log; a directory's name ends with a slash.
-    pub async fn list_log_directory(&self, directory: &LogFile) -> Result<Vec<String>, CallFailure> {
+    pub async fn list_log_directory(&self, directory: &NodeLogPath) -> Result<Vec<String>, ApiError> {
         let below = directory.path.strip_prefix(SERVED).unwrap_or_default();
         let page = self.kubelet_text(&directory.node, &format!("logs{below}/")).await?;
         Ok(page.lines().filter_map(listed_name).map(str::to_owned).collect())
     }
 
     /// Asks for the bytes `from..to` of a file. The answer may hold less, when the file ends earlier, or start at 0,
-    /// when something in between ignores ranges; [`Piece::start`] tells.
-    pub async fn read_log_file(&self, file: &LogFile, from: u64, to: u64) -> Result<Piece, FileError> {
+    /// when something in between ignores ranges; [`RangeResponse::start`] tells.
+    pub async fn read_log_file(&self, file: &NodeLogPath, from: u64, to: u64) -> Result<RangeResponse, LogReadError> {
         let access = Self::proxy_access(&file.node);
         let request = Request::builder()
             .method(Method::GET)
@@ -153,38 +153,38 @@ impl Cluster {
             .header(RANGE, format!("bytes={from}-{}", to.saturating_sub(1)))
             .header(ACCEPT_ENCODING, "identity")
             .body(Body::empty())
-            .map_err(|error| FileError::Failed(explain(kube::Error::HttpError(error), None, self.server())))?;
+            .map_err(|error| LogReadError::Failed(explain(kube::Error::HttpError(error), None, self.server())))?;
         let client = self.client();
-        let response = self.call(&access, client.send(request)).await.map_err(FileError::Failed)?;
+        let response = self.call(&access, client.send(request)).await.map_err(LogReadError::Failed)?;
         let (parts, body) = response.into_parts();
         tracing::trace!(path = %file.path, from, status = parts.status.as_u16(), "range");
 
         if let Some(encoding) = parts.headers.get(CONTENT_ENCODING)
             && encoding != "identity"
         {
-            return Err(FileError::Altered(altered("compresses the answers")));
+            return Err(LogReadError::Altered(altered("compresses the answers")));
         }
         let range = parts.headers.get(CONTENT_RANGE).and_then(|value| value.to_str().ok());
         match parts.status {
             StatusCode::PARTIAL_CONTENT => {
                 let Some((start, end, size)) = range.and_then(content_range) else {
-                    return Err(FileError::Altered(altered("answers with a Content-Range that makes no sense")));
+                    return Err(LogReadError::Altered(altered("answers with a Content-Range that makes no sense")));
                 };
                 if start != from || end > to {
-                    return Err(FileError::Altered(altered("answers with another range than the one asked for")));
+                    return Err(LogReadError::Altered(altered("answers with another range than the one asked for")));
                 }
-                Ok(Piece { start, end: Some(end), size, body })
+                Ok(RangeResponse { start, end: Some(end), size, body })
             }
-            StatusCode::OK => Ok(Piece { start: 0, end: None, size: None, body }),
-            StatusCode::NOT_FOUND => Err(FileError::NotFound),
+            StatusCode::OK => Ok(RangeResponse { start: 0, end: None, size: None, body }),
+            StatusCode::NOT_FOUND => Err(LogReadError::NotFound),
             StatusCode::RANGE_NOT_SATISFIABLE => {
-                Err(FileError::PastTheEnd(range.and_then(|range| range.strip_prefix("bytes */")?.parse().ok())))
+                Err(LogReadError::PastTheEnd(range.and_then(|range| range.strip_prefix("bytes */")?.parse().ok())))
             }
             status => {
                 let text = self.limited(&access, Limited::new(body, MOST_TEXT).collect()).await;
                 let text = text.ok().and_then(Result::ok).map(|body| body.to_bytes()).unwrap_or_default();
                 let said = message_of(&String::from_utf8_lossy(&text));
-                Err(FileError::Failed(refused(status.as_u16(), &said, Some(&access), self.server())))
+                Err(LogReadError::Failed(refused(status.as_u16(), &said, Some(&access), self.server())))
             }
         }
     }
@@ -227,15 +227,15 @@ mod tests {
 
     #[test]
     fn only_paths_below_var_log_can_be_served() {
-        assert!(LogFile::new("cp1", "/var/log/pods").is_some());
-        assert!(LogFile::new("cp1", "/var/logs").is_none());
-        assert!(LogFile::new("cp1", "/data/pods").is_none());
-        assert!(LogFile::new("cp1", "/var/log/../lib/etcd").is_none());
+        assert!(NodeLogPath::new("cp1", "/var/log/pods").is_some());
+        assert!(NodeLogPath::new("cp1", "/var/logs").is_none());
+        assert!(NodeLogPath::new("cp1", "/data/pods").is_none());
+        assert!(NodeLogPath::new("cp1", "/var/log/../lib/etcd").is_none());
     }
 
     #[test]
     fn nothing_in_a_name_can_become_a_query() {
-        let file = LogFile::new("cp1", "/var/log/pods/a?b#c").expect("it lies below");
+        let file = NodeLogPath::new("cp1", "/var/log/pods/a?b#c").expect("it lies below");
         assert_eq!(file.url(), "/api/v1/nodes/cp1/proxy/logs/pods/a%3Fb%23c");
     }
 

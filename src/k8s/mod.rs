@@ -1,6 +1,6 @@
 //! All that speaks to Kubernetes.
 //!
-//! [`Cluster`] is one API server as one user. Its calls are few, and each of them knows the right it needs, so that a
+//! [`KubeClient`] is one API server as one user. Its calls are few, and each of them knows the right it needs, so that a
 //! refusal can name the verb, the resource and the rule that would cure it; the rest of the program never sees an
 //! HTTP status or a client library's error.
 
@@ -16,10 +16,10 @@ mod resources;
 mod websocket;
 
 pub use access::Access;
-pub use command::{RunningCommand, Said};
-pub use error::CallFailure;
-pub use exec::Output as ExecOutput;
-pub use kubelet::{FileError, LogFile, Piece, Room};
+pub use command::{ExecEvent, ExecStream};
+pub use error::ApiError;
+pub use exec::ExecOutput;
+pub use kubelet::{DiskSpace, LogReadError, NodeLogPath, RangeResponse};
 
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ use crate::error::{Error, Result};
 
 /// One API server, reached as one user.
 #[derive(Clone)]
-pub struct Cluster {
+pub struct KubeClient {
     client: Client,
     name: String,
     context: Option<String>,
@@ -38,7 +38,7 @@ pub struct Cluster {
     request_timeout: Option<Duration>,
 }
 
-impl Cluster {
+impl KubeClient {
     /// Reads the kubeconfig as kubectl does and prepares a client; a credential plugin runs here, and may ask
     /// questions on the terminal. Nothing is sent to the API server yet.
     ///
@@ -51,10 +51,10 @@ impl Cluster {
         let server = server.trim_end_matches('/').to_owned();
         let client = Client::try_from(target.config).map_err(|error| {
             let explained = error::explain(error, None, &server);
-            Error::from(explained).during("cannot prepare the connection to the cluster")
+            Error::from(explained).context("cannot prepare the connection to the cluster")
         })?;
         tracing::info!(%server, context = target.context.as_deref().unwrap_or("none"), "connecting");
-        Ok(Cluster {
+        Ok(KubeClient {
             client,
             name: target.name,
             context: target.context,
@@ -67,8 +67,8 @@ impl Cluster {
     ///
     /// # Errors
     /// [`Usage`](crate::error::Kind::Usage) for a name that is not in the kubeconfig.
-    pub fn several(args: &ConnectionArgs, all: bool) -> Result<Vec<String>> {
-        kubeconfig::several(args, all)
+    pub fn selected_contexts(args: &ConnectionArgs, all: bool) -> Result<Vec<String>> {
+        kubeconfig::selected_contexts(args, all)
     }
 
     /// What to call this cluster in front of a person: the context's name, else the host of the API server.

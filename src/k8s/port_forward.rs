@@ -13,9 +13,9 @@ use kube::Resource;
 use kube::core::Request;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::error::{CallFailure, explain, no_websocket};
+use super::error::{ApiError, explain, no_websocket};
 use super::websocket::Frames;
-use super::{Access, Cluster};
+use super::{Access, KubeClient};
 
 const DATA: u8 = 0;
 const ERROR: u8 = 1;
@@ -25,7 +25,7 @@ const MOST: usize = 64 << 10;
 
 /// Bytes to and from a port of a pod.
 #[derive(Debug)]
-pub struct PodStream {
+pub struct PortForwardStream {
     frames: Frames,
     port: u16,
     /// The first message of each channel, which repeats the port, has come.
@@ -33,8 +33,8 @@ pub struct PodStream {
     unread: Bytes,
 }
 
-impl Cluster {
-    /// The right that [`Cluster::port_forward`] needs. The upgrade is a GET; from Kubernetes 1.35 it needs `create`,
+impl KubeClient {
+    /// The right that [`KubeClient::port_forward`] needs. The upgrade is a GET; from Kubernetes 1.35 it needs `create`,
     /// too.
     pub fn port_forward_access(namespace: &str) -> Access {
         Access::namespaced("get", "", "pods", namespace).subresource("portforward")
@@ -45,7 +45,7 @@ impl Cluster {
     ///
     /// # Errors
     /// A refusal, an unreachable API server, or something in between that lets no WebSocket through.
-    pub async fn port_forward(&self, namespace: &str, pod: &str, port: u16) -> Result<PodStream, CallFailure> {
+    pub async fn port_forward(&self, namespace: &str, pod: &str, port: u16) -> Result<PortForwardStream, ApiError> {
         let access = Self::port_forward_access(namespace);
         let request = Request::new(Pod::url_path(&(), Some(namespace)))
             .portforward(pod, &[port])
@@ -53,7 +53,7 @@ impl Cluster {
         let client = self.client();
         match self.limited(&access, client.connect(request)).await? {
             Ok(connection) => {
-                Ok(PodStream { frames: Frames::new(connection), port, begun: [false; 2], unread: Bytes::new() })
+                Ok(PortForwardStream { frames: Frames::new(connection), port, begun: [false; 2], unread: Bytes::new() })
             }
             Err(error) => Err(no_websocket(error, &access, self.server())),
         }
@@ -69,7 +69,7 @@ fn kind_of(said: &str) -> ErrorKind {
     }
 }
 
-impl PodStream {
+impl PortForwardStream {
     /// The next bytes of the pod.
     fn poll_bytes(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Bytes>> {
         loop {
@@ -97,7 +97,7 @@ impl PodStream {
     }
 }
 
-impl PodStream {
+impl PortForwardStream {
     /// Why the other side closed, when it said so before a write failed on the closed connection.
     fn last_words(&mut self, context: &mut Context<'_>) -> Option<io::Error> {
         loop {
@@ -113,7 +113,7 @@ impl PodStream {
     }
 }
 
-impl AsyncRead for PodStream {
+impl AsyncRead for PortForwardStream {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -129,7 +129,7 @@ impl AsyncRead for PodStream {
     }
 }
 
-impl AsyncWrite for PodStream {
+impl AsyncWrite for PortForwardStream {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let length = bytes.len().min(MOST);
         match ready!(self.frames.poll_send(context, DATA, &bytes[..length])) {

@@ -8,11 +8,11 @@ use http::Request;
 use http_body_util::{BodyExt, Limited};
 use kube::client::Body;
 
-use super::{Access, Cluster};
+use super::{Access, KubeClient};
 
 const MOST: usize = 64 << 10;
 
-impl Cluster {
+impl KubeClient {
     /// The checks of its readiness that the API server fails; empty when it is ready or does not tell.
     pub async fn failed_checks(&self) -> Vec<String> {
         let access = Access::cluster_scoped("get", "nonResourceURL", "/readyz");

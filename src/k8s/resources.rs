@@ -9,13 +9,13 @@ use kube::api::{
     Api, DeleteParams, ListParams, LogParams, Patch, PatchParams, PostParams, Preconditions, PropagationPolicy,
 };
 
-use super::error::{CallFailure, explain};
-use super::{Access, Cluster};
+use super::error::{ApiError, explain};
+use super::{Access, KubeClient};
 use crate::error::Error;
 
-type Call<T> = Result<T, CallFailure>;
+type Call<T> = Result<T, ApiError>;
 
-impl Cluster {
+impl KubeClient {
     /// Runs one request within `--request-timeout`, and puts its failure into words.
     pub(super) async fn call<T>(&self, access: &Access, request: impl Future<Output = kube::Result<T>>) -> Call<T> {
         let answer = self.limited(access, request).await?;
@@ -38,7 +38,7 @@ impl Cluster {
                 limit.as_secs_f32(),
                 self.server()
             );
-            CallFailure::new(None, Error::failed(what).hint("--request-timeout sets the limit"))
+            ApiError::new(None, Error::failed(what).hint("--request-timeout sets the limit"))
         })
     }
 
@@ -159,7 +159,7 @@ impl Cluster {
     }
 
     /// Whether the cluster would allow `access`; `None` when it does not tell.
-    pub async fn may(&self, access: &Access) -> Option<bool> {
+    pub async fn can_i(&self, access: &Access) -> Option<bool> {
         let review = SelfSubjectAccessReview {
             spec: SelfSubjectAccessReviewSpec {
                 resource_attributes: Some(ResourceAttributes {

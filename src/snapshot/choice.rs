@@ -5,14 +5,14 @@
 
 use std::io::Write;
 
-use super::remote_resources::Owned;
+use super::remote_resources::RemoteResources;
 use super::request::{NotTaken, Request, Taken};
-use super::transport::{Transport, ways};
-use super::{Intake, direct, exec, node};
+use super::transport::{Transport, candidates};
+use super::{SnapshotWriter, direct, exec, node};
 use crate::cli::TransportChoice;
-use crate::error::{Error, Kind, Result};
-use crate::etcd::credentials::client_config::Opening;
-use crate::k8s::Cluster;
+use crate::error::{Error, ErrorKind, Result};
+use crate::etcd::credentials::client_config::ClientConfig;
+use crate::k8s::KubeClient;
 use crate::ui::Ui;
 
 /// Takes the snapshot in the way that `request` names, or in the first one that is allowed and possible.
@@ -20,10 +20,10 @@ use crate::ui::Ui;
 /// # Errors
 /// Why there is no whole snapshot. Where several ways were refused, each has its line.
 pub async fn take<W: Write + Send + 'static>(
-    cluster: &Cluster,
+    cluster: &KubeClient,
     request: &Request<'_>,
-    intake: &Intake<W>,
-    owned: &Owned,
+    writer: &SnapshotWriter<W>,
+    owned: &RemoteResources,
     ui: &Ui,
 ) -> Result<Taken, NotTaken> {
     let (opening, mut closed) = open(cluster, request, ui).await?;
@@ -35,16 +35,16 @@ pub async fn take<W: Write + Send + 'static>(
             None => "since there are no certificates for a connection to etcd".to_owned(),
         },
     };
-    for transport in ways(request.transport, opening.is_some()) {
-        ui.say(&format!("Transport {transport}: {}, {why}", transport.is_what()));
+    for transport in candidates(request.transport, opening.is_some()) {
+        ui.status(&format!("Transport {transport}: {}, {why}", transport.description()));
         let taken = match (transport, &opening) {
-            (Transport::Direct, Some(opening)) => direct::take(cluster, request, opening, intake, ui).await,
+            (Transport::Direct, Some(opening)) => direct::take(cluster, request, opening, writer, ui).await,
             (Transport::Direct, None) => Err(Error::failed("nothing opens etcd").into()),
-            (Transport::Node, _) => node::take(cluster, request, intake, &owned.job, ui).await,
-            (Transport::Exec, _) => exec::take(cluster, request, intake, &owned.file, ui).await,
+            (Transport::Node, _) => node::take(cluster, request, writer, &owned.job, ui).await,
+            (Transport::Exec, _) => exec::take(cluster, request, writer, &owned.file, ui).await,
         };
         match taken {
-            Err(NotTaken::Failed(error)) if error.allows_another_way() && intake.is_untouched() => {
+            Err(NotTaken::Failed(error)) if error.allows_another_way() && writer.is_untouched() => {
                 // Nothing of one try may outlive the beginning of the next.
                 owned.remove(cluster).await?;
                 why = not_open(transport, &error);
@@ -63,14 +63,18 @@ fn not_open(transport: Transport, error: &Error) -> String {
 pub(super) type Closed = Vec<(Transport, Error)>;
 
 /// What opens etcd, and why nothing does. What a person gave comes first; without it, the Secrets of the pod itself.
-pub(super) async fn open(cluster: &Cluster, request: &Request<'_>, ui: &Ui) -> Result<(Option<Opening>, Closed)> {
+pub(super) async fn open(
+    cluster: &KubeClient,
+    request: &Request<'_>,
+    ui: &Ui,
+) -> Result<(Option<ClientConfig>, Closed)> {
     let endpoint = request.endpoint.as_deref();
     let (member, forced) = (request.member, request.transport == TransportChoice::Direct);
     match request.transport {
         TransportChoice::Node | TransportChoice::Exec => return Ok((None, Vec::new())),
         TransportChoice::Auto if !request.etcd.are_given() => {}
         TransportChoice::Auto | TransportChoice::Direct => {
-            match Opening::given(cluster, member, request.etcd, endpoint, ui).await {
+            match ClientConfig::from_flags(cluster, member, request.etcd, endpoint, ui).await {
                 Ok(Some(opening)) => return Ok((Some(opening), Vec::new())),
                 Ok(None) => {}
                 Err(error) if error.allows_another_way() && !forced => {
@@ -80,7 +84,7 @@ pub(super) async fn open(cluster: &Cluster, request: &Request<'_>, ui: &Ui) -> R
             }
         }
     }
-    let found = Opening::found(cluster, member, &request.credentials, endpoint).await;
+    let found = ClientConfig::from_pod_secrets(cluster, member, &request.credentials, endpoint).await;
     if found.is_none() && forced {
         return Err(Error::usage("the transport direct needs certificates that etcd accepts")
             .hint("give --etcd-cacert, --etcd-cert and --etcd-key, or --etcd-cert-secret"));
@@ -95,8 +99,8 @@ pub(super) fn none_open(request: &Request<'_>, mut closed: Closed) -> Error {
     {
         return error;
     }
-    let not_allowed = closed.iter().any(|(_, error)| error.kind() == Kind::NotAllowed);
-    let kind = if not_allowed { Kind::NotAllowed } else { Kind::Failed };
+    let not_allowed = closed.iter().any(|(_, error)| error.kind() == ErrorKind::NotAllowed);
+    let kind = if not_allowed { ErrorKind::NotAllowed } else { ErrorKind::Failed };
     let mut whole =
         Error::new(kind, format!("no transport is open for a snapshot of pod {}", request.member.pod_path()));
     if !closed.iter().any(|(transport, _)| *transport == Transport::Direct) {

@@ -8,13 +8,13 @@ use std::time::{Duration, Instant};
 
 use k8s_openapi::api::core::v1::Pod;
 
-use super::Intake;
+use super::SnapshotWriter;
 use super::request::{NotTaken, Request, Taken};
 use super::transport::Transport;
 use crate::error::{Error, Result};
-use crate::etcd::client::{Rpc, Snapshot};
-use crate::etcd::credentials::client_config::Opening;
-use crate::k8s::Cluster;
+use crate::etcd::client::{EtcdClient, Snapshot};
+use crate::etcd::credentials::client_config::ClientConfig;
+use crate::k8s::KubeClient;
 use crate::ui::{Progress, Ui};
 
 /// The longest wait for an answer of etcd before the first byte.
@@ -30,17 +30,17 @@ const EMPTY_PARTS: u32 = 16;
 /// Length of the checksum behind the database, which `remaining_bytes` does not count.
 const CHECKSUM: u64 = 32;
 
-/// Takes the snapshot and hands its bytes to `intake`, whose proof decides whether it is good.
+/// Takes the snapshot and hands its bytes to `writer`, whose proof decides whether it is good.
 pub(super) async fn take<W: Write + Send + 'static>(
-    cluster: &Cluster,
+    cluster: &KubeClient,
     request: &Request<'_>,
-    opening: &Opening,
-    intake: &Intake<W>,
+    opening: &ClientConfig,
+    writer: &SnapshotWriter<W>,
     ui: &Ui,
 ) -> Result<Taken, NotTaken> {
     let until = Instant::now() + request.deadline;
     let limit = ANSWER.min(request.stall);
-    let mut rpc = Rpc::connect(cluster, request.member, opening, limit).await?;
+    let mut rpc = EtcdClient::connect(cluster, request.member, opening, limit).await?;
     // The first call shows whether etcd accepts the certificate and the user.
     let status = rpc.status(limit).await?;
     let size = u64::try_from(status.db_size).ok().or(request.db_size);
@@ -54,8 +54,8 @@ pub(super) async fn take<W: Write + Send + 'static>(
     };
     // From outside: a writer that takes no more bytes must not hold the copy beyond its time.
     let copied = tokio::select! {
-        copied = parts.copy(intake, &progress, ui) => copied,
-        () = tokio::time::sleep_until(until.into()) => Err(too_long().into()),
+        copied = parts.copy(writer, &progress, ui) => copied,
+        () = tokio::time::sleep_until(until.into()) => Err(deadline_exceeded().into()),
     };
     match copied {
         Ok(()) => {
@@ -74,7 +74,7 @@ pub(super) async fn take<W: Write + Send + 'static>(
 }
 
 /// A pod that was replaced or restarted is a better explanation than a connection that broke.
-pub(super) async fn same_pod(cluster: &Cluster, request: &Request<'_>, error: Error) -> Error {
+pub(super) async fn same_pod(cluster: &KubeClient, request: &Request<'_>, error: Error) -> Error {
     let member = request.member;
     let container = |pod: &Pod| {
         let statuses = pod.status.as_ref()?.container_statuses.as_ref()?;
@@ -153,7 +153,7 @@ impl Count {
 impl Parts<'_> {
     async fn copy<W: Write + Send + 'static>(
         &mut self,
-        intake: &Intake<W>,
+        writer: &SnapshotWriter<W>,
         progress: &Progress,
         ui: &Ui,
     ) -> Result<(), NotTaken> {
@@ -176,7 +176,7 @@ impl Parts<'_> {
                 continue;
             }
             // A slow disk, or a slow reader of standard output, is no stall of the cluster.
-            intake.push(part.blob).await?;
+            writer.push(part.blob).await?;
             last_byte = Instant::now();
             progress.of(self.count.total.unwrap_or_default() + CHECKSUM);
             progress.at(self.count.received);
@@ -193,7 +193,7 @@ impl Parts<'_> {
     }
 }
 
-pub(super) fn too_long() -> Error {
+pub(super) fn deadline_exceeded() -> Error {
     Error::failed("the copy took longer than --deadline allows")
         .hint("a slow line needs a longer one, such as --deadline 12h")
 }

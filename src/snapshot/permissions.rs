@@ -19,7 +19,7 @@ pub enum Scope {
 
 /// One rule: some verbs on some resources.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Right {
+pub struct Permission {
     /// Verbs, as RBAC writes them.
     pub verbs: &'static [&'static str],
     /// API group; empty for the core group.
@@ -29,15 +29,15 @@ pub struct Right {
     /// What the rule is about.
     pub scope: Scope,
     /// What it is for.
-    pub buys: &'static str,
+    pub purpose: &'static str,
     /// What happens without it; `None` when nothing works then.
-    pub without: Option<&'static str>,
+    pub fallback: Option<&'static str>,
 }
 
-impl Right {
+impl Permission {
     /// A backup cannot do without it.
     pub fn is_required(&self) -> bool {
-        self.without.is_none()
+        self.fallback.is_none()
     }
 
     /// Each single right of this rule, as a review of the user's access asks for it.
@@ -59,120 +59,120 @@ impl Right {
     }
 }
 
-const PODS: Right = Right {
+const PODS: Permission = Permission {
     verbs: &["get", "list"],
     group: "",
     resources: &["pods"],
     scope: Scope::Namespace,
-    buys: "finds the etcd pods, and sees how the job's pod fares",
-    without: None,
+    purpose: "finds the etcd pods, and sees how the job's pod fares",
+    fallback: None,
 };
-const FIND_PODS: Right = Right { buys: "finds the etcd pods, and sees whether they are ready", ..PODS };
-const JOBS: Right = Right {
+const FIND_PODS: Permission = Permission { purpose: "finds the etcd pods, and sees whether they are ready", ..PODS };
+const JOBS: Permission = Permission {
     verbs: &["create", "get", "delete"],
     group: "batch",
     resources: &["jobs"],
     scope: Scope::Namespace,
-    buys: "the snapshot's job, and its removal",
-    without: None,
+    purpose: "the snapshot's job, and its removal",
+    fallback: None,
 };
-const NODES_PROXY: Right = Right {
+const NODES_PROXY: Permission = Permission {
     verbs: &["get"],
     group: "",
     resources: &["nodes/proxy"],
     scope: Scope::Nodes,
-    buys: "reads the snapshot from the kubelet: the control-plane nodes, and no others",
-    without: None,
+    purpose: "reads the snapshot from the kubelet: the control-plane nodes, and no others",
+    fallback: None,
 };
-const RENEW: Right = Right {
+const RENEW: Permission = Permission {
     verbs: &["patch"],
     group: "batch",
     resources: &["jobs"],
     scope: Scope::Namespace,
-    buys: "the job's time is short and renewed while copying (--lease)",
-    without: Some(
+    purpose: "the job's time is short and renewed while copying (--lease)",
+    fallback: Some(
         "after a kill, the job and its file stay for up to --deadline after the end of the save; a warning says so",
     ),
 };
-const FIND_JOBS: Right = Right {
+const FIND_JOBS: Permission = Permission {
     verbs: &["list"],
     group: "batch",
     resources: &["jobs"],
     scope: Scope::Namespace,
-    buys: "'cleanup' finds what killed runs left",
-    without: Some("'cleanup' is refused"),
+    purpose: "'cleanup' finds what killed runs left",
+    fallback: Some("'cleanup' is refused"),
 };
-const EXEC: Right = Right {
+const EXEC: Permission = Permission {
     verbs: &["get", "create"],
     group: "",
     resources: &["pods/exec"],
     scope: Scope::EtcdPods,
-    buys: "runs etcdctl in the etcd pods, and reads the snapshot from there",
-    without: None,
+    purpose: "runs etcdctl in the etcd pods, and reads the snapshot from there",
+    fallback: None,
 };
-const STATUS: Right = Right {
-    buys: "roles, health, version, size and revision of the members, and the comparison of the content with them",
-    without: Some(
+const STATUS: Permission = Permission {
+    purpose: "roles, health, version, size and revision of the members, and the comparison of the content with them",
+    fallback: Some(
         "the first ready member is recommended; the size is unknown, so the check for room knows only the tenth that stays free",
     ),
     ..EXEC
 };
-const PORT_FORWARD: Right = Right {
+const PORT_FORWARD: Permission = Permission {
     verbs: &["get", "create"],
     group: "",
     resources: &["pods/portforward"],
     scope: Scope::EtcdPods,
-    buys: "reaches etcd itself",
-    without: None,
+    purpose: "reaches etcd itself",
+    fallback: None,
 };
-const CERTIFICATES: Right = Right {
-    buys: "the end of the members' server certificates",
-    without: Some("'members' shows it as unknown"),
+const CERTIFICATES: Permission = Permission {
+    purpose: "the end of the members' server certificates",
+    fallback: Some("'members' shows it as unknown"),
     ..PORT_FORWARD
 };
-const NODES: Right = Right {
+const NODES: Permission = Permission {
     verbs: &["get"],
     group: "",
     resources: &["nodes"],
     scope: Scope::Nodes,
-    buys: "a node that is not ready or under pressure is refused before anything is created",
-    without: Some("a warning"),
+    purpose: "a node that is not ready or under pressure is refused before anything is created",
+    fallback: Some("a warning"),
 };
-const EVENTS: Right = Right {
+const EVENTS: Permission = Permission {
     verbs: &["list"],
     group: "",
     resources: &["events"],
     scope: Scope::Namespace,
-    buys: "the reason why the cluster did not admit the job's pod",
-    without: Some("the run waits for --pod-running-timeout and cannot say why"),
+    purpose: "the reason why the cluster did not admit the job's pod",
+    fallback: Some("the run waits for --pod-running-timeout and cannot say why"),
 };
-const LOG: Right = Right {
+const LOG: Permission = Permission {
     verbs: &["get"],
     group: "",
     resources: &["pods/log"],
     scope: Scope::Namespace,
-    buys: "etcdctl's own words when a copy fails",
-    without: Some("one hint less"),
+    purpose: "etcdctl's own words when a copy fails",
+    fallback: Some("one hint less"),
 };
-const LIMIT_RANGES: Right = Right {
+const LIMIT_RANGES: Permission = Permission {
     verbs: &["list"],
     group: "",
     resources: &["limitranges"],
     scope: Scope::Namespace,
-    buys: "the name of a LimitRange that is too low",
-    without: Some("it is still refused, without its name"),
+    purpose: "the name of a LimitRange that is too low",
+    fallback: Some("it is still refused, without its name"),
 };
-const IDENTITY: Right = Right {
+const IDENTITY: Permission = Permission {
     verbs: &["get"],
     group: "",
     resources: &["namespaces"],
     scope: Scope::KubeSystem,
-    buys: "cluster.uid in the document",
-    without: Some("null"),
+    purpose: "cluster.uid in the document",
+    fallback: Some("null"),
 };
 
 /// All rights of one transport, the required ones first.
-pub fn rights(transport: Transport) -> &'static [Right] {
+pub fn permissions(transport: Transport) -> &'static [Permission] {
     match transport {
         Transport::Node => &[
             PODS,
@@ -194,7 +194,7 @@ pub fn rights(transport: Transport) -> &'static [Right] {
 }
 
 /// What whoever grants these rights must know of them; empty when there is nothing.
-pub fn caution(transport: Transport) -> &'static str {
+pub fn risk_note(transport: Transport) -> &'static str {
     match transport {
         Transport::Node => {
             "'get' on nodes/proxy is as good as cluster-admin: through WebSockets it can run commands in any container \
@@ -219,15 +219,15 @@ mod tests {
     #[test]
     fn the_required_rights_come_first() {
         for transport in [Transport::Node, Transport::Direct, Transport::Exec] {
-            let required: Vec<bool> = rights(transport).iter().map(Right::is_required).collect();
+            let required: Vec<bool> = permissions(transport).iter().map(Permission::is_required).collect();
             assert!(required.is_sorted_by(|a, b| a >= b), "{transport:?}");
         }
     }
 
     #[test]
     fn a_rule_is_asked_for_verb_by_verb_on_the_member_that_is_meant() {
-        let member = Member::of(pod("etcd-cp1", &["etcd"], true)).expect("it runs etcd");
-        let texts = |right: Right| right.accesses(&member).iter().map(ToString::to_string).collect::<Vec<_>>();
+        let member = Member::from_pod(pod("etcd-cp1", &["etcd"], true)).expect("it runs etcd");
+        let texts = |right: Permission| right.accesses(&member).iter().map(ToString::to_string).collect::<Vec<_>>();
         assert_eq!(texts(NODES_PROXY), ["get nodes/proxy of cp1"]);
         assert_eq!(
             texts(EXEC),

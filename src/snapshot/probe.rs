@@ -7,40 +7,40 @@ use k8s_openapi::api::batch::v1::Job;
 use super::Transport;
 use super::choice::{none_open, open};
 use super::exec::container::Shell;
-use super::node::job::{Limits, Plan, random_name};
+use super::node::job::{JobLimits, JobSpec, random_name};
 use super::node::preflight;
 use super::node::{images, no_credentials};
 use super::request::Request;
-use super::transport::ways;
+use super::transport::candidates;
 use crate::error::{Error, Result};
-use crate::etcd::client::Rpc;
-use crate::etcd::credentials::client_config::Opening;
+use crate::etcd::client::EtcdClient;
+use crate::etcd::credentials::client_config::ClientConfig;
 use crate::etcd::credentials::pod_paths::Credentials;
-use crate::k8s::{Cluster, Room};
+use crate::k8s::{DiskSpace, KubeClient};
 use crate::ui::Ui;
 
 /// How long etcd may take to answer.
 const LIMIT: Duration = Duration::from_secs(10);
 
 /// The transports that a backup would try, in this order.
-pub struct Outlook<'r> {
-    cluster: &'r Cluster,
+pub struct TransportProbe<'r> {
+    cluster: &'r KubeClient,
     request: &'r Request<'r>,
-    opening: Option<Opening>,
+    opening: Option<ClientConfig>,
     closed: Vec<(Transport, Error)>,
     /// The transports.
     pub transports: Vec<Transport>,
 }
 
-impl<'r> Outlook<'r> {
+impl<'r> TransportProbe<'r> {
     /// Finds out what would be tried.
     ///
     /// # Errors
     /// What was given to open etcd cannot be used.
-    pub async fn new(cluster: &'r Cluster, request: &'r Request<'r>, ui: &Ui) -> Result<Self> {
+    pub async fn new(cluster: &'r KubeClient, request: &'r Request<'r>, ui: &Ui) -> Result<Self> {
         let (opening, closed) = open(cluster, request, ui).await?;
-        let transports = ways(request.transport, opening.is_some());
-        Ok(Outlook { cluster, request, opening, closed, transports })
+        let transports = candidates(request.transport, opening.is_some());
+        Ok(TransportProbe { cluster, request, opening, closed, transports })
     }
 
     /// `transport` is not open: a backup would go on with the next one.
@@ -61,7 +61,7 @@ impl<'r> Outlook<'r> {
         let Some(opening) = &self.opening else {
             return Err(Error::not_possible("there are no certificates that etcd accepts"));
         };
-        let mut rpc = Rpc::connect(self.cluster, self.request.member, opening, LIMIT).await?;
+        let mut rpc = EtcdClient::connect(self.cluster, self.request.member, opening, LIMIT).await?;
         Ok(rpc.status(LIMIT).await?.version)
     }
 
@@ -78,14 +78,14 @@ impl<'r> Outlook<'r> {
     }
 
     /// Asks the node, and builds the job. `renewable`: the job's time can be prolonged while copying.
-    pub async fn node(&self, renewable: bool) -> Preview {
+    pub async fn node(&self, renewable: bool) -> NodePlan {
         preview(self.cluster, self.request, renewable).await
     }
 }
 
 /// What the transport `node` would create, and what the node says.
 #[derive(Debug)]
-pub struct Preview {
+pub struct NodePlan {
     /// The job, with a name that the true one will not have; else why there would be none.
     pub job: Result<Job>,
     /// Its image.
@@ -93,12 +93,12 @@ pub struct Preview {
     /// The image is on the node already; `None` when the node does not tell.
     pub image_is_there: Option<bool>,
     /// Room on the node, when it is healthy and serves files; else why no snapshot would be taken there.
-    pub node: Result<Option<Room>>,
+    pub node: Result<Option<DiskSpace>>,
     /// What could not be learned.
     pub warnings: Vec<String>,
 }
 
-async fn preview(cluster: &Cluster, request: &Request<'_>, renewable: bool) -> Preview {
+async fn preview(cluster: &KubeClient, request: &Request<'_>, renewable: bool) -> NodePlan {
     let checked = preflight::check(cluster, request.member, request.db_size).await;
     let image = images(request).into_iter().next();
     let pod_logs = checked.as_ref().map_or("/var/log/pods", |checked| checked.pod_logs.path.as_str());
@@ -106,7 +106,7 @@ async fn preview(cluster: &Cluster, request: &Request<'_>, renewable: bool) -> P
     let endpoint = request.endpoint.clone().unwrap_or_else(|| request.member.endpoint_from_node());
     let name = random_name();
     let job = match (usable, &image) {
-        (Some(credentials), Some(image)) => Ok(Plan {
+        (Some(credentials), Some(image)) => Ok(JobSpec {
             name: &name,
             member: request.member,
             image,
@@ -114,8 +114,8 @@ async fn preview(cluster: &Cluster, request: &Request<'_>, renewable: bool) -> P
             credentials,
             pod_logs,
             override_owner: request.member.runs_as_other_user(),
-            probe: credentials.pair.is_some() && !request.first_works,
-            limits: Limits::new(
+            probe: credentials.client_cert.is_some() && !request.first_verified,
+            limits: JobLimits::new(
                 request.db_size,
                 if renewable { request.lease } else { request.deadline },
                 request.deadline,
@@ -132,12 +132,12 @@ async fn preview(cluster: &Cluster, request: &Request<'_>, renewable: bool) -> P
         Ok(checked) => (Ok(checked.room), checked.warnings),
         Err(error) => (Err(error), Vec::new()),
     };
-    Preview { job, image, image_is_there, node, warnings }
+    NodePlan { job, image, image_is_there, node, warnings }
 }
 
 /// Whether the node lists the image. The kubelet lists the fifty largest only (`nodeStatusMaxImages`), so an image that
 /// is not listed may still be there.
-async fn has_image(cluster: &Cluster, node: &str, image: &str) -> Option<bool> {
+async fn has_image(cluster: &KubeClient, node: &str, image: &str) -> Option<bool> {
     let node = cluster.node(node).await.ok()?;
     let images = node.status?.images?;
     let listed = images.iter().any(|known| known.names.iter().flatten().any(|name| name == image));

@@ -13,18 +13,18 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
 
 use super::exec::container::{END_READER, Shell};
-use super::node::job_handle::{Held, OwnedJob, STARTING};
+use super::node::job_handle::{JobHandle, STARTING, TakeGuard};
 use crate::error::{Error, Result};
-use crate::k8s::{CallFailure, Cluster, RunningCommand, Said};
+use crate::k8s::{ApiError, ExecEvent, ExecStream, KubeClient};
 
 /// Everything that exists on the cluster because of this run.
 #[derive(Debug, Clone, Default)]
-pub struct Owned {
-    pub(super) job: OwnedJob,
-    pub(super) file: OwnedFile,
+pub struct RemoteResources {
+    pub(super) job: JobHandle,
+    pub(super) file: RemoteFile,
 }
 
-impl Owned {
+impl RemoteResources {
     /// There is something to remove.
     pub fn is_there(&self) -> bool {
         self.job.is_there() || self.file.is_there()
@@ -44,7 +44,7 @@ impl Owned {
     ///
     /// # Errors
     /// Something is still there; the sentence says where, for how long at most, and how to remove it.
-    pub async fn remove(&self, cluster: &Cluster) -> Result<()> {
+    pub async fn remove(&self, cluster: &KubeClient) -> Result<()> {
         let (job, file) = tokio::join!(self.job.remove(cluster), self.file.remove(cluster));
         job.and(file)
     }
@@ -103,7 +103,7 @@ const START: Duration = Duration::from_secs(20);
 
 /// The file in the etcd container that exists because of this run, if there is one.
 #[derive(Debug, Clone, Default)]
-pub(super) struct OwnedFile {
+pub(super) struct RemoteFile {
     current: Arc<Mutex<Option<Remote>>>,
     used: Arc<AtomicBool>,
 }
@@ -119,9 +119,9 @@ struct Remote {
     starting: Vec<JoinHandle<()>>,
 }
 
-type Started = Result<Result<RunningCommand, String>, CallFailure>;
+type Started = Result<Result<ExecStream, String>, ApiError>;
 
-impl OwnedFile {
+impl RemoteFile {
     fn slot(&self) -> std::sync::MutexGuard<'_, Option<Remote>> {
         self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -138,12 +138,12 @@ impl OwnedFile {
     /// why the container did not start it.
     pub(super) async fn guard(
         &self,
-        cluster: &Cluster,
+        cluster: &KubeClient,
         shell: &Shell,
         path: &str,
         lease: Duration,
         deadline: Duration,
-    ) -> Result<Result<(), String>, CallFailure> {
+    ) -> Result<Result<(), String>, ApiError> {
         self.used.store(true, Ordering::Relaxed);
         *self.slot() = Some(Remote {
             shell: shell.clone(),
@@ -162,7 +162,7 @@ impl OwnedFile {
     }
 
     /// Starts a command that writes the file.
-    pub(super) async fn write(&self, cluster: &Cluster, shell: &Shell, command: Vec<String>) -> Started {
+    pub(super) async fn write(&self, cluster: &KubeClient, shell: &Shell, command: Vec<String>) -> Started {
         self.start(cluster, shell, TELLING.to_owned(), command, |remote, pid| remote.etcdctl = Some(pid)).await
     }
 
@@ -175,7 +175,7 @@ impl OwnedFile {
 
     async fn start(
         &self,
-        cluster: &Cluster,
+        cluster: &KubeClient,
         shell: &Shell,
         script: String,
         args: Vec<String>,
@@ -207,7 +207,7 @@ impl OwnedFile {
     }
 
     /// Tells the guard, from time to time, that the file is still wanted.
-    pub(super) async fn keep(&self, cluster: &Cluster) -> Infallible {
+    pub(super) async fn keep(&self, cluster: &KubeClient) -> Infallible {
         loop {
             let Some((shell, path, lease)) =
                 self.slot().as_ref().map(|remote| (remote.shell.clone(), remote.path.clone(), remote.lease))
@@ -224,13 +224,13 @@ impl OwnedFile {
     }
 
     /// Removes the file, ends its guard, and makes sure that both are gone.
-    pub(super) async fn remove(&self, cluster: &Cluster) -> Result<()> {
+    pub(super) async fn remove(&self, cluster: &KubeClient) -> Result<()> {
         let starting: Vec<_> =
             self.slot().as_mut().map(|remote| remote.starting.drain(..).collect()).unwrap_or_default();
         for starting in starting {
             let _ = tokio::time::timeout(PATIENCE, starting).await;
         }
-        let mut held = Held::of(&self.current);
+        let mut held = TakeGuard::of(&self.current);
         let Some(remote) = &held.value else {
             return Ok(());
         };
@@ -291,14 +291,14 @@ fn quoted(word: &str) -> String {
 }
 
 /// The first line of a command, `pid NUMBER`.
-async fn pid(command: &mut RunningCommand) -> Result<String, String> {
+async fn pid(command: &mut ExecStream) -> Result<String, String> {
     let start = Instant::now();
     let mut said = String::new();
     loop {
         match command.next(START.saturating_sub(start.elapsed())).await? {
-            Said::Stdout(bytes) if said.len() < 1000 => said.push_str(&String::from_utf8_lossy(&bytes)),
-            Said::Stdout(_) => return Err("it says something else than it should".to_owned()),
-            Said::Ended(output) => {
+            ExecEvent::Stdout(bytes) if said.len() < 1000 => said.push_str(&String::from_utf8_lossy(&bytes)),
+            ExecEvent::Stdout(_) => return Err("it says something else than it should".to_owned()),
+            ExecEvent::Exited(output) => {
                 let words = [said.trim(), output.stderr.trim(), output.reason.trim()];
                 return Err(words.into_iter().find(|words| !words.is_empty()).unwrap_or("it ended").to_owned());
             }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::transport::Transport;
-use crate::cli::{EtcdArgs, TransportChoice};
+use crate::cli::{EtcdClientArgs, TransportChoice};
 use crate::error::Error;
 use crate::etcd::Member;
 use crate::etcd::credentials::pod_paths::Credentials;
@@ -16,11 +16,11 @@ pub struct Request<'r> {
     /// `--transport`.
     pub transport: TransportChoice,
     /// What opens etcd for the transport `direct`.
-    pub etcd: &'r EtcdArgs,
+    pub etcd: &'r EtcdClientArgs,
     /// Certificates to try, in this order, as paths in a container.
     pub credentials: Vec<Credentials>,
     /// The first of them is known to work.
-    pub first_works: bool,
+    pub first_verified: bool,
     /// Size of the member's database in bytes.
     pub db_size: Option<u64>,
     /// `--image`.
@@ -69,7 +69,7 @@ pub enum Place {
 pub enum NotTaken {
     /// It did not come.
     Failed(Error),
-    /// Writing it here failed; [`Intake::finish`](super::Intake::finish) tells why.
+    /// Writing it here failed; [`SnapshotWriter::finish`](super::Intake::finish) tells why.
     NotWritten,
 }
 
@@ -79,8 +79,8 @@ impl From<Error> for NotTaken {
     }
 }
 
-impl From<super::writer::Stopped> for NotTaken {
-    fn from(_: super::writer::Stopped) -> Self {
+impl From<super::writer::WriterClosed> for NotTaken {
+    fn from(_: super::writer::WriterClosed) -> Self {
         NotTaken::NotWritten
     }
 }

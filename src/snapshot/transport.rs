@@ -26,7 +26,7 @@ impl Transport {
     }
 
     /// What it is, in a few words.
-    pub fn is_what(self) -> &'static str {
+    pub fn description(self) -> &'static str {
         match self {
             Transport::Direct => "a connection to etcd through the API server",
             Transport::Node => "a job on the member's node, whose kubelet serves the file",
@@ -42,7 +42,7 @@ impl fmt::Display for Transport {
 }
 
 /// In which order.
-pub(super) fn ways(wanted: TransportChoice, opened: bool) -> Vec<Transport> {
+pub(super) fn candidates(wanted: TransportChoice, opened: bool) -> Vec<Transport> {
     match wanted {
         TransportChoice::Node => vec![Transport::Node],
         TransportChoice::Direct => vec![Transport::Direct],

@@ -4,7 +4,7 @@
 //! 32 bytes prove all others. Hashing and writing run in a thread of their own behind a short queue: the network is
 //! read while the disk is busy, and memory stays bounded when it is not.
 
-use std::io::{ErrorKind, Write};
+use std::io::{self, Write};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 /// Length of the trailer.
 const TRAILER: usize = 32;
@@ -32,7 +32,7 @@ pub(super) fn may_be_complete(size: u64) -> bool {
 
 /// What a proven snapshot's bytes add up to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Proof {
+pub struct Checksum {
     /// Bytes, trailer included.
     pub size: u64,
     /// SHA-256 of the whole file, in hex, as `sha256sum` prints it.
@@ -47,7 +47,7 @@ enum Message {
 
 /// The writing thread, seen from the copy.
 #[derive(Debug)]
-pub struct Intake<W> {
+pub struct SnapshotWriter<W> {
     queue: mpsc::Sender<Message>,
     /// A byte has been handed over.
     begun: watch::Sender<bool>,
@@ -55,19 +55,19 @@ pub struct Intake<W> {
     thread: JoinHandle<Result<(W, Check)>>,
 }
 
-impl<W: Write + Send + 'static> Intake<W> {
+impl<W: Write + Send + 'static> SnapshotWriter<W> {
     /// Starts the thread that hashes and writes to `writer`; `name` is what errors call it.
     pub fn start(writer: W, name: String) -> Self {
         let (queue, receiver) = mpsc::channel(QUEUE);
         let thread = tokio::task::spawn_blocking(move || drain(receiver, writer, &name));
-        Intake { queue, begun: watch::Sender::new(false), batch: Mutex::default(), thread }
+        SnapshotWriter { queue, begun: watch::Sender::new(false), batch: Mutex::default(), thread }
     }
 
     /// Takes the next bytes; waits while the queue is full.
     ///
     /// # Errors
-    /// [`Stopped`]: the thread has ended, because writing failed; [`Intake::finish`] tells why.
-    pub(super) async fn push(&self, bytes: Bytes) -> Result<(), Stopped> {
+    /// [`WriterClosed`]: the thread has ended, because writing failed; [`SnapshotWriter::finish`] tells why.
+    pub(super) async fn push(&self, bytes: Bytes) -> Result<(), WriterClosed> {
         self.begun.send_if_modified(|begun| !std::mem::replace(begun, true));
         let full = {
             let mut batch = self.batch();
@@ -76,7 +76,7 @@ impl<W: Write + Send + 'static> Intake<W> {
             (batch.length >= BATCH).then(|| std::mem::take(&mut *batch))
         };
         match full {
-            Some(batch) => self.queue.send(Message::Bytes(batch.pieces)).await.map_err(|_| Stopped),
+            Some(batch) => self.queue.send(Message::Bytes(batch.pieces)).await.map_err(|_| WriterClosed),
             None => Ok(()),
         }
     }
@@ -86,12 +86,12 @@ impl<W: Write + Send + 'static> Intake<W> {
     }
 
     /// Hands over what waits for its batch to be full.
-    async fn hand_over(&self) -> Result<(), Stopped> {
+    async fn hand_over(&self) -> Result<(), WriterClosed> {
         let batch = std::mem::take(&mut *self.batch());
         if batch.pieces.is_empty() {
             return Ok(());
         }
-        self.queue.send(Message::Bytes(batch.pieces)).await.map_err(|_| Stopped)
+        self.queue.send(Message::Bytes(batch.pieces)).await.map_err(|_| WriterClosed)
     }
 
     /// Waits for the first bytes: from then on etcd reads from one state of its database, whatever it compacts
@@ -107,18 +107,18 @@ impl<W: Write + Send + 'static> Intake<W> {
     }
 
     /// Whether the bytes so far are a whole snapshot.
-    pub(super) async fn is_proven(&self) -> Result<bool, Stopped> {
+    pub(super) async fn is_verified(&self) -> Result<bool, WriterClosed> {
         self.hand_over().await?;
         let (answer, answered) = oneshot::channel();
-        self.queue.send(Message::Check(answer)).await.map_err(|_| Stopped)?;
-        answered.await.map_err(|_| Stopped)
+        self.queue.send(Message::Check(answer)).await.map_err(|_| WriterClosed)?;
+        answered.await.map_err(|_| WriterClosed)
     }
 
     /// Waits for everything to be written; gives the writer back with the proof.
     ///
     /// # Errors
-    /// What writing failed with; [`Kind::BadFile`] when the trailer does not match.
-    pub async fn finish(self) -> Result<(W, Proof)> {
+    /// What writing failed with; [`ErrorKind::BadFile`] when the trailer does not match.
+    pub async fn finish(self) -> Result<(W, Checksum)> {
         // Where the thread has ended already, it says why below.
         let _ = self.hand_over().await;
         drop(self.queue);
@@ -138,7 +138,7 @@ struct Batch {
 
 /// The intake takes no more.
 #[derive(Debug)]
-pub(super) struct Stopped;
+pub(super) struct WriterClosed;
 
 fn drain<W: Write>(mut queue: mpsc::Receiver<Message>, mut writer: W, name: &str) -> Result<(W, Check)> {
     let mut check = Check::default();
@@ -162,11 +162,13 @@ fn drain<W: Write>(mut queue: mpsc::Receiver<Message>, mut writer: W, name: &str
 
 fn write_error(name: &str, error: &std::io::Error) -> Error {
     match error.kind() {
-        ErrorKind::BrokenPipe => {
-            Error::new(Kind::StdoutClosed, "standard output was closed before the snapshot was complete")
+        io::ErrorKind::BrokenPipe => {
+            Error::new(ErrorKind::StdoutClosed, "standard output was closed before the snapshot was complete")
         }
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Error::failed(format!("cannot write {name}: {error}"))
-            .hint("choose another file system with --out, or make room"),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            Error::failed(format!("cannot write {name}: {error}"))
+                .hint("choose another file system with --out, or make room")
+        }
         _ => Error::failed(format!("cannot write {name}: {error}")),
     }
 }
@@ -200,17 +202,17 @@ impl Check {
         may_be_complete(self.size) && self.body.clone().finalize().as_slice() == self.tail.as_slice()
     }
 
-    fn prove(self) -> Result<Proof> {
+    fn prove(self) -> Result<Checksum> {
         if !may_be_complete(self.size) {
             return Err(Error::new(
-                Kind::BadFile,
+                ErrorKind::BadFile,
                 format!("the snapshot is incomplete: {} bytes are no whole pages and a checksum", self.size),
             )
             .hint("run the backup again; if it happens again, choose another member with --member"));
         }
         if !self.matches() {
             return Err(Error::new(
-                Kind::BadFile,
+                ErrorKind::BadFile,
                 "the snapshot is bad: the sha-256 at its end does not match its contents, so bytes changed on the way",
             )
             .hint("run the backup again; if it happens again, suspect the proxy in between or the disk of the node, and choose another member with --member"));
@@ -218,7 +220,7 @@ impl Check {
         let mut whole = self.body;
         whole.update(&self.tail);
         let sha256 = whole.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-        Ok(Proof { size: self.size, sha256 })
+        Ok(Checksum { size: self.size, sha256 })
     }
 }
 
@@ -233,7 +235,7 @@ mod tests {
         bytes
     }
 
-    fn prove(bytes: &[u8], piece: usize) -> Result<Proof> {
+    fn prove(bytes: &[u8], piece: usize) -> Result<Checksum> {
         let mut check = Check::default();
         bytes.chunks(piece).for_each(|piece| check.update(piece));
         check.prove()
@@ -255,7 +257,7 @@ mod tests {
         for at in (0..good.len()).step_by(97).chain([good.len() - 1]) {
             let mut bad = good.clone();
             bad[at] ^= 1;
-            assert_eq!(prove(&bad, 1000).expect_err("one bit differs").kind(), Kind::BadFile, "{at}");
+            assert_eq!(prove(&bad, 1000).expect_err("one bit differs").kind(), ErrorKind::BadFile, "{at}");
         }
     }
 
@@ -272,17 +274,17 @@ mod tests {
         struct Full;
         impl Write for Full {
             fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
-                Err(ErrorKind::StorageFull.into())
+                Err(io::ErrorKind::StorageFull.into())
             }
             fn flush(&mut self) -> std::io::Result<()> {
                 Ok(())
             }
         }
-        let intake = Intake::start(Full, "x.db".to_owned());
-        while intake.push(Bytes::from_static(b"bytes")).await.is_ok() {
+        let writer = SnapshotWriter::start(Full, "x.db".to_owned());
+        while writer.push(Bytes::from_static(b"bytes")).await.is_ok() {
             tokio::task::yield_now().await;
         }
-        let error = intake.finish().await.err().expect("nothing could be written");
+        let error = writer.finish().await.err().expect("nothing could be written");
         assert!(error.message().contains("cannot write x.db"));
     }
 }

@@ -125,7 +125,7 @@ impl Pending {
     /// # Errors
     /// Another file took the name meanwhile, or the directory changed. The snapshot is proven, so it is kept under
     /// another name then, which the sentence tells.
-    pub fn keep(self) -> Result<Kept> {
+    pub fn persist(self) -> Result<Kept> {
         let Pending { target, temporary, replace } = self;
         let persisted = if replace { temporary.persist(&target) } else { temporary.persist_noclobber(&target) };
         let Err(failed) = persisted else {
@@ -150,7 +150,7 @@ impl Pending {
     ///
     /// # Errors
     /// The directory cannot be written to any more.
-    pub fn keep_unproven(self) -> Result<Kept> {
+    pub fn persist_unverified(self) -> Result<Kept> {
         name_beside(&self.target, ".unproven", self.temporary)
     }
 }
@@ -206,7 +206,7 @@ mod tests {
         let (pending, mut file) = prepare(&target, false).expect("it can be written");
         file.write_all(b"bytes").expect("it is written");
         assert!(!target.exists());
-        pending.keep().expect("it is kept");
+        pending.persist().expect("it is kept");
         assert_eq!(names(directory.path()), ["snap.db"]);
         #[cfg(unix)]
         {
@@ -232,7 +232,7 @@ mod tests {
         let (pending, mut file) = prepare(&target, true).expect("it may be replaced");
         file.write_all(b"new").expect("it is written");
         assert_eq!(std::fs::read_to_string(&target).expect("it is there"), "old");
-        pending.keep().expect("it is kept");
+        pending.persist().expect("it is kept");
         assert_eq!(std::fs::read_to_string(&target).expect("it is there"), "new");
     }
 
@@ -243,7 +243,7 @@ mod tests {
         let (pending, mut file) = prepare(&target, false).expect("it can be written");
         file.write_all(b"ours").expect("it is written");
         std::fs::write(&target, "theirs").expect("it is written");
-        let error = pending.keep().expect_err("the name is taken");
+        let error = pending.persist().expect_err("the name is taken");
         assert!(error.message().ends_with("snap.db.new"), "{error}");
         assert_eq!(std::fs::read_to_string(&target).expect("it is there"), "theirs");
         // A proven snapshot is not thrown away for its name.
@@ -260,7 +260,7 @@ mod tests {
         for content in ["first", "second"] {
             let (pending, mut file) = prepare(&target, true).expect("it may be replaced");
             file.write_all(content.as_bytes()).expect("it is written");
-            pending.keep_unproven().expect("it is kept");
+            pending.persist_unverified().expect("it is kept");
         }
         let read = |name: &str| std::fs::read_to_string(directory.path().join(name)).expect("it is there");
         assert_eq!(read("snap.db"), "old");

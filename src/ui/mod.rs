@@ -10,9 +10,9 @@ mod sanitize;
 mod select_prompt;
 mod table;
 
-pub use multi_progress::Lanes;
+pub use multi_progress::MultiProgressUi;
 pub use progress::Progress;
-pub use select_prompt::{Row, pick};
+pub use select_prompt::{SelectItem, pick};
 pub use table::Table;
 
 use std::io::{self, IsTerminal, Write};
@@ -22,8 +22,8 @@ use console::{Style, Term};
 use indicatif::{DecimalBytes, HumanBytes};
 use serde::Serialize;
 
-use crate::cli::{OutputFormat, TalkArgs};
-use crate::error::{Error, Kind, Result};
+use crate::cli::{OutputArgs, OutputFormat};
+use crate::error::{Error, ErrorKind, Result};
 use sanitize::sanitize;
 
 /// Talks to the person and writes the data.
@@ -32,13 +32,13 @@ pub struct Ui {
     quiet: bool,
     warnings: Arc<Mutex<Vec<String>>>,
     /// One of several backups has a line of its own and keeps its document.
-    lane: Option<Arc<multi_progress::Lane>>,
+    lane: Option<Arc<multi_progress::ContextLine>>,
     typed: password_prompt::Typed,
 }
 
 impl Ui {
     /// A voice as the flags ask for it.
-    pub fn new(args: &TalkArgs) -> Self {
+    pub fn new(args: &OutputArgs) -> Self {
         Ui { quiet: args.quiet, warnings: Arc::default(), lane: None, typed: password_prompt::Typed::default() }
     }
 
@@ -53,9 +53,9 @@ impl Ui {
     }
 
     /// A line of talk.
-    pub fn say(&self, line: &str) {
+    pub fn status(&self, line: &str) {
         if let Some(lane) = &self.lane {
-            return lane.say(line);
+            return lane.status(line);
         }
         if !self.quiet {
             to_stderr(&format!("{}\n", sanitize(line)));
@@ -63,9 +63,9 @@ impl Ui {
     }
 
     /// The start of a line that [`Ui::say`] ends.
-    pub fn say_start(&self, start: &str) {
+    pub fn status_start(&self, start: &str) {
         if let Some(lane) = &self.lane {
-            return lane.say(start);
+            return lane.status(start);
         }
         if !self.quiet {
             to_stderr(&sanitize(start));
@@ -86,7 +86,7 @@ impl Ui {
 
     /// Something that was left behind and that somebody must know of, with what to do: said with `-q`, too. It is also
     /// kept for the document.
-    pub fn alert(&self, error: &Error) {
+    pub fn warn_always(&self, error: &Error) {
         let quiet = Ui { quiet: false, ..self.clone() };
         let hints: String = error.hints().iter().map(|hint| format!("; {hint}")).collect();
         quiet.warn(&format!("{}{hints}", error.message()));
@@ -117,15 +117,15 @@ impl Ui {
     /// Writes a line of data to standard output.
     ///
     /// # Errors
-    /// [`Kind::StdoutClosed`] when nobody reads it any more.
-    pub fn data(&self, line: &str) -> Result<()> {
+    /// [`ErrorKind::StdoutClosed`] when nobody reads it any more.
+    pub fn println(&self, line: &str) -> Result<()> {
         write_stdout(&format!("{}\n", sanitize(line)))
     }
 
     /// Writes a document to standard output.
     ///
     /// # Errors
-    /// [`Kind::StdoutClosed`] when nobody reads it any more.
+    /// [`ErrorKind::StdoutClosed`] when nobody reads it any more.
     pub fn document<T: Serialize>(&self, format: OutputFormat, document: &T) -> Result<()> {
         if let Some(lane) = &self.lane {
             lane.keep(serde_json::to_value(document).unwrap_or_default());
@@ -149,9 +149,9 @@ impl Ui {
     }
 
     /// The last word of one of several backups.
-    pub fn end(&self, word: &str) {
+    pub fn finish_line(&self, word: &str) {
         match &self.lane {
-            Some(lane) if !self.quiet => lane.end(word),
+            Some(lane) if !self.quiet => lane.finish_line(word),
             _ => {}
         }
     }
@@ -160,7 +160,7 @@ impl Ui {
 fn write_stdout(text: &str) -> Result<()> {
     let mut stdout = io::stdout().lock();
     stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(|error| match error.kind() {
-        io::ErrorKind::BrokenPipe => Error::new(Kind::StdoutClosed, "standard output was closed"),
+        io::ErrorKind::BrokenPipe => Error::new(ErrorKind::StdoutClosed, "standard output was closed"),
         _ => Error::failed(format!("cannot write to standard output: {error}")),
     })
 }

@@ -12,28 +12,28 @@ use super::{Ui, to_stderr};
 
 /// The lines of all backups that run side by side.
 #[derive(Debug, Clone)]
-pub struct Lanes {
+pub struct MultiProgressUi {
     screen: MultiProgress,
     /// Columns of the longest name.
     width: usize,
 }
 
-impl Lanes {
+impl MultiProgressUi {
     /// Lines for backups with these names; none is shown yet.
     pub fn new(ui: &Ui, names: &[String]) -> Self {
         let shown = io::stderr().is_terminal() && !ui.is_quiet();
         let target = if shown { ProgressDrawTarget::stderr_with_hz(10) } else { ProgressDrawTarget::hidden() };
         let width = names.iter().map(|name| console::measure_text_width(name)).max().unwrap_or_default();
-        Lanes { screen: MultiProgress::with_draw_target(target), width }
+        MultiProgressUi { screen: MultiProgress::with_draw_target(target), width }
     }
 
     /// A voice for the backup called `name`. It asks nothing, and says all it has to say in its own line.
-    pub fn voice(&self, ui: &Ui, name: &str) -> Ui {
+    pub fn ui_for_context(&self, ui: &Ui, name: &str) -> Ui {
         let bar = self.screen.add(ProgressBar::new_spinner());
         bar.set_style(style("{prefix}   {wide_msg}"));
         bar.set_prefix(console::pad_str(&sanitize(name), self.width, console::Alignment::Left, None).into_owned());
         bar.set_message("waiting");
-        let lane = Lane { name: name.to_owned(), bar, screen: self.clone(), document: Mutex::default() };
+        let lane = ContextLine { name: name.to_owned(), bar, screen: self.clone(), document: Mutex::default() };
         Ui { quiet: ui.quiet, warnings: Arc::default(), lane: Some(Arc::new(lane)), typed: ui.typed.clone() }
     }
 
@@ -45,16 +45,16 @@ impl Lanes {
 
 /// One line of several.
 #[derive(Debug)]
-pub(super) struct Lane {
+pub(super) struct ContextLine {
     name: String,
     bar: ProgressBar,
-    screen: Lanes,
+    screen: MultiProgressUi,
     document: Mutex<Option<Value>>,
 }
 
-impl Lane {
+impl ContextLine {
     /// What is being done now.
-    pub(super) fn say(&self, line: &str) {
+    pub(super) fn status(&self, line: &str) {
         let line = line.trim();
         if !line.is_empty() && !self.bar.is_hidden() {
             self.bar.set_style(style("{prefix}   {wide_msg}"));
@@ -93,7 +93,7 @@ impl Lane {
     }
 
     /// The last word of this backup.
-    pub(super) fn end(&self, word: &str) {
+    pub(super) fn finish_line(&self, word: &str) {
         self.bar.set_style(style("{prefix}   {wide_msg}"));
         self.bar.finish_with_message(sanitize(word).into_owned());
         if self.bar.is_hidden() {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use console::Term;
 
-use crate::error::{Error, Kind, Result, Signal};
+use crate::error::{Error, ErrorKind, Result, Signal};
 
 use super::Ui;
 
@@ -24,7 +24,7 @@ impl Ui {
     /// Asks on the terminal; what is typed does not show. The same question is asked once in a run.
     ///
     /// # Errors
-    /// [`Kind::Interrupted`] when nothing was typed.
+    /// [`ErrorKind::Interrupted`] when nothing was typed.
     pub async fn ask_secret(&self, question: &str) -> Result<String> {
         let typed = || self.typed.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = typed().get(question) {
@@ -49,7 +49,7 @@ async fn ask(question: &str) -> Result<String> {
     super::restore_terminal();
     match answer {
         Ok(Ok(password)) if !password.is_empty() => Ok(password),
-        Ok(Ok(_)) => Err(Error::new(Kind::Interrupted(Signal::Interrupt), "no password was typed")),
+        Ok(Ok(_)) => Err(Error::new(ErrorKind::Interrupted(Signal::Interrupt), "no password was typed")),
         _ => Err(Error::failed("the terminal cannot show a prompt")
             .hint("the password can come from the environment variable ETCDCTL_PASSWORD")),
     }

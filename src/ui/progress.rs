@@ -41,7 +41,7 @@ impl Progress {
             return Progress(lane.bar(if label == CHECKING { "checking" } else { "copying" }, size));
         }
         if !io::stderr().is_terminal() {
-            ui.say(label);
+            ui.status(label);
             return Progress(None);
         }
         let bar = ProgressBar::with_draw_target(size, ProgressDrawTarget::stderr_with_hz(10));

@@ -5,11 +5,11 @@ use std::sync::{Mutex, PoisonError};
 use dialoguer::{Select, theme::ColorfulTheme};
 
 use super::table::Table;
-use crate::error::{Error, Kind, Result, Signal};
+use crate::error::{Error, ErrorKind, Result, Signal};
 
 /// What the picker shows of a member.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Row {
+pub struct SelectItem {
     /// The cells: pod, node, role, health, version, size, revision.
     pub cells: Vec<String>,
     /// Marked as the one to take.
@@ -19,8 +19,8 @@ pub struct Row {
 /// Asks which member to back up; the index of its row. `preselected` is where the cursor starts.
 ///
 /// # Errors
-/// [`Kind::Interrupted`] when the person changed their mind (Esc, Ctrl-C).
-pub async fn pick(question: &str, rows: &[Row], preselected: usize) -> Result<usize> {
+/// [`ErrorKind::Interrupted`] when the person changed their mind (Esc, Ctrl-C).
+pub async fn pick(question: &str, rows: &[SelectItem], preselected: usize) -> Result<usize> {
     let (question, items) = (question.to_owned(), lines(rows));
     save();
     // The prompt blocks; a signal must still be heard.
@@ -36,9 +36,9 @@ pub async fn pick(question: &str, rows: &[Row], preselected: usize) -> Result<us
     super::restore_terminal();
     match answer {
         Ok(Ok(Some(index))) => Ok(index),
-        Ok(Ok(None)) => Err(Error::new(Kind::Interrupted(Signal::Interrupt), "no member was picked")),
+        Ok(Ok(None)) => Err(Error::new(ErrorKind::Interrupted(Signal::Interrupt), "no member was picked")),
         Ok(Err(dialoguer::Error::IO(error))) if error.kind() == std::io::ErrorKind::Interrupted => {
-            Err(Error::new(Kind::Interrupted(Signal::Interrupt), "interrupted"))
+            Err(Error::new(ErrorKind::Interrupted(Signal::Interrupt), "interrupted"))
         }
         Ok(Err(_)) | Err(_) => {
             Err(Error::failed("the terminal cannot show a prompt").hint("name the member with --member"))
@@ -47,7 +47,7 @@ pub async fn pick(question: &str, rows: &[Row], preselected: usize) -> Result<us
 }
 
 /// The rows as lines with aligned columns.
-fn lines(rows: &[Row]) -> Vec<String> {
+fn lines(rows: &[SelectItem]) -> Vec<String> {
     let columns = rows.iter().map(|row| row.cells.len()).max().unwrap_or_default();
     let mut table = Table::bare();
     for row in rows {
@@ -95,7 +95,7 @@ mod tests {
 
     #[test]
     fn columns_are_aligned_and_the_recommended_row_is_marked() {
-        let row = |cells: [&str; 2], recommended| Row { cells: cells.map(str::to_owned).to_vec(), recommended };
+        let row = |cells: [&str; 2], recommended| SelectItem { cells: cells.map(str::to_owned).to_vec(), recommended };
         let lines = lines(&[row(["etcd-cp10", "leader"], false), row(["etcd-cp2", "follower"], true)]);
         assert_eq!(lines, ["etcd-cp10   leader", "etcd-cp2    follower   recommended"]);
     }

@@ -7,18 +7,18 @@
 
 use std::collections::BTreeMap;
 
-use crate::etcd::hash_kv::{HashKv, Reply};
+use crate::etcd::hash_kv::{HashKv, HashResult};
 
 /// The hash that the file gives at a revision and a compaction, or why it gives none.
-pub type OfFile = BTreeMap<(i64, i64), Result<u32, String>>;
+pub type FileHashes = BTreeMap<(i64, i64), Result<u32, String>>;
 
 /// The replies to one question, one for each member.
 #[derive(Debug, Clone)]
-pub struct Round {
-    pub replies: Vec<Reply>,
+pub struct HashRound {
+    pub replies: Vec<HashResult>,
 }
 
-impl Round {
+impl HashRound {
     /// What the file must be asked for.
     pub fn points(&self) -> impl Iterator<Item = (i64, i64)> + '_ {
         self.replies.iter().flatten().map(|hash| (hash.revision, hash.compacted))
@@ -39,12 +39,12 @@ pub enum Compared {
     /// Another hash.
     Differs(HashKv),
     /// No comparison; the reason, in words that follow the member's name.
-    Silent(String),
+    Unavailable(String),
 }
 
 /// A member as it is named and counted.
 #[derive(Debug, Clone)]
-pub struct Voter {
+pub struct VotingMember {
     pub name: String,
     /// A learner has no vote, and is not counted.
     pub votes: bool,
@@ -54,7 +54,7 @@ pub struct Voter {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
     /// The file equals most of the members, and none differs.
-    Proven,
+    Verified,
     /// The file equals most of the members; others differ.
     MemberDiffers,
     /// Members differ from the file, and those that equal it are no majority.
@@ -66,16 +66,16 @@ pub enum Verdict {
 /// The members, compared with the file.
 #[derive(Debug, Clone)]
 pub struct Comparison {
-    members: Vec<(Voter, Compared)>,
+    members: Vec<(VotingMember, Compared)>,
 }
 
 impl Comparison {
     /// Compares. A member that differs in one round differs; of several agreements the latest revision counts.
-    pub fn of(voters: Vec<Voter>, rounds: &[Round], file: &OfFile) -> Self {
+    pub fn of(voters: Vec<VotingMember>, rounds: &[HashRound], file: &FileHashes) -> Self {
         let members = voters.into_iter().enumerate().map(|(index, voter)| {
             let replies = rounds.iter().filter_map(|round| round.replies.get(index));
             let compared = replies.map(|reply| compare(reply, file)).reduce(later);
-            (voter, compared.unwrap_or_else(|| Compared::Silent("was not asked".to_owned())))
+            (voter, compared.unwrap_or_else(|| Compared::Unavailable("was not asked".to_owned())))
         });
         Comparison { members: members.collect() }
     }
@@ -83,7 +83,7 @@ impl Comparison {
     pub fn verdict(&self) -> Verdict {
         let most = self.agreeing() * 2 > self.voters();
         match (self.differing().next().is_some(), most) {
-            (false, true) => Verdict::Proven,
+            (false, true) => Verdict::Verified,
             (true, true) => Verdict::MemberDiffers,
             (true, false) => Verdict::FileDiffers,
             (false, false) => Verdict::NotComparable,
@@ -143,7 +143,7 @@ impl Comparison {
             parts.push(format!("{name} differs at revision {revision}"));
         }
         let silent = self.members.iter().filter_map(|(voter, compared)| match compared {
-            Compared::Silent(reason) if voter.votes => Some((voter.name.as_str(), reason.as_str())),
+            Compared::Unavailable(reason) if voter.votes => Some((voter.name.as_str(), reason.as_str())),
             _ => None,
         });
         parts.extend(silent.map(|(name, reason)| format!("{name} {reason}")));
@@ -151,16 +151,16 @@ impl Comparison {
     }
 }
 
-fn compare(reply: &Reply, file: &OfFile) -> Compared {
+fn compare(reply: &HashResult, file: &FileHashes) -> Compared {
     let HashKv { revision, compacted, hash } = match reply {
         Ok(hash) => *hash,
-        Err(reason) => return Compared::Silent(reason.clone()),
+        Err(reason) => return Compared::Unavailable(reason.clone()),
     };
     match file.get(&(revision, compacted)) {
         Some(Ok(own)) if *own == hash => Compared::Agrees(revision),
         Some(Ok(_)) => Compared::Differs(HashKv { revision, compacted, hash }),
-        Some(Err(reason)) => Compared::Silent(format!("answered for revision {revision}, but {reason}")),
-        None => Compared::Silent(format!("answered for revision {revision}, which was not looked at")),
+        Some(Err(reason)) => Compared::Unavailable(format!("answered for revision {revision}, but {reason}")),
+        None => Compared::Unavailable(format!("answered for revision {revision}, which was not looked at")),
     }
 }
 
@@ -180,28 +180,28 @@ mod tests {
 
     const OURS: u32 = 5;
 
-    fn voters(count: usize) -> Vec<Voter> {
-        (1..=count).map(|n| Voter { name: format!("cp{n}"), votes: true }).collect()
+    fn voters(count: usize) -> Vec<VotingMember> {
+        (1..=count).map(|n| VotingMember { name: format!("cp{n}"), votes: true }).collect()
     }
 
-    fn hash(hash: u32) -> Reply {
+    fn hash(hash: u32) -> HashResult {
         Ok(HashKv { revision: 9, compacted: 4, hash })
     }
 
-    fn silent(reason: &str) -> Reply {
+    fn silent(reason: &str) -> HashResult {
         Err(reason.to_owned())
     }
 
     /// Compares with a file whose hash is [`OURS`] at revision 9 compacted to 4, and at nothing else.
-    fn compared(replies: &[Reply]) -> Comparison {
-        let file = OfFile::from([((9, 4), Ok(OURS)), ((8, 0), Err("the file is compacted further".to_owned()))]);
-        Comparison::of(voters(replies.len()), &[Round { replies: replies.to_vec() }], &file)
+    fn compared(replies: &[HashResult]) -> Comparison {
+        let file = FileHashes::from([((9, 4), Ok(OURS)), ((8, 0), Err("the file is compacted further".to_owned()))]);
+        Comparison::of(voters(replies.len()), &[HashRound { replies: replies.to_vec() }], &file)
     }
 
     #[test]
     fn all_agree() {
         let comparison = compared(&[hash(OURS), hash(OURS), hash(OURS)]);
-        assert_eq!(comparison.verdict(), Verdict::Proven);
+        assert_eq!(comparison.verdict(), Verdict::Verified);
         assert_eq!(comparison.sentence(), "3 of 3 members agree at revision 9");
         assert_eq!(compared(&[hash(OURS)]).sentence(), "1 of 1 member agrees at revision 9");
     }
@@ -209,7 +209,7 @@ mod tests {
     #[test]
     fn a_majority_is_one_of_all_members_not_of_those_that_answered() {
         let two = compared(&[hash(OURS), silent("did not answer"), hash(OURS)]);
-        assert_eq!(two.verdict(), Verdict::Proven);
+        assert_eq!(two.verdict(), Verdict::Verified);
         assert_eq!(two.sentence(), "2 of 3 members agree at revision 9; cp2 did not answer");
         let one = compared(&[hash(OURS), silent("did not answer"), silent("has the alarm NOSPACE")]);
         assert_eq!(one.verdict(), Verdict::NotComparable);
@@ -235,7 +235,7 @@ mod tests {
 
     #[test]
     fn the_majority_against_a_file_is_one_that_agrees_with_itself() {
-        let names = |replies: &[Reply]| compared(replies).opposing_majority().map(|names| names.join(" "));
+        let names = |replies: &[HashResult]| compared(replies).opposing_majority().map(|names| names.join(" "));
         assert_eq!(names(&[hash(6), hash(6), hash(OURS)]).as_deref(), Some("cp1 cp2"));
         assert_eq!(names(&[hash(OURS), hash(7), hash(6), hash(6), hash(6)]).as_deref(), Some("cp3 cp4 cp5"));
         assert_eq!(names(&[hash(6), hash(7), hash(OURS)]), None);
@@ -253,15 +253,15 @@ mod tests {
 
     #[test]
     fn the_first_round_counts_where_the_second_was_too_late() {
-        let file = OfFile::from([((9, 4), Ok(OURS)), ((12, 4), Ok(7))]);
-        let round = |replies: &[Reply]| Round { replies: replies.to_vec() };
+        let file = FileHashes::from([((9, 4), Ok(OURS)), ((12, 4), Ok(7))]);
+        let round = |replies: &[HashResult]| HashRound { replies: replies.to_vec() };
         let late = |hash| Ok(HashKv { revision: 12, compacted: 4, hash });
         let both = Comparison::of(
             voters(2),
             &[round(&[hash(OURS), hash(OURS)]), round(&[late(7), silent("has compacted it already")])],
             &file,
         );
-        assert_eq!(both.verdict(), Verdict::Proven);
+        assert_eq!(both.verdict(), Verdict::Verified);
         // Both were seen to agree at 9, only one at 12.
         assert_eq!(both.sentence(), "2 of 2 members agree at revision 9");
         let differs = Comparison::of(voters(1), &[round(&[hash(OURS)]), round(&[late(8)])], &file);
@@ -274,10 +274,10 @@ mod tests {
     fn learners_are_not_counted() {
         let mut voters = voters(2);
         voters[1].votes = false;
-        let file = OfFile::from([((9, 4), Ok(OURS))]);
-        let round = Round { replies: vec![hash(OURS), silent("is a learner")] };
+        let file = FileHashes::from([((9, 4), Ok(OURS))]);
+        let round = HashRound { replies: vec![hash(OURS), silent("is a learner")] };
         let comparison = Comparison::of(voters, &[round], &file);
-        assert_eq!(comparison.verdict(), Verdict::Proven);
+        assert_eq!(comparison.verdict(), Verdict::Verified);
         assert_eq!(comparison.sentence(), "1 of 1 member agrees at revision 9");
     }
 }

@@ -5,38 +5,44 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use super::comparison::{Round, Voter};
-use crate::cli::{Cli, ContentArgs};
-use crate::commands::members::select::Field;
-use crate::etcd::credentials::client_config::Opening;
+use super::comparison::{HashRound, VotingMember};
+use crate::cli::{Cli, HashCheckArgs};
+use crate::commands::members::select::MemberSet;
+use crate::etcd::credentials::client_config::ClientConfig;
 use crate::etcd::hash_kv;
-use crate::etcd::hash_kv::{Asked, Limits};
+use crate::etcd::hash_kv::{Asked, HashLimits};
 use crate::etcd::{Member, MemberStatus};
-use crate::k8s::Cluster;
+use crate::k8s::KubeClient;
 use crate::ui::Ui;
 
 /// The members of one cluster, ready to be asked.
 #[derive(Clone, Copy)]
-pub struct Asking<'a> {
+pub struct HashQuery<'a> {
     cli: &'a Cli,
-    cluster: &'a Cluster,
-    field: &'a Field,
+    cluster: &'a KubeClient,
+    field: &'a MemberSet,
     ui: &'a Ui,
-    limits: Limits,
+    limits: HashLimits,
 }
 
-impl<'a> Asking<'a> {
-    pub fn new(cli: &'a Cli, content: &ContentArgs, cluster: &'a Cluster, field: &'a Field, ui: &'a Ui) -> Self {
-        let limits = Limits { max_size: content.content_max_size, time: content.content_timeout };
-        Asking { cli, cluster, field, ui, limits }
+impl<'a> HashQuery<'a> {
+    pub fn new(
+        cli: &'a Cli,
+        content: &HashCheckArgs,
+        cluster: &'a KubeClient,
+        field: &'a MemberSet,
+        ui: &'a Ui,
+    ) -> Self {
+        let limits = HashLimits { max_size: content.content_max_size, time: content.content_timeout };
+        HashQuery { cli, cluster, field, ui, limits }
     }
 
     /// The hash of each member that may be asked, at `revision`; what is known from an `earlier` round is not asked for
     /// again. Their state is looked at anew: an alarm or another leader may have come since the members were last
     /// asked.
-    pub async fn round(&self, revision: i64, earlier: Option<&Round>) -> Round {
-        let Field { members, candidates, worked, .. } = self.field;
-        let now = match self.field.now(self.cli, self.cluster, self.ui).await {
+    pub async fn round(&self, revision: i64, earlier: Option<&HashRound>) -> HashRound {
+        let MemberSet { members, candidates, worked, .. } = self.field;
+        let now = match self.field.refresh_status(self.cli, self.cluster, self.ui).await {
             Ok(found) => found.of,
             Err(error) => {
                 tracing::info!(%error, "the members' state is unknown");
@@ -53,21 +59,21 @@ impl<'a> Asking<'a> {
             if let Some(opening) = self.opening(member).await {
                 return hash_kv::by_rpc(self.cluster, asked, &opening, revision, self.limits.time).await;
             }
-            let mut usable = candidates[index].iter().filter(|candidate| candidate.in_member);
+            let mut usable = candidates[index].iter().filter(|candidate| candidate.usable_in_etcd_container);
             let credentials = usable.find(|candidate| worked.is_none_or(|worked| worked == candidate.origin));
             hash_kv::by_exec(self.cluster, asked, credentials, endpoint, revision, self.limits.time).await
         };
-        Round { replies: hash_kv::gather(&now, self.limits, ask).await }
+        HashRound { replies: hash_kv::gather(&now, self.limits, ask).await }
     }
 
     /// What opens `member` straight: where certificates were given, or where no command in a pod gave an answer.
-    async fn opening(&self, member: &Member) -> Option<Opening> {
+    async fn opening(&self, member: &Member) -> Option<ClientConfig> {
         let args = &self.cli.backup.etcd;
         if !args.are_given() && self.field.worked.is_some() {
             return None;
         }
         let endpoint = self.cli.backup.pod.pod_endpoint.as_deref();
-        Opening::given(self.cluster, member, args, endpoint, self.ui).await.ok().flatten()
+        ClientConfig::from_flags(self.cluster, member, args, endpoint, self.ui).await.ok().flatten()
     }
 
     /// The round that a slow copy needs: at the revision that `member` had before anything was done, which etcd may have
@@ -80,7 +86,7 @@ impl<'a> Asking<'a> {
         arrived: &Notify,
         after: Duration,
         member: usize,
-    ) -> Option<Round> {
+    ) -> Option<HashRound> {
         let revision = self.revision_of(member)?;
         let due = async { begun.await && (tokio::time::sleep(after).await, true).1 };
         tokio::select! {
@@ -97,14 +103,14 @@ impl<'a> Asking<'a> {
     }
 
     /// The members as they are named and counted, those without a pod behind the others.
-    pub fn voters(&self) -> Vec<Voter> {
+    pub fn voters(&self) -> Vec<VotingMember> {
         let members = self.field.members.iter().zip(&self.field.statuses);
         members
-            .map(|(member, status)| Voter {
+            .map(|(member, status)| VotingMember {
                 name: member.name.clone(),
                 votes: !status.as_ref().is_some_and(|status: &MemberStatus| status.learner),
             })
-            .chain(self.field.strangers.iter().map(|stranger| Voter {
+            .chain(self.field.unmatched.iter().map(|stranger| VotingMember {
                 name: format!("a member without a pod {}", stranger.endpoint).trim_end().to_owned(),
                 votes: stranger.votes,
             }))

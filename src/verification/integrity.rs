@@ -5,15 +5,15 @@ use std::fs::File;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use super::comparison::{Comparison, OfFile, Round, Verdict};
-use super::hash_query::Asking;
+use super::comparison::{Comparison, FileHashes, HashRound, Verdict};
+use super::hash_query::HashQuery;
 use crate::error::{Error, Result};
 use crate::ui::{Progress, Ui};
 use etcd_snapshot::{Contents, HashPoint, Options, Problem};
 
 /// What level 2 came to.
 #[derive(Debug)]
-pub enum Structure {
+pub enum IntegrityResult {
     NotChecked,
     Sound(Box<Contents>),
     Bad(Problem),
@@ -23,22 +23,22 @@ pub enum Structure {
 
 /// What level 3 came to.
 #[derive(Debug)]
-pub enum Content {
+pub enum MemberCheck {
     NotChecked,
     Compared(Comparison),
 }
 
-impl Content {
+impl MemberCheck {
     pub fn verdict(&self) -> Option<Verdict> {
         match self {
-            Content::NotChecked => None,
-            Content::Compared(comparison) => Some(comparison.verdict()),
+            MemberCheck::NotChecked => None,
+            MemberCheck::Compared(comparison) => Some(comparison.verdict()),
         }
     }
 }
 
 /// Looks at the whole database in `file`, of `size` bytes. `revision`: one for which its hash will be asked.
-pub async fn structure(file: &File, size: u64, revision: Option<i64>, ui: &Ui) -> Result<Structure> {
+pub async fn structure(file: &File, size: u64, revision: Option<i64>, ui: &Ui) -> Result<IntegrityResult> {
     let progress = Progress::checking(ui, size);
     let checked = apart(file, progress, move |file, watch| {
         // The copy has computed the checksum already.
@@ -46,37 +46,37 @@ pub async fn structure(file: &File, size: u64, revision: Option<i64>, ui: &Ui) -
     });
     Ok(match checked.await? {
         Ok(report) => match (report.problems.into_iter().next(), report.contents) {
-            (Some(problem), _) => Structure::Bad(problem),
-            (None, Some(contents)) => Structure::Sound(Box::new(contents)),
-            (None, None) => Structure::Unreadable("its end was not reached".to_owned()),
+            (Some(problem), _) => IntegrityResult::Bad(problem),
+            (None, Some(contents)) => IntegrityResult::Sound(Box::new(contents)),
+            (None, None) => IntegrityResult::Unreadable("its end was not reached".to_owned()),
         },
-        Err(failure) => Structure::Unreadable(failure.to_string()),
+        Err(failure) => IntegrityResult::Unreadable(failure.to_string()),
     })
 }
 
 /// Compares a sound file with the members. `early`: what they said while it was copied.
 pub async fn content(
-    asking: Asking<'_>,
+    asking: HashQuery<'_>,
     file: &File,
     contents: Box<Contents>,
-    early: Option<Round>,
+    early: Option<HashRound>,
     ui: &Ui,
-) -> Result<(Box<Contents>, Content)> {
+) -> Result<(Box<Contents>, MemberCheck)> {
     let own = contents.revision;
-    ui.say(&format!("Comparing the snapshot with the members at revision {own}"));
+    ui.status(&format!("Comparing the snapshot with the members at revision {own}"));
     let late = asking.round(own, early.as_ref()).await;
-    let rounds: Vec<Round> = early.into_iter().chain([late]).collect();
+    let rounds: Vec<HashRound> = early.into_iter().chain([late]).collect();
     let (contents, of_file) = hashes(file, contents, &rounds).await?;
-    Ok((contents, Content::Compared(Comparison::of(asking.voters(), &rounds, &of_file))))
+    Ok((contents, MemberCheck::Compared(Comparison::of(asking.voters(), &rounds, &of_file))))
 }
 
 /// The file's own hash at all points at which a member gave one.
-async fn hashes(file: &File, contents: Box<Contents>, rounds: &[Round]) -> Result<(Box<Contents>, OfFile)> {
-    let mut points: Vec<(i64, i64)> = rounds.iter().flat_map(Round::points).collect();
+async fn hashes(file: &File, contents: Box<Contents>, rounds: &[HashRound]) -> Result<(Box<Contents>, FileHashes)> {
+    let mut points: Vec<(i64, i64)> = rounds.iter().flat_map(HashRound::points).collect();
     points.sort_unstable();
     points.dedup();
     if points.is_empty() {
-        return Ok((contents, OfFile::new()));
+        return Ok((contents, FileHashes::new()));
     }
     let asked: Vec<HashPoint> =
         points.iter().map(|&(revision, compact_revision)| HashPoint { revision, compact_revision }).collect();
@@ -126,16 +126,19 @@ mod tests {
     use std::time::{Duration, Instant};
 
     use super::*;
-    use crate::cli::TalkArgs;
+    use crate::cli::OutputArgs;
 
     #[tokio::test]
     async fn a_file_that_cannot_be_read_back_is_neither_sound_nor_bad() {
         let directory = tempfile::tempdir().expect("a directory");
         let file = File::create(directory.path().join("x.db")).expect("it can be written, and only that");
         file.set_len(8192).expect("it grows");
-        let ui = Ui::new(&TalkArgs { output: None, quiet: true, verbosity: 0 });
+        let ui = Ui::new(&OutputArgs { output: None, quiet: true, verbosity: 0 });
         let found = structure(&file, 8192, None, &ui).await.expect("an outcome");
-        assert!(matches!(&found, Structure::Unreadable(reason) if reason.contains("cannot be read")), "{found:?}");
+        assert!(
+            matches!(&found, IntegrityResult::Unreadable(reason) if reason.contains("cannot be read")),
+            "{found:?}"
+        );
     }
 
     #[tokio::test]

@@ -5,15 +5,15 @@ use std::path::PathBuf;
 
 use k8s_openapi::jiff::Timestamp;
 
-use crate::cli::{Cli, Destination, Level};
+use crate::cli::{Cli, Level, OutFile};
 use crate::error::{Error, Result};
 use crate::etcd::Member;
-use crate::k8s::Cluster;
+use crate::k8s::KubeClient;
 use crate::storage::local_file;
 use crate::storage::local_file::Writer;
 
 /// What the file is called, checked before anything is asked of the cluster.
-pub(super) enum Early {
+pub(super) enum Destination {
     Stdout,
     Prepared(local_file::Pending, File, PathBuf),
     Named,
@@ -22,45 +22,43 @@ pub(super) enum Early {
 /// A file that has no name yet; nothing where the bytes go to standard output.
 pub(super) type Waiting = Option<(local_file::Pending, File)>;
 
-pub(super) fn early_checks(cli: &Cli) -> Result<Early> {
+pub(super) fn validate_destination(cli: &Cli) -> Result<Destination> {
     match cli.backup.destination() {
-        Destination::Stdout if cli.talk.output.is_some() => {
-            Err(Error::usage("--out - and -o both want standard output")
-                .hint("write the snapshot to a file to get the document as well"))
-        }
-        Destination::Stdout if std::io::IsTerminal::is_terminal(&std::io::stdout()) => {
+        OutFile::Stdout if cli.talk.output.is_some() => Err(Error::usage("--out - and -o both want standard output")
+            .hint("write the snapshot to a file to get the document as well")),
+        OutFile::Stdout if std::io::IsTerminal::is_terminal(&std::io::stdout()) => {
             Err(Error::usage("standard output is a terminal, and a snapshot is no text")
                 .hint("send it to a pipe or a file, or name a file with --out"))
         }
-        Destination::Stdout if cli.backup.verify.is_some_and(|level| level != Level::Transport) => {
+        OutFile::Stdout if cli.backup.verify.is_some_and(|level| level != Level::Checksum) => {
             Err(Error::usage("only a file can be proven further than its transport, and --out - writes none")
                 .hint("write the snapshot to a file, or leave --verify out"))
         }
-        Destination::Stdout => Ok(Early::Stdout),
-        Destination::File(path) => {
+        OutFile::Stdout => Ok(Destination::Stdout),
+        OutFile::File(path) => {
             let (pending, file) = local_file::prepare(&path, cli.backup.force)?;
-            Ok(Early::Prepared(pending, file, path))
+            Ok(Destination::Prepared(pending, file, path))
         }
-        Destination::Named => {
+        OutFile::Named => {
             local_file::writable(cli.backup.directory())?;
-            Ok(Early::Named)
+            Ok(Destination::Named)
         }
     }
 }
 
-impl Early {
+impl Destination {
     /// Makes what is not there yet: the temporary file, what the bytes are written to, and its name for people.
     pub(super) fn open(
         self,
         cli: &Cli,
-        cluster: &Cluster,
+        cluster: &KubeClient,
         member: &Member,
         started_at: Timestamp,
     ) -> Result<(Waiting, Writer, String)> {
         let (pending, file, path) = match self {
-            Early::Stdout => return Ok((None, Writer::Stdout(std::io::stdout()), "-".to_owned())),
-            Early::Prepared(pending, file, path) => (pending, file, path),
-            Early::Named => {
+            Destination::Stdout => return Ok((None, Writer::Stdout(std::io::stdout()), "-".to_owned())),
+            Destination::Prepared(pending, file, path) => (pending, file, path),
+            Destination::Named => {
                 let path = cli.backup.directory().join(default_name(cluster, member, started_at));
                 let (pending, file) = local_file::prepare(&path, cli.backup.force)?;
                 (pending, file, path)
@@ -77,7 +75,7 @@ fn clone(file: &File) -> Result<File> {
 
 /// `etcd-CONTEXT-MEMBER-TIME.db` in the current directory; characters that do not belong into a file's name become
 /// dashes.
-fn default_name(cluster: &Cluster, member: &Member, time: Timestamp) -> PathBuf {
+fn default_name(cluster: &KubeClient, member: &Member, time: Timestamp) -> PathBuf {
     let time = time.strftime("%Y%m%dT%H%M%SZ");
     PathBuf::from(format!("etcd-{}-{}-{time}.db", file_part(cluster.name()), file_part(&member.name)))
 }

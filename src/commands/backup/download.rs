@@ -7,53 +7,53 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use crate::cli::{Cli, Level};
-use crate::commands::members::select::Field;
+use crate::commands::members::select::MemberSet;
 use crate::error::{Error, Result};
-use crate::k8s::Cluster;
-use crate::snapshot::{Intake, NotTaken, Owned, Proof, Taken, take};
+use crate::k8s::KubeClient;
+use crate::snapshot::{Checksum, NotTaken, RemoteResources, SnapshotWriter, Taken, take};
 use crate::ui::Ui;
-use crate::verification::comparison::Round;
-use crate::verification::hash_query::Asking;
+use crate::verification::comparison::HashRound;
+use crate::verification::hash_query::HashQuery;
 use crate::verification::integrity;
-use crate::verification::integrity::{Content, Structure};
+use crate::verification::integrity::{IntegrityResult, MemberCheck};
 
 /// How long the writer may take to end when there is nothing left to write.
 const WRITER: Duration = Duration::from_secs(2);
 
 /// A snapshot all bytes of which arrived, and what was found out about it.
-pub(super) struct Arrived {
+pub(super) struct Downloaded {
     pub(super) taken: Taken,
-    pub(super) sum: Proof,
-    pub(super) structure: Structure,
-    pub(super) content: Content,
+    pub(super) sum: Checksum,
+    pub(super) structure: IntegrityResult,
+    pub(super) content: MemberCheck,
 }
 
 /// Why no snapshot arrived.
-pub(super) struct NotArrived {
+pub(super) struct DownloadError {
     pub(super) error: Error,
     /// Bytes had come, so that another member cannot take over.
     pub(super) begun: bool,
 }
 
-impl From<Error> for NotArrived {
+impl From<Error> for DownloadError {
     fn from(error: Error) -> Self {
-        NotArrived { error, begun: true }
+        DownloadError { error, begun: true }
     }
 }
 
 /// One snapshot of one member.
-pub(super) struct Arrival<'a> {
+pub(super) struct Download<'a> {
     pub(super) cli: &'a Cli,
-    pub(super) cluster: &'a Cluster,
+    pub(super) cluster: &'a KubeClient,
     pub(super) ui: &'a Ui,
-    pub(super) owned: &'a Owned,
-    pub(super) field: &'a Field,
+    pub(super) owned: &'a RemoteResources,
+    pub(super) field: &'a MemberSet,
     pub(super) member: usize,
     /// How far to prove it; `None`: as far as can be.
     pub(super) wanted: Option<Level>,
 }
 
-impl Arrival<'_> {
+impl Download<'_> {
     /// Brings the bytes to `writer`, which errors call `name`, and proves them. `file` is what was written; without it
     /// only the transport can be proven.
     pub(super) async fn bring<W: Write + Send + 'static>(
@@ -61,33 +61,33 @@ impl Arrival<'_> {
         writer: W,
         name: &str,
         file: Option<&File>,
-    ) -> Result<Arrived, NotArrived> {
+    ) -> Result<Downloaded, DownloadError> {
         let file = file.filter(|_| self.goes_to(Level::Structure));
-        let asking = Asking::new(self.cli, &self.cli.backup.content, self.cluster, self.field, self.ui);
-        let intake = Intake::start(writer, name.to_owned());
-        let (begun, arrived) = (intake.begun(), Notify::new());
+        let asking = HashQuery::new(self.cli, &self.cli.backup.content, self.cluster, self.field, self.ui);
+        let writer = SnapshotWriter::start(writer, name.to_owned());
+        let (begun, arrived) = (writer.begun(), Notify::new());
         let meanwhile = async {
             let round = match file {
-                Some(_) if self.goes_to(Level::Content) => {
+                Some(_) if self.goes_to(Level::Members) => {
                     asking.while_copying(begun, &arrived, self.cli.backup.content_after, self.member).await
                 }
                 _ => None,
             };
-            Ok::<_, NotArrived>(round)
+            Ok::<_, DownloadError>(round)
         };
         let home = async {
-            let (taken, sum) = self.copy(intake).await?;
+            let (taken, sum) = self.copy(writer).await?;
             arrived.notify_one();
             // All bytes are here: nothing is needed from the cluster any more, and nobody waits for its removal.
             let removal = async {
                 if let Err(error) = self.owned.remove(self.cluster).await {
-                    self.ui.alert(&error);
+                    self.ui.warn_always(&error);
                 }
             };
             let structure = async {
                 match file {
                     Some(file) => integrity::structure(file, sum.size, asking.revision_of(self.member), self.ui).await,
-                    None => Ok(Structure::NotChecked),
+                    None => Ok(IntegrityResult::NotChecked),
                 }
             };
             let ((), structure) = tokio::join!(removal, structure);
@@ -95,27 +95,30 @@ impl Arrival<'_> {
         };
         let ((taken, sum, structure), early) = tokio::try_join!(home, meanwhile)?;
         let (structure, content) = self.compare(asking, file, structure, early).await?;
-        Ok(Arrived { taken, sum, structure, content })
+        Ok(Downloaded { taken, sum, structure, content })
     }
 
     fn goes_to(&self, level: Level) -> bool {
         self.wanted.is_none_or(|wanted| wanted >= level)
     }
 
-    async fn copy<W: Write + Send + 'static>(&self, intake: Intake<W>) -> Result<(Taken, Proof), NotArrived> {
+    async fn copy<W: Write + Send + 'static>(
+        &self,
+        writer: SnapshotWriter<W>,
+    ) -> Result<(Taken, Checksum), DownloadError> {
         let request = self.field.request(self.cli, self.member);
-        let taken = take(self.cluster, &request, &intake, self.owned, self.ui).await;
-        let begun = !intake.is_untouched();
+        let taken = take(self.cluster, &request, &writer, self.owned, self.ui).await;
+        let begun = !writer.is_untouched();
         let taken = match taken {
             Err(NotTaken::Failed(error)) => {
                 // A reader of standard output that takes nothing must not hold up the end.
-                let _ = tokio::time::timeout(WRITER, intake.finish()).await;
-                return Err(NotArrived { error, begun });
+                let _ = tokio::time::timeout(WRITER, writer.finish()).await;
+                return Err(DownloadError { error, begun });
             }
             taken => taken,
         };
         // A failure to write here is the cause of a copy that broke off, so it is told first.
-        let (taken, sum) = match (taken, intake.finish().await) {
+        let (taken, sum) = match (taken, writer.finish().await) {
             (Ok(taken), Ok((_, sum))) => (taken, sum),
             (_, Err(write)) => return Err(write.into()),
             (Err(_), Ok(_)) => return Err(Error::failed("the snapshot could not be written").into()),
@@ -126,17 +129,17 @@ impl Arrival<'_> {
 
     async fn compare(
         &self,
-        asking: Asking<'_>,
+        asking: HashQuery<'_>,
         file: Option<&File>,
-        structure: Structure,
-        early: Option<Round>,
-    ) -> Result<(Structure, Content)> {
+        structure: IntegrityResult,
+        early: Option<HashRound>,
+    ) -> Result<(IntegrityResult, MemberCheck)> {
         match (structure, file) {
-            (Structure::Sound(contents), Some(file)) if self.goes_to(Level::Content) => {
+            (IntegrityResult::Sound(contents), Some(file)) if self.goes_to(Level::Members) => {
                 let (contents, content) = integrity::content(asking, file, contents, early, self.ui).await?;
-                Ok((Structure::Sound(contents), content))
+                Ok((IntegrityResult::Sound(contents), content))
             }
-            (structure, _) => Ok((structure, Content::NotChecked)),
+            (structure, _) => Ok((structure, MemberCheck::NotChecked)),
         }
     }
 }

@@ -5,26 +5,26 @@
 use futures::future::join_all;
 use k8s_openapi::api::batch::v1::Job;
 
-use crate::cli::{Cli, Destination};
-use crate::commands::members::select::Field;
-use crate::error::{Error, Kind, Result};
+use crate::cli::{Cli, OutFile};
+use crate::commands::members::select::MemberSet;
+use crate::error::{Error, ErrorKind, Result};
 use crate::etcd::status::has_quorum;
 use crate::etcd::{Member, MemberStatus};
-use crate::k8s::Cluster;
-use crate::snapshot::{Outlook, Preview, Transport, rights};
+use crate::k8s::KubeClient;
+use crate::snapshot::{NodePlan, Transport, TransportProbe, permissions};
 use crate::ui::{Table, Ui, decimal_bytes};
 use crate::util::disk_space;
 
 /// Checks all that can be checked for the member that would be taken.
-pub async fn run(cli: &Cli, ui: &Ui, cluster: &Cluster) -> Result<()> {
-    let early = super::destination::early_checks(cli).map(drop);
-    let field = Field::survey(cli, cluster, ui).await?;
+pub async fn run(cli: &Cli, ui: &Ui, cluster: &KubeClient) -> Result<()> {
+    let early = super::destination::validate_destination(cli).map(drop);
+    let field = MemberSet::discover_verbose(cli, cluster, ui).await?;
     let chosen = field.choose(cli, cluster, ui).await?;
     let request = field.request(cli, chosen);
 
     let mut sheet = Sheet::default();
     sheet.member(&field, chosen);
-    let job = match Outlook::new(cluster, &request, ui).await {
+    let job = match TransportProbe::new(cluster, &request, ui).await {
         Ok(outlook) => sheet.transport(cluster, &field.members[chosen], outlook, request.db_size).await,
         Err(error) => {
             sheet.failed("transport", error);
@@ -33,16 +33,16 @@ pub async fn run(cli: &Cli, ui: &Ui, cluster: &Cluster) -> Result<()> {
     };
     sheet.workstation(cli, early, request.db_size);
 
-    sheet.table.take_lines().iter().for_each(|line| ui.say(line));
+    sheet.table.take_lines().iter().for_each(|line| ui.status(line));
     match (job, cli.talk.output, &sheet.worst) {
         (Some(job), Some(format), _) => ui.document(format, &job)?,
         (Some(job), None, None) => {
             let name = job.metadata.name.as_deref().unwrap_or_default();
-            ui.data(&format!("job.batch/{name} created (dry run)"))?;
+            ui.println(&format!("job.batch/{name} created (dry run)"))?;
         }
         _ => {}
     }
-    sheet.worst.map_or(Ok(()), |error| Err(error.during("the backup would fail")))
+    sheet.worst.map_or(Ok(()), |error| Err(error.context("the backup would fail")))
 }
 
 struct Sheet {
@@ -68,15 +68,15 @@ impl Sheet {
 
     fn failed(&mut self, check: &str, error: Error) {
         self.table.row(&[check, "failed", error.message()]);
-        let goes_first = |known: &Error| known.kind() != Kind::NotAllowed && error.kind() == Kind::NotAllowed;
+        let goes_first = |known: &Error| known.kind() != ErrorKind::NotAllowed && error.kind() == ErrorKind::NotAllowed;
         if self.worst.as_ref().is_none_or(goes_first) {
             self.worst = Some(error);
         }
     }
 
-    fn member(&mut self, field: &Field, chosen: usize) {
+    fn member(&mut self, field: &MemberSet, chosen: usize) {
         let row = field.rows()[chosen].to_pick(false).cells.join("  ");
-        match field.statuses[chosen].as_ref().map(MemberStatus::trouble) {
+        match field.statuses[chosen].as_ref().map(MemberStatus::warning) {
             Some(None) => self.ok("member", &row),
             Some(Some(_)) | None => self.warning("member", &row),
         }
@@ -97,9 +97,9 @@ impl Sheet {
     /// Goes through the transports as a backup would; the job of the one that it would take, if it has one.
     async fn transport(
         &mut self,
-        cluster: &Cluster,
+        cluster: &KubeClient,
         member: &Member,
-        mut outlook: Outlook<'_>,
+        mut outlook: TransportProbe<'_>,
         db_size: Option<u64>,
     ) -> Option<Job> {
         for transport in outlook.transports.clone() {
@@ -114,7 +114,7 @@ impl Sheet {
                         let found = outlook.node(asked.renewable).await;
                         let open = match (&found.node, &found.job) {
                             (Err(error), _) | (_, Err(error)) if error.allows_another_way() => Err(error.clone()),
-                            _ => Ok(transport.is_what().to_owned()),
+                            _ => Ok(transport.description().to_owned()),
                         };
                         seen = Some(found);
                         open
@@ -124,7 +124,7 @@ impl Sheet {
             match open {
                 Ok(detail) => {
                     self.ok("transport", &format!("{transport}: {detail}"));
-                    self.rights(&asked);
+                    self.permissions(&asked);
                     if let Some(seen) = seen {
                         job = self.node(&seen, db_size);
                     }
@@ -146,9 +146,9 @@ impl Sheet {
         None
     }
 
-    fn rights(&mut self, asked: &Asked) {
-        for (access, without) in &asked.degraded {
-            self.warning("right", &format!("not allowed to {access}; without it: {without}"));
+    fn permissions(&mut self, asked: &Asked) {
+        for (access, fallback) in &asked.degraded {
+            self.warning("right", &format!("not allowed to {access}; without it: {fallback}"));
         }
         match asked.unknown {
             0 => self.ok("rights", &format!("all of the {} required rules", asked.required)),
@@ -159,7 +159,7 @@ impl Sheet {
     }
 
     /// What the node says; the job that would be created there.
-    fn node(&mut self, seen: &Preview, db_size: Option<u64>) -> Option<Job> {
+    fn node(&mut self, seen: &NodePlan, db_size: Option<u64>) -> Option<Job> {
         let size = db_size.map_or_else(|| "of unknown size".to_owned(), |size| format!("of {}", decimal_bytes(size)));
         match &seen.node {
             Ok(Some(room)) => {
@@ -196,13 +196,13 @@ impl Sheet {
             return self.failed("file", error);
         }
         let path = match cli.backup.destination() {
-            Destination::Stdout => return self.ok("file", "standard output"),
-            Destination::File(path) => path,
-            Destination::Named => cli.backup.directory().join("etcd.db"),
+            OutFile::Stdout => return self.ok("file", "standard output"),
+            OutFile::File(path) => path,
+            OutFile::Named => cli.backup.directory().join("etcd.db"),
         };
         let shown = match cli.backup.destination() {
-            Destination::Named if cli.backup.directory().as_os_str().is_empty() => "this directory".to_owned(),
-            Destination::Named => format!("directory {}", cli.backup.directory().display()),
+            OutFile::Named if cli.backup.directory().as_os_str().is_empty() => "this directory".to_owned(),
+            OutFile::Named => format!("directory {}", cli.backup.directory().display()),
             _ => path.display().to_string(),
         };
         match (disk_space::room_for(&path), db_size) {
@@ -240,22 +240,25 @@ impl Asked {
     }
 }
 
-async fn ask(cluster: &Cluster, member: &Member, transport: Transport) -> Asked {
-    let rights = rights(transport);
-    let mut asked = Asked { required: rights.iter().filter(|right| right.is_required()).count(), ..Asked::default() };
-    let each: Vec<_> =
-        rights.iter().flat_map(|right| right.accesses(member).into_iter().map(move |access| (right, access))).collect();
-    let answers = join_all(each.iter().map(|(_, access)| cluster.may(access))).await;
+async fn ask(cluster: &KubeClient, member: &Member, transport: Transport) -> Asked {
+    let permissions = permissions(transport);
+    let mut asked =
+        Asked { required: permissions.iter().filter(|right| right.is_required()).count(), ..Asked::default() };
+    let each: Vec<_> = permissions
+        .iter()
+        .flat_map(|right| right.accesses(member).into_iter().map(move |access| (right, access)))
+        .collect();
+    let answers = join_all(each.iter().map(|(_, access)| cluster.can_i(access))).await;
     for ((right, access), answer) in each.iter().zip(answers) {
         asked.renewable |= access.verb == "patch" && answer == Some(true);
         // Before Kubernetes 1.35, `get` is enough for what needs both from then on.
         let upgrade = access.verb == "create" && right.verbs.contains(&"get") && access.subresource.is_some();
-        match (answer, right.without) {
+        match (answer, right.fallback) {
             (Some(true), _) => asked.granted += 1,
             (None, _) => asked.unknown += 1,
             (Some(false), _) if upgrade => {}
             (Some(false), None) => asked.missing.push(access.to_string()),
-            (Some(false), Some(without)) => asked.degraded.push((access.to_string(), without)),
+            (Some(false), Some(fallback)) => asked.degraded.push((access.to_string(), fallback)),
         }
     }
     asked

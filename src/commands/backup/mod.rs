@@ -14,45 +14,45 @@ use std::time::{Duration, Instant};
 
 use k8s_openapi::jiff::Timestamp;
 
-use download::{Arrival, Arrived, NotArrived};
+use download::{Download, DownloadError, Downloaded};
 
-use super::members::select::Field;
+use super::members::select::MemberSet;
 use crate::cli::{Cli, Level};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::etcd::Member;
-use crate::k8s::Cluster;
+use crate::k8s::KubeClient;
 use crate::signals::Signals;
-use crate::snapshot::Owned;
+use crate::snapshot::RemoteResources;
 use crate::ui::{Ui, restore_terminal};
-use destination::{Early, Waiting, early_checks};
+use destination::{Destination, Waiting, validate_destination};
 use document::{ClusterPart, Document};
 use outcome::Outcome;
-use summary::{document, tell, tell_levels, verified};
+use summary::{document, print_summary, print_verification, verified};
 
 /// Runs a backup. Whatever ends it, the job is removed before this returns; a second signal ends the wait for that.
 pub(super) async fn run(cli: &Cli, ui: &Ui, signals: &mut Signals) -> Result<()> {
-    let owned = Owned::default();
-    let cluster = signals.interrupt(Cluster::connect(&cli.connection)).await?;
+    let owned = RemoteResources::default();
+    let cluster = signals.interrupt(KubeClient::connect(&cli.connection)).await?;
     let outcome = signals.interrupt(back_up(cli, ui, &cluster, &owned)).await;
     restore_terminal();
     let outcome = outcome.map_err(|error| match error.kind() {
-        Kind::Interrupted(_) if owned.is_there() => {
-            ui.say(&format!("Removing {}; a second signal ends at once", owned.what()));
+        ErrorKind::Interrupted(_) if owned.is_there() => {
+            ui.status(&format!("Removing {}; a second signal ends at once", owned.what()));
             error
         }
-        Kind::Interrupted(_) if owned.was_used() => error.during("the snapshot was not proven, and is removed"),
-        Kind::Interrupted(_) => error.during("nothing was done"),
+        ErrorKind::Interrupted(_) if owned.was_used() => error.context("the snapshot was not proven, and is removed"),
+        ErrorKind::Interrupted(_) => error.context("nothing was done"),
         _ => error,
     });
     let removed = tokio::select! {
         removed = owned.remove(&cluster) => removed,
         signal = signals.next() => {
-            ui.alert(&not_awaited(owned.what()));
+            ui.warn_always(&not_awaited(owned.what()));
             return outcome.and(Err(crate::signals::interrupted(signal)));
         }
     };
     if let Err(error) = removed {
-        ui.alert(&error);
+        ui.warn_always(&error);
     }
     outcome
 }
@@ -64,10 +64,10 @@ pub(super) fn not_awaited(what: &str) -> Error {
 }
 
 /// Takes a backup of the member that is chosen, or of the next one when that fails before the first byte.
-pub(super) async fn back_up(cli: &Cli, ui: &Ui, cluster: &Cluster, owned: &Owned) -> Result<()> {
+pub(super) async fn back_up(cli: &Cli, ui: &Ui, cluster: &KubeClient, owned: &RemoteResources) -> Result<()> {
     let (started_at, start) = (Timestamp::now(), Instant::now());
-    let mut early = early_checks(cli)?;
-    let field = Field::survey(cli, cluster, ui).await?;
+    let mut early = validate_destination(cli)?;
+    let field = MemberSet::discover_verbose(cli, cluster, ui).await?;
     let mut chosen = field.choose(cli, cluster, ui).await?;
     let run = Run { cli, ui, cluster, owned, field: &field, started_at, start };
     let mut tried = Vec::new();
@@ -90,9 +90,9 @@ pub(super) async fn back_up(cli: &Cli, ui: &Ui, cluster: &Cluster, owned: &Owned
 struct Run<'r> {
     cli: &'r Cli,
     ui: &'r Ui,
-    cluster: &'r Cluster,
-    owned: &'r Owned,
-    field: &'r Field,
+    cluster: &'r KubeClient,
+    owned: &'r RemoteResources,
+    field: &'r MemberSet,
     started_at: Timestamp,
     start: Instant,
 }
@@ -101,30 +101,30 @@ struct Run<'r> {
 enum Attempt {
     Done,
     /// It failed before the first byte, so the place for the file is as it was.
-    NotBegun(Error, Early),
+    NotBegun(Error, Destination),
 }
 
 impl Run<'_> {
-    async fn attempt(&self, chosen: usize, early: Early) -> Result<Attempt> {
+    async fn attempt(&self, chosen: usize, early: Destination) -> Result<Attempt> {
         let Run { cli, ui, cluster, owned, field, .. } = *self;
         let member = &field.members[chosen];
         if let Err(error) = wait_until_ready(cluster, member, cli.backup.pod_running_timeout, ui).await {
             return not_begun(error, early);
         }
-        let is_named = matches!(early, Early::Named);
+        let is_named = matches!(early, Destination::Named);
         let (pending, writer, shown) = early.open(cli, cluster, member, self.started_at)?;
-        ui.say(&format!("Running etcd backup on pod {}", member.pod_name));
-        let wanted = if pending.is_some() { cli.backup.verify } else { Some(Level::Transport) };
-        let arrival = Arrival { cli, cluster, ui, owned, field, member: chosen, wanted };
+        ui.status(&format!("Running etcd backup on pod {}", member.pod_name));
+        let wanted = if pending.is_some() { cli.backup.verify } else { Some(Level::Checksum) };
+        let arrival = Download { cli, cluster, ui, owned, field, member: chosen, wanted };
         let file = pending.as_ref().map(|(_, file)| file);
         match arrival.bring(writer, &shown, file).await {
             Ok(arrived) => self.finish(chosen, wanted, arrived, pending, shown).await.map(|()| Attempt::Done),
-            Err(NotArrived { error, begun: true }) => Err(error),
-            Err(NotArrived { error, begun: false }) => {
+            Err(DownloadError { error, begun: true }) => Err(error),
+            Err(DownloadError { error, begun: false }) => {
                 let again = match pending {
-                    Some(_) if is_named => Early::Named,
-                    Some((pending, file)) => Early::Prepared(pending, file, PathBuf::from(shown)),
-                    None => Early::Stdout,
+                    Some(_) if is_named => Destination::Named,
+                    Some((pending, file)) => Destination::Prepared(pending, file, PathBuf::from(shown)),
+                    None => Destination::Stdout,
                 };
                 not_begun(error, again)
             }
@@ -136,13 +136,13 @@ impl Run<'_> {
         &self,
         chosen: usize,
         wanted: Option<Level>,
-        arrived: Arrived,
+        arrived: Downloaded,
         pending: Waiting,
         shown: String,
     ) -> Result<()> {
         let Run { cli, ui, cluster, field, .. } = *self;
-        let Arrived { taken, sum, structure, content } = arrived;
-        tell_levels(ui, &structure, &content);
+        let Downloaded { taken, sum, structure, content } = arrived;
+        print_verification(ui, &structure, &content);
         let outcome = Outcome { structure: &structure, content: &content, wanted, field, member: chosen };
         if let Some(warning) = outcome.warning() {
             ui.warn(&warning);
@@ -156,15 +156,15 @@ impl Run<'_> {
             Some((pending, file)) => {
                 on_disk(file).await?;
                 // Nothing waits from here on: a signal finds either no file, or a whole end.
-                let kept = if outcome.is_proven() { pending.keep()? } else { pending.keep_unproven()? };
+                let kept = if outcome.is_verified() { pending.persist()? } else { pending.persist_unverified()? };
                 kept.warning.iter().for_each(|warning| ui.warn(warning));
                 kept.path.display().to_string()
             }
             None => shown,
         };
         let duration = self.start.elapsed();
-        if outcome.is_proven() {
-            tell(ui, &kept, sum.size, duration);
+        if outcome.is_verified() {
+            print_summary(ui, &kept, sum.size, duration);
         }
         let error = outcome.error(&kept);
         let printed = wants_document.map_or(Ok(()), |format| {
@@ -190,9 +190,9 @@ impl Run<'_> {
 }
 
 /// Another member may do better after a failure, not after a refusal or an interruption.
-fn not_begun(error: Error, early: Early) -> Result<Attempt> {
+fn not_begun(error: Error, early: Destination) -> Result<Attempt> {
     match error.kind() {
-        Kind::Failed => Ok(Attempt::NotBegun(error, early)),
+        ErrorKind::Failed => Ok(Attempt::NotBegun(error, early)),
         _ => Err(error),
     }
 }
@@ -210,13 +210,13 @@ async fn on_disk(file: std::fs::File) -> Result<()> {
 }
 
 /// The etcd pod must be ready: a member that starts or fails cannot be asked for its data.
-async fn wait_until_ready(cluster: &Cluster, member: &Member, limit: Duration, ui: &Ui) -> Result<()> {
-    ui.say_start(&format!("Waiting for pod {} to be ready: ", member.pod_path()));
+async fn wait_until_ready(cluster: &KubeClient, member: &Member, limit: Duration, ui: &Ui) -> Result<()> {
+    ui.status_start(&format!("Waiting for pod {} to be ready: ", member.pod_path()));
     let start = Instant::now();
     let mut now = member.clone();
     while !now.is_ready() {
         if start.elapsed() > limit {
-            ui.say("no");
+            ui.status("no");
             return Err(Error::failed(format!(
                 "pod {} is not ready after {}s: {}",
                 member.pod_path(),
@@ -227,14 +227,14 @@ async fn wait_until_ready(cluster: &Cluster, member: &Member, limit: Duration, u
         }
         tokio::time::sleep(Duration::from_millis(500)).await;
         match cluster.pod(&member.namespace, &member.pod_name).await {
-            Ok(pod) => now = Member::of(pod).unwrap_or(now),
+            Ok(pod) => now = Member::from_pod(pod).unwrap_or(now),
             Err(failure) if failure.is_transient() => {}
             Err(failure) => {
-                ui.say("no");
+                ui.status("no");
                 return Err(failure.into());
             }
         }
     }
-    ui.say("ok");
+    ui.status("ok");
     Ok(())
 }

@@ -9,18 +9,18 @@ use serde_json::{Value, json};
 use super::destination::file_part;
 use super::{back_up, not_awaited};
 use crate::cli::{Cli, OutputFormat};
-use crate::error::{Error, Kind, Result, Signal};
-use crate::k8s::Cluster;
+use crate::error::{Error, ErrorKind, Result, Signal};
+use crate::k8s::KubeClient;
 use crate::signals::{Signals, internal, interrupted};
-use crate::snapshot::Owned;
-use crate::ui::{Lanes, Table, Ui, binary_bytes, restore_terminal};
+use crate::snapshot::RemoteResources;
+use crate::ui::{MultiProgressUi, Table, Ui, binary_bytes, restore_terminal};
 
 /// Backs up each of `contexts`. Whatever ends it, all that was created is removed before this returns.
 pub async fn run(cli: &Cli, contexts: Vec<String>, ui: &Ui, signals: &mut Signals) -> Result<()> {
     check(cli, &contexts)?;
-    let lanes = Lanes::new(ui, &contexts);
+    let lanes = MultiProgressUi::new(ui, &contexts);
     let backup = |context: String| {
-        let voice = lanes.voice(ui, &context);
+        let voice = lanes.ui_for_context(ui, &context);
         Backup::new(cli, context, voice)
     };
     let backups: Vec<Backup> = contexts.into_iter().map(backup).collect();
@@ -30,13 +30,13 @@ pub async fn run(cli: &Cli, contexts: Vec<String>, ui: &Ui, signals: &mut Signal
     restore_terminal();
     if ended.is_err() {
         if backups.iter().any(|backup| backup.owned.was_used() && backup.is_open()) {
-            ui.say("Removing what was created on the clusters; a second signal ends at once");
+            ui.status("Removing what was created on the clusters; a second signal ends at once");
         }
         let removal = stream::iter(&backups).for_each_concurrent(None, Backup::remove);
         tokio::select! {
             () = removal => {}
             signal = signals.next() => {
-                ui.alert(&not_awaited("everything that was created"));
+                ui.warn_always(&not_awaited("everything that was created"));
                 return Err(interrupted(signal));
             }
         }
@@ -46,7 +46,7 @@ pub async fn run(cli: &Cli, contexts: Vec<String>, ui: &Ui, signals: &mut Signal
     ended?;
     for end in &ends {
         if let Some(error) = &end.error {
-            ui.error(&error.clone().during(&end.context));
+            ui.error(&error.clone().context(&end.context));
         }
     }
     match worst(ends.iter().filter_map(|end| end.error.as_ref().map(Error::kind))) {
@@ -88,8 +88,8 @@ struct Backup {
     context: String,
     cli: Cli,
     ui: Ui,
-    owned: Owned,
-    cluster: OnceLock<Cluster>,
+    owned: RemoteResources,
+    cluster: OnceLock<KubeClient>,
     outcome: Mutex<Option<Result<()>>>,
 }
 
@@ -108,21 +108,28 @@ impl Backup {
         cli.connection.unattended = true;
         // What the table at the end is made of.
         cli.talk.output = Some(OutputFormat::Json);
-        Backup { context, cli, ui, owned: Owned::default(), cluster: OnceLock::new(), outcome: Mutex::default() }
+        Backup {
+            context,
+            cli,
+            ui,
+            owned: RemoteResources::default(),
+            cluster: OnceLock::new(),
+            outcome: Mutex::default(),
+        }
     }
 
     async fn run(&self) {
-        self.ui.say("connecting");
+        self.ui.status("connecting");
         let work = async {
-            let cluster = Cluster::connect(&self.cli.connection).await?;
+            let cluster = KubeClient::connect(&self.cli.connection).await?;
             let cluster = self.cluster.get_or_init(|| cluster);
             back_up(&self.cli, &self.ui, cluster, &self.owned).await
         };
         let outcome = AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(|_| Err(internal()));
         self.remove().await;
         match &outcome {
-            Ok(()) => self.ui.end("backed up"),
-            Err(error) => self.ui.end(&format!("failed: {}", error.message())),
+            Ok(()) => self.ui.finish_line("backed up"),
+            Err(error) => self.ui.finish_line(&format!("failed: {}", error.message())),
         }
         *self.outcome.lock().unwrap_or_else(PoisonError::into_inner) = Some(outcome);
     }
@@ -134,13 +141,13 @@ impl Backup {
     async fn remove(&self) {
         let Some(cluster) = self.cluster.get() else { return };
         if let Err(error) = self.owned.remove(cluster).await {
-            self.ui.alert(&error);
+            self.ui.warn_always(&error);
         }
     }
 
     fn end(&self) -> End {
         let outcome = self.outcome.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let not_done = || Err(Error::new(Kind::Interrupted(Signal::Interrupt), "interrupted"));
+        let not_done = || Err(Error::new(ErrorKind::Interrupted(Signal::Interrupt), "interrupted"));
         End {
             context: self.context.clone(),
             server: self.cluster.get().map(|cluster| cluster.server().to_owned()),
@@ -197,11 +204,11 @@ fn show(cli: &Cli, ui: &Ui, ends: &[End]) -> Result<()> {
     }
     let mut table = Table::new(&["CONTEXT", "MEMBER", "FILE", "SIZE", "REVISION", "TIME", "RESULT"]);
     ends.iter().for_each(|end| table.row(&end.cells()));
-    table.take_lines().iter().try_for_each(|line| ui.data(line))
+    table.take_lines().iter().try_for_each(|line| ui.println(line))
 }
 
 /// The kind that decides the exit code: 130, 143, 129, 141, 4, 3, 1, 2, 5, in this order.
-fn worst(kinds: impl Iterator<Item = Kind>) -> Option<Kind> {
+fn worst(kinds: impl Iterator<Item = ErrorKind>) -> Option<ErrorKind> {
     const ORDER: [u8; 9] = [130, 143, 129, 141, 4, 3, 1, 2, 5];
     kinds.min_by_key(|kind| ORDER.iter().position(|code| *code == kind.exit_code()).unwrap_or(ORDER.len()))
 }
@@ -212,15 +219,15 @@ mod tests {
 
     #[test]
     fn the_worst_decides_the_exit_code() {
-        let interrupted = Kind::Interrupted(Signal::Interrupt);
+        let interrupted = ErrorKind::Interrupted(Signal::Interrupt);
         let order = [
             interrupted,
-            Kind::Interrupted(Signal::Terminate),
-            Kind::BadFile,
-            Kind::NotAllowed,
-            Kind::Failed,
-            Kind::Usage,
-            Kind::NoEtcd,
+            ErrorKind::Interrupted(Signal::Terminate),
+            ErrorKind::BadFile,
+            ErrorKind::NotAllowed,
+            ErrorKind::Failed,
+            ErrorKind::Usage,
+            ErrorKind::NoEtcd,
         ];
         for from in 0..order.len() {
             let mut rest = order[from..].to_vec();

@@ -4,30 +4,30 @@
 //! another name, because it may be the only copy there is.
 
 use crate::cli::Level;
-use crate::commands::members::select::Field;
-use crate::error::{Error, Kind};
+use crate::commands::members::select::MemberSet;
+use crate::error::{Error, ErrorKind};
 use crate::verification::comparison::{Comparison, Verdict};
-use crate::verification::integrity::{Content, Structure};
+use crate::verification::integrity::{IntegrityResult, MemberCheck};
 
 /// What the levels above the transport say together.
 pub struct Outcome<'o> {
-    pub structure: &'o Structure,
-    pub content: &'o Content,
+    pub structure: &'o IntegrityResult,
+    pub content: &'o MemberCheck,
     /// `--verify`.
     pub wanted: Option<Level>,
-    pub field: &'o Field,
+    pub field: &'o MemberSet,
     /// The member that the file is from.
     pub member: usize,
 }
 
 impl Outcome<'_> {
     /// The file may have the name that was asked for.
-    pub fn is_proven(&self) -> bool {
-        let structure = matches!(self.structure, Structure::Sound(_) | Structure::NotChecked);
+    pub fn is_verified(&self) -> bool {
+        let structure = matches!(self.structure, IntegrityResult::Sound(_) | IntegrityResult::NotChecked);
         let content = match self.content.verdict() {
-            None | Some(Verdict::Proven | Verdict::MemberDiffers) => true,
+            None | Some(Verdict::Verified | Verdict::MemberDiffers) => true,
             Some(Verdict::FileDiffers) => false,
-            Some(Verdict::NotComparable) => self.wanted != Some(Level::Content),
+            Some(Verdict::NotComparable) => self.wanted != Some(Level::Members),
         };
         structure && content
     }
@@ -35,7 +35,7 @@ impl Outcome<'_> {
     /// What is missing, where that is no error.
     pub fn warning(&self) -> Option<String> {
         match self.content {
-            Content::Compared(comparison) if comparison.verdict() == Verdict::NotComparable => {
+            MemberCheck::Compared(comparison) if comparison.verdict() == Verdict::NotComparable => {
                 Some(format!("the content was not proven against the members: {}", comparison.sentence()))
             }
             _ => None,
@@ -46,23 +46,23 @@ impl Outcome<'_> {
     pub fn error(&self, kept: &str) -> Option<Error> {
         let member = &self.field.members[self.member].name;
         match (self.structure, self.content) {
-            (Structure::Bad(problem), _) => {
+            (IntegrityResult::Bad(problem), _) => {
                 let place = problem.offset.map(|offset| format!(" (at byte {offset})")).unwrap_or_default();
                 let what = format!(
                     "the database in the snapshot is damaged: {}{place}; it is kept as {kept}",
                     problem.what
                 );
-                Some(Error::new(Kind::BadFile, what).hint(problem.hint.clone()).hint(format!(
+                Some(Error::new(ErrorKind::BadFile, what).hint(problem.hint.clone()).hint(format!(
                     "the checksum that etcd gave it is right, so the database of member {member} is damaged itself: back up another one with --member, then replace it"
                 )))
             }
-            (Structure::Unreadable(reason), _) => Some(
+            (IntegrityResult::Unreadable(reason), _) => Some(
                 Error::failed(format!("the snapshot cannot be checked: {reason}; it is kept as {kept}"))
                     .hint("its sha-256 was right when it arrived; look at the disk here, then run 'kubectl etcd-backup verify' on it"),
             ),
-            (_, Content::Compared(comparison)) => match comparison.verdict() {
-                Verdict::Proven => None,
-                Verdict::NotComparable if self.wanted != Some(Level::Content) => None,
+            (_, MemberCheck::Compared(comparison)) => match comparison.verdict() {
+                Verdict::Verified => None,
+                Verdict::NotComparable if self.wanted != Some(Level::Members) => None,
                 Verdict::NotComparable => Some(
                     Error::failed(format!(
                         "the content could not be compared with the members: {}; the file is kept as {kept}",
@@ -73,13 +73,13 @@ impl Outcome<'_> {
                 Verdict::MemberDiffers => Some(member_differs(comparison, self.field, "the snapshot")),
                 Verdict::FileDiffers => Some(file_differs(comparison, member, kept)),
             },
-            (_, Content::NotChecked) => None,
+            (_, MemberCheck::NotChecked) => None,
         }
     }
 }
 
 /// `file` equals most of the members and others differ.
-pub fn member_differs(comparison: &Comparison, field: &Field, file: &str) -> Error {
+pub fn member_differs(comparison: &Comparison, field: &MemberSet, file: &str) -> Error {
     let pod = |name: &str| {
         let found = field.members.iter().find(|member| member.name == name);
         found.map(|member| member.pod_path()).unwrap_or_default()
@@ -88,7 +88,7 @@ pub fn member_differs(comparison: &Comparison, field: &Field, file: &str) -> Err
     let (plural, verb, that) =
         if names.len() == 1 { ("", "holds", "that member") } else { ("s", "hold", "those members") };
     let what = format!("member{plural} {} {verb} other data than {file} and the other members", names.join(" and "));
-    Error::new(Kind::BadFile, what)
+    Error::new(ErrorKind::BadFile, what)
         .hint(format!("{file} is good: keep it, and do not restore from {that}"))
         .hint(format!("replace {that}: 'etcdctl member remove', empty the data directory, 'etcdctl member add'"))
 }
@@ -96,7 +96,7 @@ pub fn member_differs(comparison: &Comparison, field: &Field, file: &str) -> Err
 fn file_differs(comparison: &Comparison, member: &str, kept: &str) -> Error {
     if comparison.voters() == 1 {
         let what = format!("the snapshot differs from what member {member} itself holds; it is kept as {kept}");
-        return Error::new(Kind::BadFile, what).hint(
+        return Error::new(ErrorKind::BadFile, what).hint(
             "run the backup again; if it happens again, the member reads other data than it sends: look at its disk and memory",
         );
     }
@@ -104,7 +104,7 @@ fn file_differs(comparison: &Comparison, member: &str, kept: &str) -> Error {
         let names = others.join(" and ");
         let what =
             format!("the snapshot of member {member} differs from what members {names} hold; it is kept as {kept}");
-        return Error::new(Kind::BadFile, what)
+        return Error::new(ErrorKind::BadFile, what)
             .hint(format!("do not restore from it; back up one of them instead, with --member {}", others[0]))
             .hint(format!(
                 "then replace member {member}: 'etcdctl member remove', empty the data directory, 'etcdctl member add'"
@@ -114,7 +114,7 @@ fn file_differs(comparison: &Comparison, member: &str, kept: &str) -> Error {
         "the members do not agree with each other, and none has the majority on its side: {}; the snapshot of member {member} is kept as {kept}",
         comparison.sentence()
     );
-    Error::new(Kind::BadFile, what)
+    Error::new(ErrorKind::BadFile, what)
         .hint("back up the other members, too, with --member, and keep all files until it is known which is right")
         .hint("'etcdctl endpoint hashkv --cluster' shows who differs; then replace that member")
 }

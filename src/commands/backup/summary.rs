@@ -9,60 +9,60 @@ use crate::etcd::{Member, MemberStatus};
 use crate::snapshot::{Place, Taken};
 use crate::ui::{Ui, binary_bytes};
 use crate::verification::comparison::Verdict;
-use crate::verification::integrity::{Content, Structure};
+use crate::verification::integrity::{IntegrityResult, MemberCheck};
 
 const RESTORE: &str =
     "https://kubernetes.io/docs/tasks/administer-cluster/configure-upgrade-etcd/#restoring-an-etcd-cluster";
 
 /// The line of the talk that says what is proven.
-pub fn tell_levels(ui: &Ui, structure: &Structure, content: &Content) {
+pub fn print_verification(ui: &Ui, structure: &IntegrityResult, content: &MemberCheck) {
     let structure = match structure {
-        Structure::NotChecked => "not checked".to_owned(),
-        Structure::Sound(contents) => {
+        IntegrityResult::NotChecked => "not checked".to_owned(),
+        IntegrityResult::Sound(contents) => {
             format!("{} keys, revision {}, hash {}", contents.total_keys, contents.last_revision, contents.hash)
         }
-        Structure::Bad(problem) => format!("bad: {}", problem.what),
-        Structure::Unreadable(reason) => format!("not checked: {reason}"),
+        IntegrityResult::Bad(problem) => format!("bad: {}", problem.what),
+        IntegrityResult::Unreadable(reason) => format!("not checked: {reason}"),
     };
     let content = match content {
-        Content::NotChecked => "not checked".to_owned(),
-        Content::Compared(comparison) => comparison.sentence(),
+        MemberCheck::NotChecked => "not checked".to_owned(),
+        MemberCheck::Compared(comparison) => comparison.sentence(),
     };
-    ui.say(&format!("Verified  transport: sha-256 matches; structure: {structure}; content: {content}"));
+    ui.status(&format!("Verified  transport: sha-256 matches; structure: {structure}; content: {content}"));
 }
 
 /// The last lines of the talk, when the file has the name that was asked for.
-pub fn tell(ui: &Ui, file: &str, size: u64, duration: Duration) {
+pub fn print_summary(ui: &Ui, file: &str, size: u64, duration: Duration) {
     let place = if file == "-" { "standard output" } else { file };
-    ui.say(&format!(
+    ui.status(&format!(
         "Etcd successfully backed up to {place} ({}, {} s)",
         binary_bytes(size),
         duration.as_secs_f64().round()
     ));
-    ui.say("");
-    ui.say("Keep it safe: it holds every object of the cluster, Secrets among them.");
-    ui.say(&format!("Restore: {RESTORE}"));
-    ui.say("Cluster services are unavailable while a restore runs. A backup holds no application data or volumes and is no rollback mechanism.");
+    ui.status("");
+    ui.status("Keep it safe: it holds every object of the cluster, Secrets among them.");
+    ui.status(&format!("Restore: {RESTORE}"));
+    ui.status("Cluster services are unavailable while a restore runs. A backup holds no application data or volumes and is no rollback mechanism.");
 }
 
 /// The levels as the document names them.
-pub fn verified(structure: &Structure, content: &Content) -> Verified {
+pub fn verified(structure: &IntegrityResult, content: &MemberCheck) -> Verified {
     Verified {
         transport: "proven",
         structure: match structure {
-            Structure::NotChecked | Structure::Unreadable(_) => "not checked",
-            Structure::Sound(_) => "proven",
-            Structure::Bad(_) => "failed",
+            IntegrityResult::NotChecked | IntegrityResult::Unreadable(_) => "not checked",
+            IntegrityResult::Sound(_) => "proven",
+            IntegrityResult::Bad(_) => "failed",
         },
-        content: in_a_word(content),
+        content: status_label(content),
     }
 }
 
 /// Level 3 as documents and tables name it.
-pub fn in_a_word(content: &Content) -> &'static str {
+pub fn status_label(content: &MemberCheck) -> &'static str {
     match content.verdict() {
         None => "not checked",
-        Some(Verdict::Proven) => "proven",
+        Some(Verdict::Verified) => "proven",
         Some(Verdict::MemberDiffers) => "member differs",
         Some(Verdict::FileDiffers) => "differs",
         Some(Verdict::NotComparable) => "not comparable",
@@ -72,7 +72,7 @@ pub fn in_a_word(content: &Content) -> &'static str {
 pub fn document(
     member: &Member,
     status: Option<&MemberStatus>,
-    structure: &Structure,
+    structure: &IntegrityResult,
     taken: &Taken,
     started_at: Timestamp,
     duration: Duration,
@@ -92,11 +92,11 @@ pub fn document(
         etcd_version: status.map(|status| status.version.clone()),
         kubernetes_version: None,
         revision: match structure {
-            Structure::Sound(contents) => Some(contents.last_revision),
+            IntegrityResult::Sound(contents) => Some(contents.last_revision),
             _ => status.and_then(|status| i64::try_from(status.revision).ok()),
         },
         hash: match structure {
-            Structure::Sound(contents) => Some(contents.hash),
+            IntegrityResult::Sound(contents) => Some(contents.hash),
             _ => None,
         },
         transport: taken.transport.name(),

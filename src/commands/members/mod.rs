@@ -9,14 +9,14 @@ use k8s_openapi::jiff::Timestamp;
 
 use crate::cli::{Cli, MembersArgs, OutputFormat};
 use crate::error::Result;
-use crate::k8s::Cluster;
+use crate::k8s::KubeClient;
 use crate::ui::{Table, Ui};
 use row::MemberRow;
-use select::Field;
+use select::MemberSet;
 
 /// Prints the members; with `--watch`, again each that changed, until it is interrupted.
 pub(super) async fn run(cli: &Cli, args: &MembersArgs, ui: &Ui) -> Result<()> {
-    let cluster = Cluster::connect(&cli.connection).await?;
+    let cluster = KubeClient::connect(&cli.connection).await?;
     let mut printer = Printer::new(cli.talk.output, ui);
     let (rows, warnings) = look(cli, &cluster, ui).await?;
     printer.first(&rows)?;
@@ -40,8 +40,8 @@ pub(super) async fn run(cli: &Cli, args: &MembersArgs, ui: &Ui) -> Result<()> {
     }
 }
 
-async fn look(cli: &Cli, cluster: &Cluster, ui: &Ui) -> Result<(Vec<MemberRow>, Vec<String>)> {
-    let mut field = Field::discover(cli, cluster, ui).await?;
+async fn look(cli: &Cli, cluster: &KubeClient, ui: &Ui) -> Result<(Vec<MemberRow>, Vec<String>)> {
+    let mut field = MemberSet::discover(cli, cluster, ui).await?;
     field.ask_expiries(cli, cluster).await;
     Ok((field.rows(), field.gaps()))
 }
@@ -74,14 +74,14 @@ impl<'u> Printer<'u> {
                 rows.iter().try_for_each(|row| self.ui.document(format, row))
             }
             Some(OutputFormat::Name) => {
-                rows.iter().try_for_each(|row| self.ui.data(&format!("pod/{}", row.pod_name())))
+                rows.iter().try_for_each(|row| self.ui.println(&format!("pod/{}", row.pod_name())))
             }
             Some(OutputFormat::Wide) | None => {
                 let wide = self.format.is_some();
                 for row in rows {
                     self.table.row(&row.cells(wide, Timestamp::now()));
                 }
-                self.table.take_lines().iter().try_for_each(|line| self.ui.data(line))
+                self.table.take_lines().iter().try_for_each(|line| self.ui.println(line))
             }
         }
     }

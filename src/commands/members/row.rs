@@ -4,7 +4,7 @@ use k8s_openapi::jiff::Timestamp;
 use serde::Serialize;
 
 use crate::etcd::{Expiry, Member, MemberStatus, Silence};
-use crate::ui::{Row, decimal_bytes};
+use crate::ui::{SelectItem, decimal_bytes};
 
 /// etcd's quota where nothing else is set (etcd `server/storage/quota.go`, DefaultQuotaBytes).
 const DEFAULT_QUOTA: u64 = 2 << 30;
@@ -94,14 +94,14 @@ impl MemberRow {
     }
 
     /// What the picker shows: pod, node, role, health, version, size, revision.
-    pub fn to_pick(&self, recommended: bool) -> Row {
+    pub fn to_pick(&self, recommended: bool) -> SelectItem {
         let mut cells = vec![self.pod_name().to_owned(), self.node.clone()];
         cells.extend(self.role.map(str::to_owned));
         cells.push(self.state.clone());
         cells.extend(self.version.clone());
         cells.extend(self.db_size_bytes.map(decimal_bytes));
         cells.extend(self.revision.map(|revision| format!("revision {revision}")));
-        Row { cells, recommended }
+        SelectItem { cells, recommended }
     }
 
     /// The table's headers.
@@ -176,7 +176,7 @@ mod tests {
     use crate::etcd::member::tests::pod;
 
     fn member(command: &[&str]) -> Member {
-        Member::of(pod("etcd-cp1", command, true)).expect("it runs etcd")
+        Member::from_pod(pod("etcd-cp1", command, true)).expect("it runs etcd")
     }
 
     #[test]

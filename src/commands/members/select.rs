@@ -11,17 +11,18 @@ use crate::etcd::credentials::pod_paths;
 use crate::etcd::credentials::pod_paths::Credentials;
 use crate::etcd::status::via_grpc;
 use crate::etcd::{
-    Choice, Expiry, Member, MemberStatus, Silence, Statuses, Stranger, chosen, discovery, expiry, ranked, status,
+    Expiry, Member, MemberSelector, MemberStatus, Silence, Statuses, UnmatchedMember, discovery, expiry, rank_members,
+    select_member, status,
 };
-use crate::k8s::Cluster;
+use crate::k8s::KubeClient;
 use crate::snapshot::Request;
-use crate::ui::{Row, Ui, pick};
+use crate::ui::{SelectItem, Ui, pick};
 
 /// How long a member may take to show its certificate.
 const EXPIRY_LIMIT: Duration = Duration::from_secs(10);
 
 /// The members, how they fare, and the certificates that open them.
-pub struct Field {
+pub struct MemberSet {
     pub members: Vec<Member>,
     pub statuses: Vec<Option<MemberStatus>>,
     silent: Vec<Option<Silence>>,
@@ -30,15 +31,15 @@ pub struct Field {
     pub candidates: Vec<Vec<Credentials>>,
     pub worked: Option<&'static str>,
     /// Members that have no pod.
-    pub strangers: Vec<Stranger>,
+    pub unmatched: Vec<UnmatchedMember>,
 }
 
-impl Field {
+impl MemberSet {
     /// Finds the members, says how many there are, and asks them how they fare.
-    pub async fn survey(cli: &Cli, cluster: &Cluster, ui: &Ui) -> Result<Self> {
-        let field = Field::find(cli, cluster).await?;
+    pub async fn discover_verbose(cli: &Cli, cluster: &KubeClient, ui: &Ui) -> Result<Self> {
+        let field = MemberSet::find(cli, cluster).await?;
         let plural = if field.members.len() == 1 { "" } else { "s" };
-        ui.say(&format!(
+        ui.status(&format!(
             "Cluster {} ({}), {} etcd member{plural} in {}",
             cluster.name(),
             cluster.server(),
@@ -51,11 +52,11 @@ impl Field {
     }
 
     /// The same without a word.
-    pub async fn discover(cli: &Cli, cluster: &Cluster, ui: &Ui) -> Result<Self> {
-        Field::find(cli, cluster).await?.ask(cli, cluster, ui).await
+    pub async fn discover(cli: &Cli, cluster: &KubeClient, ui: &Ui) -> Result<Self> {
+        MemberSet::find(cli, cluster).await?.ask(cli, cluster, ui).await
     }
 
-    async fn find(cli: &Cli, cluster: &Cluster) -> Result<Self> {
+    async fn find(cli: &Cli, cluster: &KubeClient) -> Result<Self> {
         let members =
             discovery::members(cluster, cli.connection.namespace.as_deref(), cli.connection.selector.as_deref())
                 .await?;
@@ -65,48 +66,48 @@ impl Field {
             candidates.push(pod_paths::candidates(member, &api_servers, &cli.backup.pod));
         }
         let nothing = || vec![None; members.len()];
-        Ok(Field {
+        Ok(MemberSet {
             statuses: nothing(),
             silent: vec![None; members.len()],
             expiries: Vec::new(),
             warnings: Vec::new(),
             candidates,
             worked: None,
-            strangers: Vec::new(),
+            unmatched: Vec::new(),
             members,
         })
     }
 
-    async fn ask(mut self, cli: &Cli, cluster: &Cluster, ui: &Ui) -> Result<Self> {
-        let mut found = self.now(cli, cluster, ui).await?;
-        found.conclude(&self.members);
+    async fn ask(mut self, cli: &Cli, cluster: &KubeClient, ui: &Ui) -> Result<Self> {
+        let mut found = self.refresh_status(cli, cluster, ui).await?;
+        found.finalize(&self.members);
         self.statuses = found.of;
         self.silent = found.silent;
         self.warnings = found.warnings;
         self.worked = found.worked;
-        self.strangers = found.strangers;
+        self.unmatched = found.unmatched;
         Ok(self)
     }
 
     /// How the members fare at this moment. With certificates at hand etcd is asked itself, else etcdctl in the pods;
     /// each fills what the other leaves.
-    pub async fn now(&self, cli: &Cli, cluster: &Cluster, ui: &Ui) -> Result<Statuses> {
+    pub async fn refresh_status(&self, cli: &Cli, cluster: &KubeClient, ui: &Ui) -> Result<Statuses> {
         let (args, endpoint) = (&cli.backup.etcd, cli.backup.pod.pod_endpoint.as_deref());
-        let mut found = Statuses::nothing(self.members.len());
+        let mut found = Statuses::unknown(self.members.len());
         if args.are_given() {
             via_grpc::fill(cluster, &self.members, args, endpoint, ui, &mut found).await?;
         }
-        if found.has_gaps() {
+        if found.is_incomplete() {
             status::gather(cluster, &self.members, &self.candidates, endpoint, &mut found).await;
         }
-        if found.has_gaps() && !args.are_given() {
+        if found.is_incomplete() && !args.are_given() {
             via_grpc::fill(cluster, &self.members, args, endpoint, ui, &mut found).await?;
         }
         Ok(found)
     }
 
     /// Asks each member when its server certificate ends.
-    pub async fn ask_expiries(&mut self, cli: &Cli, cluster: &Cluster) {
+    pub async fn ask_expiries(&mut self, cli: &Cli, cluster: &KubeClient) {
         let endpoint = cli.backup.pod.pod_endpoint.as_deref();
         let asked = self.members.iter().map(|member| expiry(cluster, member, endpoint, EXPIRY_LIMIT));
         self.expiries = join_all(asked).await;
@@ -131,16 +132,16 @@ impl Field {
     }
 
     /// The members that may be taken without being named, best first.
-    pub fn ranked(&self) -> Vec<usize> {
-        ranked(&self.members, &self.statuses)
+    pub fn rank_members(&self) -> Vec<usize> {
+        rank_members(&self.members, &self.statuses)
     }
 
     /// The member that is named, picked or recommended.
-    pub async fn choose(&self, cli: &Cli, cluster: &Cluster, ui: &Ui) -> Result<usize> {
-        let ranked = self.ranked();
+    pub async fn choose(&self, cli: &Cli, cluster: &KubeClient, ui: &Ui) -> Result<usize> {
+        let ranked = self.rank_members();
         if let Some(word) = &cli.backup.member {
-            let index = chosen(&self.members, &self.statuses, Choice::of(word, &self.members))?;
-            if let Some(trouble) = self.statuses[index].as_ref().and_then(MemberStatus::trouble) {
+            let index = select_member(&self.members, &self.statuses, MemberSelector::of(word, &self.members))?;
+            if let Some(trouble) = self.statuses[index].as_ref().and_then(MemberStatus::warning) {
                 ui.warn(&format!("member {} {trouble}", self.members[index].name));
             }
             return Ok(index);
@@ -148,7 +149,7 @@ impl Field {
         let rows = self.rows();
         let recommended = ranked.first().copied();
         if self.members.len() > 1 && ui.is_interactive() {
-            let rows: Vec<Row> =
+            let rows: Vec<SelectItem> =
                 rows.iter().enumerate().map(|(index, row)| row.to_pick(recommended == Some(index))).collect();
             return pick("Which etcd member should be backed up?", &rows, recommended.unwrap_or_default()).await;
         }
@@ -161,7 +162,7 @@ impl Field {
             .hint("name the one to take all the same with --member"));
         };
         if self.members.len() > 1 {
-            ui.say(&format!("Taking the recommended member: {}", rows[index].to_pick(false).cells.join("  ")));
+            ui.status(&format!("Taking the recommended member: {}", rows[index].to_pick(false).cells.join("  ")));
         }
         Ok(index)
     }
@@ -194,7 +195,7 @@ impl Field {
         let members = self.members.iter().zip(&self.statuses);
         members
             .map(|(member, status)| match status {
-                Some(status) => format!("{} {}", member.pod_name, status.trouble().unwrap_or_default()),
+                Some(status) => format!("{} {}", member.pod_name, status.warning().unwrap_or_default()),
                 None => format!("{} does not answer", member.pod_name),
             })
             .collect()
@@ -203,12 +204,13 @@ impl Field {
     pub fn request<'r>(&'r self, cli: &'r Cli, chosen: usize) -> Request<'r> {
         let mut credentials = self.candidates[chosen].clone();
         // What opened etcd for the status goes first; the sort is stable, so the others keep their order.
-        credentials.sort_by_key(|candidate| !(candidate.in_member && Some(candidate.origin) == self.worked));
+        credentials
+            .sort_by_key(|candidate| !(candidate.usable_in_etcd_container && Some(candidate.origin) == self.worked));
         Request {
             member: &self.members[chosen],
             transport: cli.backup.transport,
             etcd: &cli.backup.etcd,
-            first_works: self.worked.is_some()
+            first_verified: self.worked.is_some()
                 && credentials.first().is_some_and(|first| Some(first.origin) == self.worked),
             credentials,
             db_size: self.statuses[chosen].as_ref().map(|status| status.db_size),

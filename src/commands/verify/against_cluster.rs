@@ -4,14 +4,14 @@ use std::fs::File;
 
 use crate::cli::{Cli, VerifyArgs};
 use crate::commands::backup::outcome::member_differs;
-use crate::commands::members::select::Field;
-use crate::error::{Error, Kind, Result};
-use crate::k8s::Cluster;
+use crate::commands::members::select::MemberSet;
+use crate::error::{Error, ErrorKind, Result};
+use crate::k8s::KubeClient;
 use crate::ui::Ui;
 use crate::verification::comparison::Verdict;
-use crate::verification::hash_query::Asking;
+use crate::verification::hash_query::HashQuery;
 use crate::verification::integrity;
-use crate::verification::integrity::Content;
+use crate::verification::integrity::MemberCheck;
 use etcd_snapshot::Contents;
 
 /// The cluster that files are compared with.
@@ -19,32 +19,32 @@ pub(super) struct Against<'a> {
     cli: &'a Cli,
     args: &'a VerifyArgs,
     ui: &'a Ui,
-    cluster: Cluster,
-    field: Field,
+    cluster: KubeClient,
+    field: MemberSet,
 }
 
 impl<'a> Against<'a> {
     pub(super) async fn connect(cli: &'a Cli, args: &'a VerifyArgs, ui: &'a Ui) -> Result<Self> {
-        let cluster = Cluster::connect(&cli.connection).await?;
-        let field = Field::survey(cli, &cluster, ui).await?;
+        let cluster = KubeClient::connect(&cli.connection).await?;
+        let field = MemberSet::discover_verbose(cli, &cluster, ui).await?;
         Ok(Against { cli, args, ui, cluster, field })
     }
 
     /// Compares a file whose structure is sound.
-    pub(super) async fn compare(&self, file: &File, contents: Contents) -> Result<Content> {
-        let asking = Asking::new(self.cli, &self.args.content, &self.cluster, &self.field, self.ui);
+    pub(super) async fn compare(&self, file: &File, contents: Contents) -> Result<MemberCheck> {
+        let asking = HashQuery::new(self.cli, &self.args.content, &self.cluster, &self.field, self.ui);
         let (_, content) = integrity::content(asking, file, Box::new(contents), None, self.ui).await?;
         Ok(content)
     }
 
     /// What a person is told of a comparison that is no success: an error, or a warning.
-    pub(super) fn judge(&self, name: &str, content: &Content) -> Option<Result<String, Error>> {
-        let Content::Compared(comparison) = content else { return None };
+    pub(super) fn judge(&self, name: &str, content: &MemberCheck) -> Option<Result<String, Error>> {
+        let MemberCheck::Compared(comparison) = content else { return None };
         match comparison.verdict() {
-            Verdict::Proven => None,
+            Verdict::Verified => None,
             Verdict::MemberDiffers => Some(Err(member_differs(comparison, &self.field, name))),
             Verdict::FileDiffers => Some(Err(Error::new(
-                Kind::BadFile,
+                ErrorKind::BadFile,
                 format!("{name} holds other data than the members: {}", comparison.sentence()),
             )
             .hint(format!(

@@ -11,9 +11,9 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::backup::summary::in_a_word;
+use super::backup::summary::status_label;
 use crate::cli::{Cli, VerifyArgs};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::ui::{Table, Ui, decimal_bytes};
 use against_cluster::Against;
 use backup_document::Expected;
@@ -45,7 +45,7 @@ pub(super) async fn run(cli: &Cli, args: &VerifyArgs, ui: &Ui) -> Result<()> {
                     continue;
                 }
             };
-            verdict.verified.content = in_a_word(&content);
+            verdict.verified.content = status_label(&content);
             match against.judge(&verdict.file, &content) {
                 Some(Err(error)) => failures.push(error),
                 Some(Ok(warning)) => ui.warn(&warning),
@@ -60,7 +60,7 @@ pub(super) async fn run(cli: &Cli, args: &VerifyArgs, ui: &Ui) -> Result<()> {
         ui.warn(&warning);
     }
     // A bad file decides the exit code, wherever it stood among the words.
-    failures.sort_by_key(|error| error.kind() == Kind::BadFile);
+    failures.sort_by_key(|error| error.kind() == ErrorKind::BadFile);
     let last = failures.pop();
     failures.iter().for_each(|error| ui.error(error));
     last.map_or(printed, Err)
@@ -179,7 +179,7 @@ impl Verdict {
     fn error(&self) -> Option<Error> {
         let mut problems = self.problems.iter();
         let first = problems.next()?;
-        let error = Error::new(Kind::BadFile, format!("{}: {}", self.file, first.sentence())).hint(&first.hint);
+        let error = Error::new(ErrorKind::BadFile, format!("{}: {}", self.file, first.sentence())).hint(&first.hint);
         Some(problems.fold(error, |error, problem| error.hint(format!("also: {}", problem.sentence()))))
     }
 
@@ -247,7 +247,7 @@ fn print(cli: &Cli, args: &VerifyArgs, ui: &Ui, verdicts: &[Verdict]) -> Result<
                 "CONTENT",
             ]);
             verdicts.iter().for_each(|verdict| table.row(&verdict.row()));
-            table.take_lines().iter().try_for_each(|line| ui.data(line))
+            table.take_lines().iter().try_for_each(|line| ui.println(line))
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Failed calls to etcd in words.
 
-use super::traced_stream::Cause;
-use crate::error::{Error, Kind};
+use super::traced_stream::DisconnectCause;
+use crate::error::{Error, ErrorKind};
 
 /// The content type of a TLS record that carries an alert.
 pub(super) const TLS_ALERT: u8 = 0x15;
@@ -13,7 +13,7 @@ pub(super) fn speaks_tls(place: &str, said: &str) -> Error {
 
 pub(super) fn refused(what: &str) -> Error {
     // Other certificates, or another user, are needed in any case.
-    Error::new(Kind::NotAllowed, what)
+    Error::new(ErrorKind::NotAllowed, what)
 }
 
 pub(super) fn plain(said: &str) -> &str {
@@ -37,10 +37,10 @@ fn in_words(alert: rustls::AlertDescription) -> String {
     words
 }
 
-pub(super) fn broken(cause: &Cause, place: &str, otherwise: &str) -> Error {
+pub(super) fn broken(cause: &DisconnectCause, place: &str, otherwise: &str) -> Error {
     use rustls::AlertDescription as Alert;
     match cause {
-        Cause::Alert(
+        DisconnectCause::Alert(
             alert @ (Alert::BadCertificate
             | Alert::UnknownCA
             | Alert::CertificateRequired
@@ -51,12 +51,12 @@ pub(super) fn broken(cause: &Cause, place: &str, otherwise: &str) -> Error {
             | Alert::HandshakeFailure),
         ) => refused(&format!("etcd in pod {place} does not accept the client certificate (TLS alert: {})", in_words(*alert)))
             .hint("give one that etcd's CA issued for clients: --etcd-cert and --etcd-key; kubeadm has /etc/kubernetes/pki/etcd/healthcheck-client.crt"),
-        Cause::Alert(alert) => Error::failed(format!("etcd in pod {place} ended the TLS connection (alert: {})", in_words(*alert))),
-        Cause::NoListener(said) => {
+        DisconnectCause::Alert(alert) => Error::failed(format!("etcd in pod {place} ended the TLS connection (alert: {})", in_words(*alert))),
+        DisconnectCause::NoListener(said) => {
             Error::not_possible(format!("the port of etcd in pod {place} cannot be reached from inside the pod: {said}"))
                 .hint("name the URL where etcd listens on loopback with --pod-endpoint")
         }
-        Cause::Ended(said) | Cause::Broke(said) => {
+        DisconnectCause::Ended(said) | DisconnectCause::Broke(said) => {
             let said = if said.is_empty() { otherwise } else { said };
             Error::failed(format!("the connection to etcd in pod {place} broke: {said}"))
         }

@@ -17,7 +17,7 @@ use tonic::body::Body;
 use tonic::client::GrpcService;
 
 use super::error::broken;
-use super::traced_stream::Trace;
+use super::traced_stream::DisconnectTrace;
 use crate::error::{Error, Result};
 
 /// Bytes that may be on their way, for the stream and for the connection: 16 MiB are 160 MB/s at 100 ms.
@@ -30,7 +30,12 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Begins HTTP/2 on `stream`; the task carries the connection until it is aborted.
-pub(super) async fn http2<S>(stream: S, limit: Duration, trace: &Trace, place: &str) -> Result<(Sender, JoinHandle<()>)>
+pub(super) async fn http2<S>(
+    stream: S,
+    limit: Duration,
+    trace: &DisconnectTrace,
+    place: &str,
+) -> Result<(Sender, JoinHandle<()>)>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {

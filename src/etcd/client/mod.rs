@@ -23,42 +23,47 @@ use tonic_prost::ProstCodec;
 pub use proto::{HashKv, ListedMember, SnapshotPart, Status};
 
 use super::Member;
-use super::credentials::client_config::{Login, Opening};
+use super::credentials::client_config::{AuthUser, ClientConfig};
 use super::member::port_of;
 use crate::error::{Error, Result};
-use crate::k8s::Cluster;
+use crate::k8s::KubeClient;
 use error::{TLS_ALERT, broken, plain, refused, speaks_tls};
 use http2::{Sender, http2};
 use proto::{AuthenticateRequest, AuthenticateResponse, Empty, HashKvRequest, MemberListRequest, MemberListResponse};
-use traced_stream::{Cause, Pipe, Trace};
+use traced_stream::{DisconnectCause, DisconnectTrace, TracedStream};
 
 /// A connection to one member.
-pub struct Rpc {
+pub struct EtcdClient {
     grpc: Grpc<Sender>,
     connection: JoinHandle<()>,
-    trace: Trace,
+    trace: DisconnectTrace,
     token: Option<MetadataValue<Ascii>>,
     member: String,
     with_tls: bool,
 }
 
-impl Drop for Rpc {
+impl Drop for EtcdClient {
     fn drop(&mut self) {
         self.connection.abort();
     }
 }
 
-impl Rpc {
+impl EtcdClient {
     /// Connects to `member` and logs in where `opening` says so; `limit` is for each of the steps.
     ///
     /// # Errors
     /// What the cluster refused; why the TLS connection cannot be trusted or was not accepted; a wrong password.
-    pub async fn connect(cluster: &Cluster, member: &Member, opening: &Opening, limit: Duration) -> Result<Self> {
+    pub async fn connect(
+        cluster: &KubeClient,
+        member: &Member,
+        opening: &ClientConfig,
+        limit: Duration,
+    ) -> Result<Self> {
         let with_tls = opening.endpoint().starts_with("https://");
         let port = port_of(opening.endpoint());
         let stream = cluster.port_forward(&member.namespace, &member.pod_name, port).await?;
-        let trace = Trace::default();
-        let stream = Pipe::new(stream, trace.clone());
+        let trace = DisconnectTrace::default();
+        let stream = TracedStream::new(stream, trace.clone());
         let place = member.pod_path();
         let silent = || Error::failed(format!("etcd in pod {place} does not answer within {}s", limit.as_secs_f32()));
 
@@ -91,21 +96,25 @@ impl Rpc {
                     );
                     let cause = trace.cause().unwrap_or_else(|| traced_stream::cause_of(&error));
                     let cause = match inner {
-                        Some(rustls::Error::AlertReceived(alert)) => Cause::Alert(*alert),
+                        Some(rustls::Error::AlertReceived(alert)) => DisconnectCause::Alert(*alert),
                         _ => cause,
                     };
                     return Err(match cause {
-                        Cause::Ended(_) | Cause::Broke(_) if no_tls || trace.first_byte().is_none() => opening.judge(
-                            Error::failed(format!(
-                                "what listens on port {port} of pod {place} does not speak TLS: {error}"
-                            ))
-                            .hint("where etcd serves plain http, say so: --pod-endpoint http://127.0.0.1:PORT"),
-                        ),
+                        DisconnectCause::Ended(_) | DisconnectCause::Broke(_)
+                            if no_tls || trace.first_byte().is_none() =>
+                        {
+                            opening.judge(
+                                Error::failed(format!(
+                                    "what listens on port {port} of pod {place} does not speak TLS: {error}"
+                                ))
+                                .hint("where etcd serves plain http, say so: --pod-endpoint http://127.0.0.1:PORT"),
+                            )
+                        }
                         cause => opening.judge(broken(&cause, &place, &error.to_string())),
                     });
                 }
             };
-            let stream = Pipe::new(stream, trace.clone());
+            let stream = TracedStream::new(stream, trace.clone());
             http2(stream, limit, &trace, &place).await?
         } else {
             http2(stream, limit, &trace, &place).await?
@@ -113,8 +122,14 @@ impl Rpc {
         let scheme = if with_tls { "https" } else { "http" };
         let origin = format!("{scheme}://{}:{port}", "localhost");
         let origin = Uri::try_from(origin).map_err(|error| Error::failed(format!("cannot address etcd: {error}")))?;
-        let mut rpc =
-            Rpc { grpc: Grpc::with_origin(sender, origin), connection, trace, token: None, member: place, with_tls };
+        let mut rpc = EtcdClient {
+            grpc: Grpc::with_origin(sender, origin),
+            connection,
+            trace,
+            token: None,
+            member: place,
+            with_tls,
+        };
         if let Some(login) = opening.login() {
             rpc.log_in(login, limit).await?;
         }
@@ -122,9 +137,9 @@ impl Rpc {
     }
 
     /// Whether authentication is on, only an administrator may ask; the answer to a login tells as well.
-    async fn log_in(&mut self, login: &Login, limit: Duration) -> Result<()> {
+    async fn log_in(&mut self, login: &AuthUser, limit: Duration) -> Result<()> {
         let request = AuthenticateRequest { name: login.user.clone(), password: login.password.reveal().to_owned() };
-        match self.ask("/etcdserverpb.Auth/Authenticate", request, limit).await {
+        match self.unary_raw("/etcdserverpb.Auth/Authenticate", request, limit).await {
             Ok(AuthenticateResponse { token }) => {
                 self.token = token.parse().ok();
                 Ok(())
@@ -133,24 +148,24 @@ impl Rpc {
             Err(Unanswered::Status(status)) if status.code() == Code::InvalidArgument => {
                 Err(refused(&format!("etcd refuses the user of --etcd-user: {}", plain(status.message()))))
             }
-            Err(unanswered) => Err(self.explain(unanswered, limit)),
+            Err(timeout) => Err(self.explain(timeout, limit)),
         }
     }
 
     /// How the member fares. Works without a quorum.
     pub async fn status(&mut self, limit: Duration) -> Result<Status> {
-        self.call("/etcdserverpb.Maintenance/Status", Empty {}, limit).await
+        self.unary("/etcdserverpb.Maintenance/Status", Empty {}, limit).await
     }
 
     /// The hash of the member's keys at `revision`; 0 is the newest. The member holds a lock while it computes.
     pub async fn hash_kv(&mut self, revision: i64, limit: Duration) -> Result<HashKv> {
-        self.call("/etcdserverpb.Maintenance/HashKV", HashKvRequest { revision }, limit).await
+        self.unary("/etcdserverpb.Maintenance/HashKV", HashKvRequest { revision }, limit).await
     }
 
     /// The members as this one knows them. Works without a quorum.
     pub async fn members(&mut self, limit: Duration) -> Result<Vec<ListedMember>> {
         let request = MemberListRequest { linearizable: false };
-        let answer: MemberListResponse = self.call("/etcdserverpb.Cluster/MemberList", request, limit).await?;
+        let answer: MemberListResponse = self.unary("/etcdserverpb.Cluster/MemberList", request, limit).await?;
         Ok(answer.members)
     }
 
@@ -177,15 +192,15 @@ impl Rpc {
         request
     }
 
-    async fn call<M, A>(&mut self, path: &'static str, message: M, limit: Duration) -> Result<A>
+    async fn unary<M, A>(&mut self, path: &'static str, message: M, limit: Duration) -> Result<A>
     where
         M: prost::Message + 'static,
         A: prost::Message + Default + 'static,
     {
-        self.ask(path, message, limit).await.map_err(|unanswered| self.explain(unanswered, limit))
+        self.unary_raw(path, message, limit).await.map_err(|timeout| self.explain(timeout, limit))
     }
 
-    async fn ask<M, A>(&mut self, path: &'static str, message: M, limit: Duration) -> Result<A, Unanswered>
+    async fn unary_raw<M, A>(&mut self, path: &'static str, message: M, limit: Duration) -> Result<A, Unanswered>
     where
         M: prost::Message + 'static,
         A: prost::Message + Default + 'static,
@@ -202,8 +217,8 @@ impl Rpc {
         }
     }
 
-    fn explain(&self, unanswered: Unanswered, limit: Duration) -> Error {
-        match unanswered {
+    fn explain(&self, timeout: Unanswered, limit: Duration) -> Error {
+        match timeout {
             Unanswered::Status(status) => self.failed(&status),
             Unanswered::Silence => self.silent(limit),
         }
@@ -216,7 +231,7 @@ impl Rpc {
     /// A failed call in words: what broke the connection, or what etcd said.
     fn failed(&self, status: &GrpcStatus) -> Error {
         if let Some(cause) = self.trace.cause() {
-            if let Cause::Ended(said) | Cause::Broke(said) = &cause
+            if let DisconnectCause::Ended(said) | DisconnectCause::Broke(said) = &cause
                 && !self.with_tls
                 && self.trace.first_byte().is_none()
             {
@@ -247,7 +262,7 @@ enum Unanswered {
 /// A snapshot on its way.
 pub struct Snapshot<'r> {
     stream: Streaming<SnapshotPart>,
-    rpc: &'r Rpc,
+    rpc: &'r EtcdClient,
 }
 
 impl Snapshot<'_> {

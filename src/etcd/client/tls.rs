@@ -13,11 +13,11 @@ use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStor
 
 use crate::error::{Error, Result};
 use crate::etcd::Member;
-use crate::etcd::credentials::tls_material::Keys;
+use crate::etcd::credentials::tls_material::TlsMaterial;
 use crate::etcd::member::host_of;
 
 /// How to speak TLS with `keys`, to a server that has one of `names`.
-pub(super) fn configuration(keys: &Keys, names: Vec<ServerName<'static>>) -> Result<Arc<ClientConfig>> {
+pub(super) fn configuration(keys: &TlsMaterial, names: Vec<ServerName<'static>>) -> Result<Arc<ClientConfig>> {
     let unusable = |what: &str, why: &str| Error::usage(format!("{what} of {} cannot be used: {why}", keys.origin()));
     let mut roots = RootCertStore::empty();
     for certificate in keys.ca() {
@@ -32,7 +32,7 @@ pub(super) fn configuration(keys: &Keys, names: Vec<ServerName<'static>>) -> Res
         .map_err(|error| Error::failed(format!("cannot prepare TLS: {error}")))?
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(AnyName { inner, names }));
-    let mut configuration = match keys.pair() {
+    let mut configuration = match keys.client_cert() {
         Some((chain, key)) => builder
             .with_client_auth_cert(chain.clone(), key.clone_key())
             .map_err(|error| unusable("the client certificate and key", &error.to_string()))?,
@@ -77,7 +77,7 @@ pub(super) fn names_of(member: &Member) -> Vec<ServerName<'static>> {
 
 /// Why the handshake failed on our side, in words; `None` when the reason is not a certificate of the server.
 /// `expected` is the name that was asked for, if one was.
-pub(super) fn untrusted(error: &rustls::Error, keys: &Keys, expected: Option<&str>) -> Option<Error> {
+pub(super) fn untrusted(error: &rustls::Error, keys: &TlsMaterial, expected: Option<&str>) -> Option<Error> {
     let rustls::Error::InvalidCertificate(reason) = error else {
         return None;
     };
@@ -179,7 +179,7 @@ mod tests {
     fn a_member_has_the_names_of_its_node_its_pod_and_its_addresses() {
         let mut pod = pod("etcd-0", &["etcd", "--advertise-client-urls=https://etcd-0.etcd.ns.svc:2379"], false);
         pod.spec.as_mut().expect("it has one").subdomain = Some("etcd".to_owned());
-        let member = Member::of(pod).expect("it runs etcd");
+        let member = Member::from_pod(pod).expect("it runs etcd");
         let names: Vec<String> = names_of(&member).iter().map(|name| name.to_str().into_owned()).collect();
         for name in ["localhost", "127.0.0.1", "cp1", "etcd-0", "10.0.0.11", "etcd-0.etcd.kube-system.svc"] {
             assert!(names.contains(&name.to_owned()), "{name} is missing in {names:?}");

@@ -12,17 +12,17 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// What is known of a connection besides its bytes.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Trace(Arc<Mutex<Seen>>);
+pub(super) struct DisconnectTrace(Arc<Mutex<Seen>>);
 
 #[derive(Debug, Default)]
 struct Seen {
-    cause: Option<Cause>,
+    cause: Option<DisconnectCause>,
     first_byte: Option<u8>,
 }
 
 /// Why a connection broke.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Cause {
+pub(super) enum DisconnectCause {
     /// The other side sent this TLS alert.
     Alert(rustls::AlertDescription),
     /// It ended.
@@ -33,13 +33,13 @@ pub(super) enum Cause {
     Broke(String),
 }
 
-impl Trace {
+impl DisconnectTrace {
     fn seen(&self) -> std::sync::MutexGuard<'_, Seen> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The first failure.
-    pub(super) fn cause(&self) -> Option<Cause> {
+    pub(super) fn cause(&self) -> Option<DisconnectCause> {
         self.seen().cause.clone()
     }
 
@@ -53,26 +53,26 @@ impl Trace {
     }
 }
 
-pub(super) fn cause_of(error: &io::Error) -> Cause {
+pub(super) fn cause_of(error: &io::Error) -> DisconnectCause {
     let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
     match (tls, error.kind()) {
-        (Some(rustls::Error::AlertReceived(alert)), _) => Cause::Alert(*alert),
-        (None, io::ErrorKind::UnexpectedEof) => Cause::Ended(error.to_string()),
-        (None, io::ErrorKind::ConnectionRefused) => Cause::NoListener(error.to_string()),
-        _ => Cause::Broke(error.to_string()),
+        (Some(rustls::Error::AlertReceived(alert)), _) => DisconnectCause::Alert(*alert),
+        (None, io::ErrorKind::UnexpectedEof) => DisconnectCause::Ended(error.to_string()),
+        (None, io::ErrorKind::ConnectionRefused) => DisconnectCause::NoListener(error.to_string()),
+        _ => DisconnectCause::Broke(error.to_string()),
     }
 }
 
-/// A stream whose failures a [`Trace`] learns of.
+/// A stream whose failures a [`DisconnectTrace`] learns of.
 #[derive(Debug)]
-pub(super) struct Pipe<S> {
+pub(super) struct TracedStream<S> {
     stream: S,
-    trace: Trace,
+    trace: DisconnectTrace,
 }
 
-impl<S> Pipe<S> {
-    pub(super) fn new(stream: S, trace: Trace) -> Self {
-        Pipe { stream, trace }
+impl<S> TracedStream<S> {
+    pub(super) fn new(stream: S, trace: DisconnectTrace) -> Self {
+        TracedStream { stream, trace }
     }
 
     fn noting<T>(&self, outcome: io::Result<T>) -> io::Result<T> {
@@ -80,7 +80,7 @@ impl<S> Pipe<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Pipe<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for TracedStream<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -95,7 +95,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Pipe<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Pipe<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for TracedStream<S> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let outcome = ready!(Pin::new(&mut self.stream).poll_write(context, bytes));
         Poll::Ready(self.noting(outcome))

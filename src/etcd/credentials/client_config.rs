@@ -5,11 +5,11 @@
 use std::fmt;
 
 use super::pod_paths::Credentials;
-use super::tls_material::Keys;
-use crate::cli::EtcdArgs;
+use super::tls_material::TlsMaterial;
+use crate::cli::EtcdClientArgs;
 use crate::error::{Error, Result};
 use crate::etcd::Member;
-use crate::k8s::Cluster;
+use crate::k8s::KubeClient;
 use crate::ui::Ui;
 
 /// A password that prints as nothing.
@@ -29,7 +29,7 @@ impl fmt::Debug for Password {
 
 /// An etcd user.
 #[derive(Debug)]
-pub struct Login {
+pub struct AuthUser {
     /// Name.
     pub user: String,
     /// Password.
@@ -39,12 +39,12 @@ pub struct Login {
 /// The variable that etcdctl takes the password from, too.
 const PASSWORD: &str = "ETCDCTL_PASSWORD";
 
-impl Login {
+impl AuthUser {
     /// The user of `--etcd-user`, if one was given; asks for the password where the environment has none.
     ///
     /// # Errors
     /// There is no password and nobody to ask.
-    pub async fn of(args: &EtcdArgs, ui: &Ui) -> Result<Option<Self>> {
+    pub async fn of(args: &EtcdClientArgs, ui: &Ui) -> Result<Option<Self>> {
         let Some(user) = &args.etcd_user else {
             return Ok(None);
         };
@@ -56,52 +56,52 @@ impl Login {
                     .hint(format!("without a terminal it is taken from the environment variable {PASSWORD}")));
             }
         };
-        Ok(Some(Login { user: user.clone(), password: Password(password) }))
+        Ok(Some(AuthUser { user: user.clone(), password: Password(password) }))
     }
 }
 
 /// Everything that a connection to one member needs.
 #[derive(Debug)]
-pub struct Opening {
+pub struct ClientConfig {
     endpoint: String,
-    keys: Option<Keys>,
-    login: Option<Login>,
+    keys: Option<TlsMaterial>,
+    login: Option<AuthUser>,
     server_name: Option<String>,
     /// Found rather than given: when it does not work, something else may.
     found: bool,
 }
 
-impl Opening {
+impl ClientConfig {
     /// What the flags give for `member`; `None` when they give nothing and etcd serves https.
     ///
     /// # Errors
     /// Files that cannot be read or are not what they should be, a Secret that is missing or refused, a password that
     /// nobody can be asked for.
-    pub async fn given(
-        cluster: &Cluster,
+    pub async fn from_flags(
+        cluster: &KubeClient,
         member: &Member,
-        args: &EtcdArgs,
+        args: &EtcdClientArgs,
         endpoint: Option<&str>,
         ui: &Ui,
     ) -> Result<Option<Self>> {
         let endpoint = endpoint.map_or_else(|| member.local_endpoint(), str::to_owned);
         let keys = if let Some(secret) = &args.etcd_cert_secret {
-            Some(Keys::from_secret(cluster, &member.namespace, args, secret).await?)
+            Some(TlsMaterial::from_secret(cluster, &member.namespace, args, secret).await?)
         } else if args.etcd_cert.is_some() || args.etcd_cacert.is_some() {
-            Some(Keys::from_files(args)?)
+            Some(TlsMaterial::from_files(args)?)
         } else if endpoint.starts_with("https://") {
             return Ok(None);
         } else {
             None
         };
-        let login = Login::of(args, ui).await?;
-        Ok(Some(Opening { endpoint, keys, login, server_name: args.etcd_server_name.clone(), found: false }))
+        let login = AuthUser::of(args, ui).await?;
+        Ok(Some(ClientConfig { endpoint, keys, login, server_name: args.etcd_server_name.clone(), found: false }))
     }
 
     /// What the Secrets of a hosted control plane give: etcd's pod is no mirror of a static one, and this user may
     /// read the Secrets that it mounts.
-    pub async fn found(
-        cluster: &Cluster,
+    pub async fn from_pod_secrets(
+        cluster: &KubeClient,
         member: &Member,
         candidates: &[Credentials],
         endpoint: Option<&str>,
@@ -111,8 +111,8 @@ impl Opening {
             return None;
         }
         let endpoint = endpoint.map_or_else(|| member.local_endpoint(), str::to_owned);
-        let keys = Keys::of_pod(cluster, member, candidates).await?;
-        Some(Opening { endpoint, keys: Some(keys), login: None, server_name: None, found: true })
+        let keys = TlsMaterial::of_pod(cluster, member, candidates).await?;
+        Some(ClientConfig { endpoint, keys: Some(keys), login: None, server_name: None, found: true })
     }
 
     /// URL of the member, as seen from inside its pod.
@@ -121,12 +121,12 @@ impl Opening {
     }
 
     /// The certificates; `None` for plain http.
-    pub fn keys(&self) -> Option<&Keys> {
+    pub fn keys(&self) -> Option<&TlsMaterial> {
         self.keys.as_ref()
     }
 
     /// The user.
-    pub fn login(&self) -> Option<&Login> {
+    pub fn login(&self) -> Option<&AuthUser> {
         self.login.as_ref()
     }
 
@@ -155,7 +155,7 @@ mod tests {
 
     #[test]
     fn nothing_secret_has_a_debug_form() {
-        let login = Login { user: "root".to_owned(), password: Password("hunter2".to_owned()) };
+        let login = AuthUser { user: "root".to_owned(), password: Password("hunter2".to_owned()) };
         assert!(!format!("{login:?}").contains("hunter2"));
     }
 }

@@ -6,7 +6,7 @@
 
 use k8s_openapi::api::core::v1::{Container, Pod, Volume, VolumeMount};
 
-use crate::cli::PodArgs;
+use crate::cli::EtcdPodArgs;
 use crate::etcd::Member;
 
 /// Paths of certificates in a container, and the mounts through which another container can read them.
@@ -17,9 +17,9 @@ pub struct Credentials {
     /// CA certificate of etcd.
     pub cacert: Option<String>,
     /// Client certificate and its key; `None` for an etcd that asks for none.
-    pub pair: Option<(String, String)>,
+    pub client_cert: Option<(String, String)>,
     /// Lies in the etcd container itself, so a command there can use it.
-    pub in_member: bool,
+    pub usable_in_etcd_container: bool,
     /// What must be mounted to read the files elsewhere; `None` when they lie in a volume that no other pod can mount.
     pub mounts: Option<Vec<Mount>>,
 }
@@ -34,8 +34,8 @@ pub struct Mount {
 }
 
 /// All candidates for `member`, best first. `api_servers` are the pods of kube-apiserver on the same node.
-pub fn candidates(member: &Member, api_servers: &[Pod], given: &PodArgs) -> Vec<Credentials> {
-    let read = Reader { pod: &member.pod, container: &member.container, in_member: true };
+pub fn candidates(member: &Member, api_servers: &[Pod], given: &EtcdPodArgs) -> Vec<Credentials> {
+    let read = Reader { pod: &member.pod, container: &member.container, usable_in_etcd_container: true };
     let setting = |name: &str| member.settings.get(name).map(str::to_owned);
     let cacert = || setting("trusted-ca-file");
     let mut found = Vec::new();
@@ -54,7 +54,11 @@ pub fn candidates(member: &Member, api_servers: &[Pod], given: &PodArgs) -> Vec<
             variable.value.clone().filter(|value| !value.is_empty() && !value.contains('$'))
         };
         if let (Some(cert), Some(key)) = (variable("ETCDCTL_CERT"), variable("ETCDCTL_KEY")) {
-            let here = Reader { pod: &member.pod, container, in_member: container.name == member.container.name };
+            let here = Reader {
+                pod: &member.pod,
+                container,
+                usable_in_etcd_container: container.name == member.container.name,
+            };
             found.push(here.credentials(
                 "ETCDCTL_* of the etcd pod",
                 variable("ETCDCTL_CACERT").or_else(cacert),
@@ -123,9 +127,9 @@ fn by_layout(member: &Member, read: &Reader<'_>) -> Vec<Credentials> {
 /// `--etcd-certfile` and its siblings of a kube-apiserver pod.
 fn of_api_server(pod: &Pod) -> Option<Credentials> {
     let container = pod.spec.as_ref()?.containers.iter().find(|container| container.name == "kube-apiserver")?;
-    let settings = crate::etcd::config::Settings::of(container);
+    let settings = crate::etcd::config::EtcdConfig::from_container(container);
     let pair = (settings.get("etcd-certfile")?.to_owned(), settings.get("etcd-keyfile")?.to_owned());
-    let read = Reader { pod, container, in_member: false };
+    let read = Reader { pod, container, usable_in_etcd_container: false };
     Some(read.credentials(
         "the API server's certificate for etcd",
         settings.get("etcd-cafile").map(str::to_owned),
@@ -137,17 +141,22 @@ fn of_api_server(pod: &Pod) -> Option<Credentials> {
 struct Reader<'p> {
     pod: &'p Pod,
     container: &'p Container,
-    in_member: bool,
+    usable_in_etcd_container: bool,
 }
 
 impl Reader<'_> {
-    fn credentials(&self, origin: &'static str, cacert: Option<String>, pair: Option<(String, String)>) -> Credentials {
+    fn credentials(
+        &self,
+        origin: &'static str,
+        cacert: Option<String>,
+        client_cert: Option<(String, String)>,
+    ) -> Credentials {
         let mut paths: Vec<&str> = cacert.iter().map(String::as_str).collect();
-        if let Some((cert, key)) = &pair {
+        if let Some((cert, key)) = &client_cert {
             paths.extend([cert.as_str(), key.as_str()]);
         }
         let mounts = self.mounts_for(&paths);
-        Credentials { origin, cacert, pair, in_member: self.in_member, mounts }
+        Credentials { origin, cacert, client_cert, usable_in_etcd_container: self.usable_in_etcd_container, mounts }
     }
 
     /// The mounts that cover `paths`, read-only. `None` when a path lies in the image, in a volume that belongs to
@@ -197,10 +206,10 @@ mod tests {
     #[derive(Parser)]
     struct Alone {
         #[command(flatten)]
-        args: PodArgs,
+        args: EtcdPodArgs,
     }
 
-    fn given(words: &[&str]) -> PodArgs {
+    fn given(words: &[&str]) -> EtcdPodArgs {
         Alone::parse_from(std::iter::once(&"x").chain(words)).args
     }
 
@@ -231,19 +240,20 @@ mod tests {
 
     #[test]
     fn the_order_is_server_peer_api_server() {
-        let member = Member::of(pod("etcd-cp1", KUBEADM, true)).expect("it runs etcd");
+        let member = Member::from_pod(pod("etcd-cp1", KUBEADM, true)).expect("it runs etcd");
         let found = candidates(&member, &[api_server()], &given(&[]));
-        let certs: Vec<_> = found.iter().filter_map(|found| found.pair.as_ref()).map(|pair| pair.0.as_str()).collect();
+        let certs: Vec<_> =
+            found.iter().filter_map(|found| found.client_cert.as_ref()).map(|pair| pair.0.as_str()).collect();
         assert_eq!(
             certs,
             ["/etc/kubernetes/pki/etcd/server.crt", "/etc/kubernetes/pki/etcd/peer.crt", "/pki/client.crt"]
         );
-        assert!(!found[2].in_member);
+        assert!(!found[2].usable_in_etcd_container);
     }
 
     #[test]
     fn only_the_certificates_volume_is_mounted_and_read_only() {
-        let member = Member::of(pod("etcd-cp1", KUBEADM, true)).expect("it runs etcd");
+        let member = Member::from_pod(pod("etcd-cp1", KUBEADM, true)).expect("it runs etcd");
         let mounts = candidates(&member, &[], &given(&[])).remove(0).mounts.expect("a hostPath can be mounted");
         assert_eq!(mounts.len(), 1);
         assert_eq!(mounts[0].mount.name, "etcd-certs");
@@ -252,11 +262,11 @@ mod tests {
 
     #[test]
     fn plain_http_needs_none() {
-        let member = Member::of(pod("etcd-cp1", &["etcd", "--listen-client-urls=http://127.0.0.1:2379"], true))
+        let member = Member::from_pod(pod("etcd-cp1", &["etcd", "--listen-client-urls=http://127.0.0.1:2379"], true))
             .expect("it runs etcd");
         let found = candidates(&member, &[api_server()], &given(&[]));
         assert_eq!(found.len(), 1);
-        assert_eq!((found[0].pair.as_ref(), found[0].mounts.as_deref()), (None, Some(&[][..])));
+        assert_eq!((found[0].client_cert.as_ref(), found[0].mounts.as_deref()), (None, Some(&[][..])));
     }
 
     #[test]
@@ -268,7 +278,7 @@ mod tests {
             {"name": "ETCDCTL_KEY", "value": "/etc/kubernetes/pki/etcd/c.key"}
         ]))
         .expect("variables");
-        let member = Member::of(pod).expect("it runs etcd");
+        let member = Member::from_pod(pod).expect("it runs etcd");
         assert_eq!(candidates(&member, &[], &given(&[]))[0].origin, "ETCDCTL_* of the etcd pod");
     }
 
@@ -280,14 +290,14 @@ mod tests {
             let mut named = volume;
             named["name"] = json!("etcd-certs");
             spec.volumes = Some(vec![serde_json::from_value(named).expect("a volume")]);
-            let member = Member::of(pod).expect("it runs etcd");
+            let member = Member::from_pod(pod).expect("it runs etcd");
             assert!(candidates(&member, &[], &given(&[])).iter().all(|found| found.mounts.is_none()));
         }
     }
 
     #[test]
     fn given_paths_are_the_only_candidate() {
-        let member = Member::of(pod("etcd-cp1", KUBEADM, true)).expect("it runs etcd");
+        let member = Member::from_pod(pod("etcd-cp1", KUBEADM, true)).expect("it runs etcd");
         let given =
             given(&["--pod-cert", "/etc/kubernetes/pki/etcd/x.crt", "--pod-key", "/etc/kubernetes/pki/etcd/x.key"]);
         assert_eq!(candidates(&member, &[api_server()], &given).len(), 1);
@@ -309,7 +319,7 @@ mod tests {
             {"name": "c", "hostPath": {"path": "/tls/etcd/server-ca.crt"}}
         ]))
         .expect("volumes");
-        let member = Member::of(pod).expect("it runs etcd");
+        let member = Member::from_pod(pod).expect("it runs etcd");
         let found = candidates(&member, &[], &given(&[]));
         assert_eq!(found[0].cacert.as_deref(), Some("/tls/etcd/server-ca.crt"));
         assert_eq!(found[0].mounts.as_ref().map(Vec::len), Some(3));

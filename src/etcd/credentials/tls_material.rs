@@ -10,33 +10,33 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::pod_paths::{Credentials, Mount, covers};
-use crate::cli::EtcdArgs;
+use crate::cli::EtcdClientArgs;
 use crate::error::{Error, Result};
 use crate::etcd::Member;
-use crate::k8s::{CallFailure, Cluster};
+use crate::k8s::{ApiError, KubeClient};
 
 /// CA, client certificate and key.
-pub struct Keys {
+pub struct TlsMaterial {
     ca: Vec<CertificateDer<'static>>,
-    pair: Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>,
+    client_cert: Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>,
     origin: String,
 }
 
-impl fmt::Debug for Keys {
+impl fmt::Debug for TlsMaterial {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Keys").field("origin", &self.origin).finish_non_exhaustive()
     }
 }
 
-impl Keys {
+impl TlsMaterial {
     /// The certificates that sign etcd's.
     pub fn ca(&self) -> &[CertificateDer<'static>] {
         &self.ca
     }
 
     /// The client certificate, those between it and its CA, and its key.
-    pub fn pair(&self) -> Option<(&Vec<CertificateDer<'static>>, &PrivateKeyDer<'static>)> {
-        self.pair.as_ref().map(|(chain, key)| (chain, key))
+    pub fn client_cert(&self) -> Option<(&Vec<CertificateDer<'static>>, &PrivateKeyDer<'static>)> {
+        self.client_cert.as_ref().map(|(chain, key)| (chain, key))
     }
 
     /// Where they come from.
@@ -44,13 +44,13 @@ impl Keys {
         &self.origin
     }
 
-    fn from_pem(ca: &[u8], pair: Option<(&[u8], &[u8])>, origin: String) -> Result<Self> {
+    fn from_pem(ca: &[u8], client_cert: Option<(&[u8], &[u8])>, origin: String) -> Result<Self> {
         let unreadable = |what: &str| Error::usage(format!("{what} of {origin} is no PEM"));
         let certificates = |pem: &[u8], what: &str| -> Result<Vec<CertificateDer<'static>>> {
             let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
             found.ok().filter(|found| !found.is_empty()).ok_or_else(|| unreadable(what))
         };
-        let pair = match pair {
+        let client_cert = match client_cert {
             Some((chain, key)) => {
                 // The parser's error may quote what it read.
                 let key = PrivateKeyDer::from_pem_slice(key).map_err(|_| unreadable("the key"))?;
@@ -58,23 +58,28 @@ impl Keys {
             }
             None => None,
         };
-        Ok(Keys { ca: certificates(ca, "the CA certificate")?, pair, origin })
+        Ok(TlsMaterial { ca: certificates(ca, "the CA certificate")?, client_cert, origin })
     }
 
-    pub fn from_files(args: &EtcdArgs) -> Result<Self> {
+    pub fn from_files(args: &EtcdClientArgs) -> Result<Self> {
         let Some(ca) = &args.etcd_cacert else {
             return Err(Error::usage("--etcd-cert needs --etcd-cacert: etcd's own certificate is always checked")
                 .hint("kubeadm keeps it in /etc/kubernetes/pki/etcd/ca.crt"));
         };
-        let pair = match (&args.etcd_cert, &args.etcd_key) {
+        let client_cert = match (&args.etcd_cert, &args.etcd_key) {
             (Some(cert), Some(key)) => Some((read(cert)?, read(key)?)),
             _ => None,
         };
-        let pair = pair.as_ref().map(|(cert, key)| (cert.as_slice(), key.as_slice()));
-        Keys::from_pem(&read(ca)?, pair, "the files given".to_owned())
+        let client_cert = client_cert.as_ref().map(|(cert, key)| (cert.as_slice(), key.as_slice()));
+        TlsMaterial::from_pem(&read(ca)?, client_cert, "the files given".to_owned())
     }
 
-    pub async fn from_secret(cluster: &Cluster, namespace: &str, args: &EtcdArgs, wanted: &str) -> Result<Self> {
+    pub async fn from_secret(
+        cluster: &KubeClient,
+        namespace: &str,
+        args: &EtcdClientArgs,
+        wanted: &str,
+    ) -> Result<Self> {
         let (namespace, name) = wanted.split_once('/').unwrap_or((namespace, wanted));
         let secret = match cluster.secret(namespace, name).await {
             Ok(secret) => secret,
@@ -85,7 +90,7 @@ impl Keys {
             Err(failure) => return Err(failure.into()),
         };
         let given_ca = args.etcd_cacert.as_deref().map(read).transpose()?;
-        Keys::in_secret(&secret, given_ca.as_deref(), &format!("Secret {namespace}/{name}"))
+        TlsMaterial::in_secret(&secret, given_ca.as_deref(), &format!("Secret {namespace}/{name}"))
     }
 
     fn in_secret(secret: &Secret, given_ca: Option<&[u8]>, origin: &str) -> Result<Self> {
@@ -93,12 +98,12 @@ impl Keys {
             let data = secret.data.as_ref()?;
             names.iter().find_map(|name| data.get(*name)).map(|bytes| bytes.0.as_slice())
         };
-        let pair = PAIRS.iter().find_map(|(cert, key)| Some((entry(&[cert])?, entry(&[key])?)));
+        let client_cert = PAIRS.iter().find_map(|(cert, key)| Some((entry(&[cert])?, entry(&[key])?)));
         let names = || {
             let names: Vec<&str> = secret.data.iter().flatten().map(|(name, _)| name.as_str()).collect();
             format!("its entries are: {}", names.join(", "))
         };
-        let Some(pair) = pair else {
+        let Some(pair) = client_cert else {
             return Err(Error::usage(format!(
                 "{origin} holds no client certificate and key under a name that is known"
             ))
@@ -109,15 +114,15 @@ impl Keys {
                 .hint("give it with --etcd-cacert")
                 .hint(names()));
         };
-        Keys::from_pem(ca, Some(pair), origin.to_owned())
+        TlsMaterial::from_pem(ca, Some(pair), origin.to_owned())
     }
 
     /// The certificates that a pod mounts from Secrets, the CA perhaps from a ConfigMap (hosted control planes); `None`
     /// where there are none, or where they may not be read.
-    pub async fn of_pod(cluster: &Cluster, member: &Member, candidates: &[Credentials]) -> Option<Self> {
+    pub async fn of_pod(cluster: &KubeClient, member: &Member, candidates: &[Credentials]) -> Option<Self> {
         for candidate in candidates {
             let (Some((cert, key)), Some(cacert), Some(mounts)) =
-                (&candidate.pair, &candidate.cacert, &candidate.mounts)
+                (&candidate.client_cert, &candidate.cacert, &candidate.mounts)
             else {
                 continue;
             };
@@ -133,7 +138,7 @@ impl Keys {
                 }
             }
             if let [ca, cert, key] = found.as_slice()
-                && let Ok(keys) = Keys::from_pem(ca, Some((cert, key)), "the Secrets of the etcd pod".to_owned())
+                && let Ok(keys) = TlsMaterial::from_pem(ca, Some((cert, key)), "the Secrets of the etcd pod".to_owned())
             {
                 return Some(keys);
             }
@@ -187,7 +192,7 @@ impl fmt::Display for Object {
 
 impl Object {
     /// One entry; `None` when there is none of this name.
-    async fn read(&self, cluster: &Cluster, namespace: &str, entry: &str) -> Result<Option<Vec<u8>>, CallFailure> {
+    async fn read(&self, cluster: &KubeClient, namespace: &str, entry: &str) -> Result<Option<Vec<u8>>, ApiError> {
         Ok(match self {
             Object::Secret(name) => {
                 let secret = cluster.secret(namespace, name).await?;
@@ -286,7 +291,7 @@ mod tests {
     fn a_secret_without_known_names_lists_what_it_has() {
         let secret: Secret =
             serde_json::from_value(json!({"data": {"odd": "eA==", "strange": "eQ=="}})).expect("a secret");
-        let error = Keys::in_secret(&secret, None, "Secret a/b").expect_err("nothing is known");
+        let error = TlsMaterial::in_secret(&secret, None, "Secret a/b").expect_err("nothing is known");
         assert_eq!(error.hints(), ["its entries are: odd, strange"]);
     }
 }

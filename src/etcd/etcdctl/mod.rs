@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::Member;
 use super::credentials::pod_paths::Credentials;
-use crate::k8s::{CallFailure, Cluster, ExecOutput};
+use crate::k8s::{ApiError, ExecOutput, KubeClient};
 
 /// Runs the words behind it without [`ENDPOINTS`]. OpenShift sets that to the URLs of all members: etcdctl would ask all of
 /// them where one is meant, and refuses to save a snapshot. `pods/exec` has no other way to change the environment.
@@ -34,7 +34,7 @@ pub fn command(
     let mut all: Vec<(&str, &str)> = flags.to_vec();
     all.push(("endpoints", endpoint));
     all.extend(credentials.cacert.as_deref().map(|path| ("cacert", path)));
-    if let Some((cert, key)) = &credentials.pair {
+    if let Some((cert, key)) = &credentials.client_cert {
         all.extend([("cert", cert.as_str()), ("key", key.as_str())]);
     }
     let before = if elsewhere { &WITHOUT_ENDPOINTS[..] } else { &[] };
@@ -47,11 +47,11 @@ pub fn command(
 /// Runs such a command in the member's container. Where that has no shell to unset the variable, etcdctl inherits it:
 /// the answer may then be of several members, or of another one.
 pub async fn run(
-    cluster: &Cluster,
+    cluster: &KubeClient,
     member: &Member,
     command: &[String],
     limit: Duration,
-) -> Result<ExecOutput, CallFailure> {
+) -> Result<ExecOutput, ApiError> {
     let exec = async |words: &[String]| {
         cluster.exec(&member.namespace, &member.pod_name, &member.container.name, words, limit).await
     };
@@ -85,8 +85,14 @@ mod tests {
         let mut pod = pod("etcd-cp1", &["etcd", "--listen-client-urls=https://127.0.0.1:2379"], true);
         pod.spec.as_mut().expect("it has one").containers[0].env =
             serde_json::from_value(serde_json::json!([{"name": ENDPOINTS, "value": endpoints}])).expect("variables");
-        let member = Member::of(pod).expect("it runs etcd");
-        let credentials = Credentials { origin: "test", cacert: None, pair: None, in_member: true, mounts: None };
+        let member = Member::from_pod(pod).expect("it runs etcd");
+        let credentials = Credentials {
+            origin: "test",
+            cacert: None,
+            client_cert: None,
+            usable_in_etcd_container: true,
+            mounts: None,
+        };
         command(&member, &credentials, None, &["endpoint", "status"], &[])
     }
 

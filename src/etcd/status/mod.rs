@@ -13,9 +13,9 @@ use futures::future::join_all;
 
 use super::credentials::pod_paths::Credentials;
 use super::etcdctl::error::{etcdctl_error, is_tls};
-use super::unmatched::{Listed, Stranger, strangers};
+use super::unmatched::{MemberListEntry, UnmatchedMember, unmatched};
 use super::{Member, etcdctl};
-use crate::k8s::Cluster;
+use crate::k8s::KubeClient;
 use parse::{Entry, MemberStatus};
 
 /// The answers, one for each member that was asked, in the same order.
@@ -28,9 +28,9 @@ pub struct Statuses {
     /// The credentials that worked in the first pod that answered, by their origin.
     pub worked: Option<&'static str>,
     /// The members that have no pod; known once all is [concluded](Statuses::conclude).
-    pub strangers: Vec<Stranger>,
+    pub unmatched: Vec<UnmatchedMember>,
     /// The members that etcd lists, as far as it was asked.
-    pub listed: Vec<Listed>,
+    pub listed: Vec<MemberListEntry>,
     /// Why the members could not be asked for all at once.
     unlisted: Option<String>,
     /// What could not be learned, and why.
@@ -60,7 +60,7 @@ const LIMIT: Duration = Duration::from_secs(20);
 
 /// What is asked of the members, and with what.
 pub struct Question<'q> {
-    pub cluster: &'q Cluster,
+    pub cluster: &'q KubeClient,
     pub members: &'q [Member],
     /// Each member's certificates.
     pub candidates: &'q [Vec<Credentials>],
@@ -71,7 +71,7 @@ pub struct Question<'q> {
 /// Asks the members of which `found` knows nothing yet. `candidates` gives each member's credentials. Never fails: what
 /// cannot be learned is a warning.
 pub async fn gather(
-    cluster: &Cluster,
+    cluster: &KubeClient,
     members: &[Member],
     candidates: &[Vec<Credentials>],
     endpoint: Option<&str>,
@@ -84,7 +84,7 @@ pub async fn gather(
 
 impl Statuses {
     /// Of `members` members nothing is known.
-    pub fn nothing(members: usize) -> Self {
+    pub fn unknown(members: usize) -> Self {
         Statuses { of: vec![None; members], silent: vec![None; members], ..Statuses::default() }
     }
 
@@ -94,14 +94,14 @@ impl Statuses {
     }
 
     /// Some member has said nothing.
-    pub fn has_gaps(&self) -> bool {
+    pub fn is_incomplete(&self) -> bool {
         self.of.iter().any(Option::is_none)
     }
 
     /// Says what could not be learned in the end of `members`.
-    pub fn conclude(&mut self, members: &[Member]) {
-        self.strangers = strangers(members, &self.of, &self.listed);
-        for stranger in &self.strangers {
+    pub fn finalize(&mut self, members: &[Member]) {
+        self.unmatched = unmatched(members, &self.of, &self.listed);
+        for stranger in &self.unmatched {
             let at = if stranger.endpoint.is_empty() {
                 "that has not started yet".to_owned()
             } else {
@@ -116,7 +116,7 @@ impl Statuses {
         } else if has_quorum(&self.of) == Some(false) {
             self.warnings
                 .push("etcd has lost its quorum: no member knows a leader; a member can still be backed up".to_owned());
-        } else if let (Some(reason), true) = (&self.unlisted, self.has_gaps()) {
+        } else if let (Some(reason), true) = (&self.unlisted, self.is_incomplete()) {
             self.warnings.push(format!("the members could not be listed: {reason}"));
         }
     }
@@ -153,7 +153,8 @@ impl Question<'_> {
                     Ask::Answered(entries, silent) => {
                         found.worked = Some(credentials.origin);
                         self.place(found, entries);
-                        let silent = silent.into_iter().map(|url| Listed { id: None, urls: vec![url], learner: false });
+                        let silent =
+                            silent.into_iter().map(|url| MemberListEntry { id: None, urls: vec![url], learner: false });
                         found.listed.extend(silent);
                         return Ok(());
                     }
@@ -214,7 +215,7 @@ impl Question<'_> {
     }
 
     fn usable(&self, index: usize, worked: Option<&'static str>) -> impl Iterator<Item = &Credentials> {
-        let usable = self.candidates[index].iter().filter(|candidate| candidate.in_member);
+        let usable = self.candidates[index].iter().filter(|candidate| candidate.usable_in_etcd_container);
         usable.filter(move |candidate| worked.is_none_or(|worked| worked == candidate.origin))
     }
 
@@ -239,7 +240,11 @@ impl Question<'_> {
     fn place(&self, found: &mut Statuses, entries: Vec<Entry>) {
         let mut rest = Vec::new();
         for (url, status) in entries.into_iter().map(|entry| (entry.endpoint.clone(), entry.into_status())) {
-            found.listed.push(Listed { id: Some(status.id), urls: vec![url.clone()], learner: status.learner });
+            found.listed.push(MemberListEntry {
+                id: Some(status.id),
+                urls: vec![url.clone()],
+                learner: status.learner,
+            });
             match self.members.iter().position(|member| member.advertises(&url)) {
                 Some(index) => found.answered(index, status),
                 None => rest.push((url, status)),
@@ -296,12 +301,12 @@ mod tests {
         let mut pod = pod("etcd-cp1", &["etcd", "--listen-client-urls=https://127.0.0.1:2379"], true);
         pod.spec.as_mut().expect("it has one").containers[0].env =
             serde_json::from_value(serde_json::json!([{"name": "ETCDCTL_CERT", "value": "/c"}])).expect("variables");
-        let member = Member::of(pod).expect("it runs etcd");
+        let member = Member::from_pod(pod).expect("it runs etcd");
         let credentials = Credentials {
             origin: "test",
             cacert: None,
-            pair: Some(("/c".into(), "/k".into())),
-            in_member: true,
+            client_cert: Some(("/c".into(), "/k".into())),
+            usable_in_etcd_container: true,
             mounts: None,
         };
         let command = command(&member, &credentials, None, true);

@@ -38,7 +38,7 @@ impl MemberStatus {
     }
 
     /// The same, told by etcd itself; `None` when the answer names no member.
-    pub fn told(status: crate::etcd::client::Status) -> Option<Self> {
+    pub fn from_status_response(status: crate::etcd::client::Status) -> Option<Self> {
         let header = status.header?;
         let figure = |figure: i64| u64::try_from(figure).unwrap_or_default();
         Some(
@@ -68,7 +68,7 @@ impl MemberStatus {
     }
 
     /// What speaks against this member, in words that follow its name; `None` when it is healthy and votes.
-    pub fn trouble(&self) -> Option<String> {
+    pub fn warning(&self) -> Option<String> {
         if self.learner {
             Some("is a learner, which may lag behind".to_owned())
         } else if !self.alarms.is_empty() {
@@ -210,7 +210,7 @@ mod tests {
         assert_eq!((status.db_in_use, status.quota), (Some(491_520), Some(8 << 30)));
         assert_eq!(status.alarms, ["NOSPACE"]);
         assert!(!status.is_healthy());
-        assert_eq!(status.trouble().as_deref(), Some("has the alarm NOSPACE"));
+        assert_eq!(status.warning().as_deref(), Some("has the alarm NOSPACE"));
     }
 
     #[test]

@@ -7,13 +7,13 @@ use futures::future::join_all;
 
 use super::parse::MemberStatus;
 use super::{Silence, Statuses};
-use crate::cli::EtcdArgs;
+use crate::cli::EtcdClientArgs;
 use crate::error::{Error, Result};
 use crate::etcd::Member;
-use crate::etcd::client::{ListedMember, Rpc};
-use crate::etcd::credentials::client_config::Opening;
-use crate::etcd::unmatched::Listed;
-use crate::k8s::Cluster;
+use crate::etcd::client::{EtcdClient, ListedMember};
+use crate::etcd::credentials::client_config::ClientConfig;
+use crate::etcd::unmatched::MemberListEntry;
+use crate::k8s::KubeClient;
 use crate::ui::Ui;
 
 const LIMIT: Duration = Duration::from_secs(10);
@@ -23,16 +23,16 @@ const LIMIT: Duration = Duration::from_secs(10);
 /// # Errors
 /// What was given to open etcd cannot be used at all.
 pub async fn fill(
-    cluster: &Cluster,
+    cluster: &KubeClient,
     members: &[Member],
-    args: &EtcdArgs,
+    args: &EtcdClientArgs,
     endpoint: Option<&str>,
     ui: &Ui,
     found: &mut Statuses,
 ) -> Result<()> {
     let mut asked = Vec::new();
     for (index, member) in members.iter().enumerate().filter(|(index, _)| found.of[*index].is_none()) {
-        match Opening::given(cluster, member, args, endpoint, ui).await {
+        match ClientConfig::from_flags(cluster, member, args, endpoint, ui).await {
             Ok(Some(opening)) => asked.push((index, opening)),
             Ok(None) => {}
             // A Secret that may not be read stops no other way of taking a snapshot.
@@ -47,7 +47,7 @@ pub async fn fill(
         match answer {
             Ok((status, listed)) => {
                 if !listed.is_empty() {
-                    found.listed = listed.into_iter().map(Listed::from).collect();
+                    found.listed = listed.into_iter().map(MemberListEntry::from).collect();
                 }
                 found.of[*index] = Some(status);
                 found.silent[*index] = None;
@@ -60,10 +60,15 @@ pub async fn fill(
     Ok(())
 }
 
-async fn ask(cluster: &Cluster, member: &Member, opening: &Opening) -> Result<(MemberStatus, Vec<ListedMember>)> {
-    let mut rpc = Rpc::connect(cluster, member, opening, LIMIT).await?;
+async fn ask(
+    cluster: &KubeClient,
+    member: &Member,
+    opening: &ClientConfig,
+) -> Result<(MemberStatus, Vec<ListedMember>)> {
+    let mut rpc = EtcdClient::connect(cluster, member, opening, LIMIT).await?;
     let status = rpc.status(LIMIT).await?;
-    let status = MemberStatus::told(status).ok_or_else(|| Error::failed("etcd's answer makes no sense"))?;
+    let status =
+        MemberStatus::from_status_response(status).ok_or_else(|| Error::failed("etcd's answer makes no sense"))?;
     // A learner lists none.
     Ok((status, rpc.members(LIMIT).await.unwrap_or_default()))
 }

@@ -10,7 +10,7 @@ use k8s_openapi::api::core::v1::VolumeMount;
 
 use crate::error::{Error, Result};
 use crate::etcd::Member;
-use crate::k8s::{CallFailure, Cluster, ExecOutput, RunningCommand};
+use crate::k8s::{ApiError, ExecOutput, ExecStream, KubeClient};
 use crate::snapshot::node::pod::storage_limit_below;
 use crate::snapshot::request::Request;
 use crate::ui::decimal_bytes;
@@ -94,12 +94,12 @@ impl Shell {
     }
 
     /// Runs a script to its end.
-    pub async fn run(&self, cluster: &Cluster, script: &str, args: &[&str]) -> Result<ExecOutput, CallFailure> {
+    pub async fn run(&self, cluster: &KubeClient, script: &str, args: &[&str]) -> Result<ExecOutput, ApiError> {
         cluster.exec(&self.namespace, &self.pod, &self.container, &command(script, args), SHORT).await
     }
 
     /// Starts a script whose output is read as it comes.
-    pub async fn start(&self, cluster: &Cluster, script: &str, args: &[&str]) -> Result<RunningCommand, CallFailure> {
+    pub async fn start(&self, cluster: &KubeClient, script: &str, args: &[&str]) -> Result<ExecStream, ApiError> {
         cluster.start(&self.namespace, &self.pod, &self.container, &command(script, args)).await
     }
 
@@ -108,7 +108,7 @@ impl Shell {
     /// # Errors
     /// Not possible without a shell, `rm` and `sleep`, or without any way to print a file: then a file could be left
     /// behind, or not be fetched.
-    pub async fn probe(&self, cluster: &Cluster, request: &Request<'_>) -> Result<Tools> {
+    pub async fn probe(&self, cluster: &KubeClient, request: &Request<'_>) -> Result<Tools> {
         let data = request.member.settings.get("data-dir");
         let mounts = request.member.container.volume_mounts.iter().flatten();
         // The directory of etcd's own data comes last: it must not fill up.
@@ -322,7 +322,7 @@ mod tests {
             spec.containers[0].volume_mounts = serde_json::from_value(mount).expect("mounts");
             spec.volumes = serde_json::from_value(serde_json::json!([volume])).expect("volumes");
         }
-        let member = Member::of(pod).expect("it runs etcd");
+        let member = Member::from_pod(pod).expect("it runs etcd");
         let mut tools = parse(&format!("dir /tmp\n{kind} 100000 40000 60000 40% /tmp\n"));
         tools.spare_etcd(&member, Some(1_000_000_000), "here").map(|()| tools.directories.len())
     }

@@ -11,30 +11,30 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::Intake;
-use super::direct::{same_pod, too_long};
+use super::SnapshotWriter;
+use super::direct::{deadline_exceeded, same_pod};
 use super::etcdctl_failure::{Cause, cause};
-use super::node::job::{Limits, random_name};
-use super::remote_resources::OwnedFile;
+use super::node::job::{JobLimits, random_name};
+use super::remote_resources::RemoteFile;
 use super::request::{NotTaken, Place, Request, Taken};
 use super::transport::Transport;
 use crate::error::{Error, Result};
 use crate::etcd::credentials::pod_paths::Credentials;
 use crate::etcd::etcdctl;
 use crate::etcd::etcdctl::error::etcdctl_error;
-use crate::k8s::{Cluster, Said};
+use crate::k8s::{ExecEvent, KubeClient};
 use crate::ui::{Progress, Ui};
 use container::{Reader, Shell};
 
 const LONGEST_PAUSE: Duration = Duration::from_secs(4);
 const FIRST_PAUSE: Duration = Duration::from_millis(300);
 
-/// Takes the snapshot and hands its bytes to `intake`, whose proof decides whether it is good.
+/// Takes the snapshot and hands its bytes to `writer`, whose proof decides whether it is good.
 pub(super) async fn take<W: Write + Send + 'static>(
-    cluster: &Cluster,
+    cluster: &KubeClient,
     request: &Request<'_>,
-    intake: &Intake<W>,
-    owned: &OwnedFile,
+    writer: &SnapshotWriter<W>,
+    owned: &RemoteFile,
     ui: &Ui,
 ) -> Result<Taken, NotTaken> {
     let until = Instant::now() + request.deadline;
@@ -73,14 +73,14 @@ pub(super) async fn take<W: Write + Send + 'static>(
 
     let work = Work { cluster, request, shell: &shell, owned, path: &path, until };
     let copy = async {
-        ui.say("Saving the snapshot in the container");
+        ui.status("Saving the snapshot in the container");
         work.save(credentials).await?;
         let size = match tools.size() {
             Some(script) => work.size(script).await?,
             None => None,
         };
         let progress = Progress::start(ui, size.or(request.db_size));
-        let copied = work.copy(reader, size, intake, &progress).await;
+        let copied = work.copy(reader, size, writer, &progress).await;
         match copied {
             Ok(()) => progress.finish(),
             Err(_) => progress.abandon(),
@@ -90,7 +90,7 @@ pub(super) async fn take<W: Write + Send + 'static>(
     let copied = tokio::select! {
         copied = copy => copied,
         never = owned.keep(cluster) => match never {},
-        () = tokio::time::sleep_until(until.into()) => Err(too_long().into()),
+        () = tokio::time::sleep_until(until.into()) => Err(deadline_exceeded().into()),
     };
     match copied {
         Ok(()) => Ok(Taken { transport: Transport::Exec, place: Some(Place::Container(path)), warnings }),
@@ -101,12 +101,12 @@ pub(super) async fn take<W: Write + Send + 'static>(
 
 /// The first pair that etcd accepts. `snapshot save` with another one would wait in silence for ever.
 async fn working_credentials<'r>(
-    cluster: &Cluster,
+    cluster: &KubeClient,
     request: &'r Request<'_>,
     shell: &Shell,
 ) -> Result<&'r Credentials> {
-    let mut usable = request.credentials.iter().filter(|candidate| candidate.in_member).peekable();
-    if request.first_works
+    let mut usable = request.credentials.iter().filter(|candidate| candidate.usable_in_etcd_container).peekable();
+    if request.first_verified
         && let Some(first) = usable.peek()
     {
         return Ok(first);
@@ -133,10 +133,10 @@ async fn working_credentials<'r>(
 }
 
 struct Work<'w> {
-    cluster: &'w Cluster,
+    cluster: &'w KubeClient,
     request: &'w Request<'w>,
     shell: &'w Shell,
-    owned: &'w OwnedFile,
+    owned: &'w RemoteFile,
     path: &'w str,
     until: Instant,
 }
@@ -144,7 +144,7 @@ struct Work<'w> {
 impl Work<'_> {
     /// Lets etcdctl write the file.
     async fn save(&self, credentials: &Credentials) -> Result<()> {
-        let limits = Limits::new(self.request.db_size, self.request.lease, self.request.deadline);
+        let limits = JobLimits::new(self.request.db_size, self.request.lease, self.request.deadline);
         // etcdctl ends by itself even when nobody is left to end it.
         let timeout = format!("{}s", limits.run.as_secs().max(1));
         let command = etcdctl::command(
@@ -162,8 +162,8 @@ impl Work<'_> {
         let until = Instant::now() + limits.run + Duration::from_secs(5);
         let ended = loop {
             match running.next(until.saturating_duration_since(Instant::now())).await {
-                Ok(Said::Stdout(_)) => {}
-                Ok(Said::Ended(output)) => break output,
+                Ok(ExecEvent::Stdout(_)) => {}
+                Ok(ExecEvent::Exited(output)) => break output,
                 Err(_) if Instant::now() >= until => {
                     return Err(Error::failed(format!("etcdctl did not finish within {timeout} in {place}"))
                         .hint("its disk is slow or etcd does not answer; choose another member with --member"));
@@ -194,13 +194,13 @@ impl Work<'_> {
         &self,
         reader: Reader,
         size: Option<u64>,
-        intake: &Intake<W>,
+        writer: &SnapshotWriter<W>,
         progress: &Progress,
     ) -> Result<(), NotTaken> {
         let mut state = Offset { at: 0, last_byte: Instant::now(), pause: FIRST_PAUSE };
         let most = size.unwrap_or_else(|| self.request.most());
         loop {
-            let trouble = self.read(reader, size, most, &mut state, intake, progress).await?;
+            let trouble = self.read(reader, size, most, &mut state, writer, progress).await?;
             let Some(trouble) = trouble else {
                 return Ok(());
             };
@@ -227,7 +227,7 @@ impl Work<'_> {
         size: Option<u64>,
         most: u64,
         state: &mut Offset,
-        intake: &Intake<W>,
+        writer: &SnapshotWriter<W>,
         progress: &Progress,
     ) -> Result<Option<String>, NotTaken> {
         let (from, mut skip) = reader.from(state.at);
@@ -242,7 +242,7 @@ impl Work<'_> {
         loop {
             let patience = self.request.stall.min(self.until.saturating_duration_since(Instant::now()));
             let output = match command.next(patience).await {
-                Ok(Said::Stdout(bytes)) => {
+                Ok(ExecEvent::Stdout(bytes)) => {
                     let bytes = beyond(bytes, &mut skip);
                     if bytes.is_empty() {
                         continue;
@@ -255,13 +255,13 @@ impl Work<'_> {
                         .into());
                     }
                     state.at += bytes.len() as u64;
-                    intake.push(bytes).await?;
+                    writer.push(bytes).await?;
                     state.last_byte = Instant::now();
                     state.pause = FIRST_PAUSE;
                     progress.at(state.at);
                     continue;
                 }
-                Ok(Said::Ended(output)) => output,
+                Ok(ExecEvent::Exited(output)) => output,
                 Err(trouble) => return Ok(Some(trouble)),
             };
             if output.success {

@@ -22,24 +22,24 @@ const SLOWEST: u64 = 5_000_000;
 
 /// How long a job may run, and how long it outlives its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
+pub struct JobLimits {
     /// `activeDeadlineSeconds`.
     pub run: Duration,
     /// `ttlSecondsAfterFinished` at the start.
     pub outlive: Duration,
 }
 
-impl Limits {
+impl JobLimits {
     /// From the database's size in bytes, where it is known: etcd's default quota is 8 GiB.
     pub fn new(db_size: Option<u64>, outlive: Duration, deadline: Duration) -> Self {
         let seconds = (db_size.unwrap_or(8 << 30) / SLOWEST).max(600);
-        Limits { run: Duration::from_secs(seconds).min(deadline), outlive: outlive.min(deadline) }
+        JobLimits { run: Duration::from_secs(seconds).min(deadline), outlive: outlive.min(deadline) }
     }
 }
 
 /// What a job is made from.
 #[derive(Debug)]
-pub struct Plan<'p> {
+pub struct JobSpec<'p> {
     pub name: &'p str,
     pub member: &'p Member,
     pub image: &'p str,
@@ -52,7 +52,7 @@ pub struct Plan<'p> {
     /// Let an init container ask for etcd's status first: with a certificate that etcd refuses, `snapshot save` waits
     /// in silence for ever, while `endpoint status` ends with a sentence.
     pub probe: bool,
-    pub limits: Limits,
+    pub limits: JobLimits,
 }
 
 /// A name that no other run has.
@@ -63,7 +63,7 @@ pub fn random_name() -> String {
     format!("etcd-backup-{suffix}")
 }
 
-impl Plan<'_> {
+impl JobSpec<'_> {
     /// The manifest.
     pub fn job(&self) -> Job {
         let labels = json!({
@@ -141,7 +141,7 @@ impl Plan<'_> {
         if let Some(cacert) = &self.credentials.cacert {
             variable("ETCDCTL_CACERT", cacert);
         }
-        if let Some((cert, key)) = &self.credentials.pair {
+        if let Some((cert, key)) = &self.credentials.client_cert {
             variable("ETCDCTL_CERT", cert);
             variable("ETCDCTL_KEY", key);
         }
@@ -180,15 +180,15 @@ mod tests {
     use crate::etcd::member::tests::pod;
 
     fn job(override_owner: bool, probe: bool) -> Value {
-        let member = Member::of(pod("etcd-cp1", &["etcd"], true)).expect("it runs etcd");
+        let member = Member::from_pod(pod("etcd-cp1", &["etcd"], true)).expect("it runs etcd");
         let credentials = Credentials {
             origin: "test",
             cacert: Some("/pki/ca.crt".into()),
-            pair: Some(("/pki/c.crt".into(), "/pki/c.key".into())),
-            in_member: true,
+            client_cert: Some(("/pki/c.crt".into(), "/pki/c.key".into())),
+            usable_in_etcd_container: true,
             mounts: Some(Vec::new()),
         };
-        let plan = Plan {
+        let plan = JobSpec {
             name: "etcd-backup-x",
             member: &member,
             image: "etcd:1",
@@ -197,7 +197,7 @@ mod tests {
             pod_logs: "/var/log/pods",
             override_owner,
             probe,
-            limits: Limits::new(Some(1 << 20), Duration::from_secs(600), Duration::from_secs(14_400)),
+            limits: JobLimits::new(Some(1 << 20), Duration::from_secs(600), Duration::from_secs(14_400)),
         };
         serde_json::to_value(plan.job()).expect("a job is JSON")
     }
@@ -248,8 +248,8 @@ mod tests {
     #[test]
     fn a_large_database_has_more_time_but_no_more_than_the_deadline() {
         let outlive = Duration::from_secs(600);
-        assert_eq!(Limits::new(Some(8_000_000_000), outlive, Duration::from_secs(14_400)).run.as_secs(), 1600);
-        assert_eq!(Limits::new(Some(8_000_000_000), outlive, Duration::from_secs(60)).run.as_secs(), 60);
-        assert_eq!(Limits::new(None, outlive, Duration::from_secs(60)).outlive.as_secs(), 60);
+        assert_eq!(JobLimits::new(Some(8_000_000_000), outlive, Duration::from_secs(14_400)).run.as_secs(), 1600);
+        assert_eq!(JobLimits::new(Some(8_000_000_000), outlive, Duration::from_secs(60)).run.as_secs(), 60);
+        assert_eq!(JobLimits::new(None, outlive, Duration::from_secs(60)).outlive.as_secs(), 60);
     }
 }

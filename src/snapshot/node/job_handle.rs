@@ -12,11 +12,11 @@ use k8s_openapi::api::batch::v1::{Job, JobCondition};
 use tokio::task::JoinHandle;
 
 use crate::error::{Error, Result};
-use crate::k8s::{CallFailure, Cluster};
+use crate::k8s::{ApiError, KubeClient};
 
 /// The job that exists because of this run, if there is one.
 #[derive(Debug, Clone, Default)]
-pub struct OwnedJob {
+pub struct JobHandle {
     current: Arc<Mutex<Option<Owned>>>,
     used: Arc<AtomicBool>,
 }
@@ -39,13 +39,13 @@ const PATIENCE: Duration = Duration::from_secs(15);
 /// How long an API server that starts may refuse what it allowed before.
 pub const STARTING: Duration = Duration::from_secs(5);
 
-impl OwnedJob {
+impl JobHandle {
     fn slot(&self) -> std::sync::MutexGuard<'_, Option<Owned>> {
         self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Creates `job`, and remembers it from before the request is sent.
-    pub async fn create(&self, cluster: &Cluster, namespace: &str, job: Job) -> Result<Job, CallFailure> {
+    pub async fn create(&self, cluster: &KubeClient, namespace: &str, job: Job) -> Result<Job, ApiError> {
         self.used.store(true, Ordering::Relaxed);
         let (answer, answered) = tokio::sync::oneshot::channel();
         let name = job.metadata.name.clone().unwrap_or_default();
@@ -53,7 +53,7 @@ impl OwnedJob {
             let (cluster, namespace) = (cluster.clone(), namespace.to_owned());
             tokio::spawn(async move {
                 let created = cluster.create_job(&namespace, &job).await;
-                let is_answered = !created.as_ref().is_err_and(CallFailure::may_still_happen);
+                let is_answered = !created.as_ref().is_err_and(ApiError::outcome_unknown);
                 // Nobody listens any more after an interruption; the job is removed all the same.
                 let _ = answer.send(created);
                 is_answered
@@ -81,9 +81,9 @@ impl OwnedJob {
                 }
                 Err(failure)
             }
-            Err(_) => Err(CallFailure::unanswered(Error::failed(format!(
-                "the request to create job {namespace}/{name} was lost"
-            )))),
+            Err(_) => {
+                Err(ApiError::timeout(Error::failed(format!("the request to create job {namespace}/{name} was lost"))))
+            }
         }
     }
 
@@ -101,8 +101,8 @@ impl OwnedJob {
     ///
     /// # Errors
     /// The job is still there; the sentence says where, for how long at most, and how to remove it.
-    pub async fn remove(&self, cluster: &Cluster) -> Result<()> {
-        let mut held = Held::of(&self.current);
+    pub async fn remove(&self, cluster: &KubeClient) -> Result<()> {
+        let mut held = TakeGuard::of(&self.current);
         let Some(owned) = held.value.as_mut() else {
             return Ok(());
         };
@@ -118,19 +118,19 @@ impl OwnedJob {
 }
 
 /// What somebody is about to remove. Unless that came to its end, it goes back to where it is remembered.
-pub struct Held<'h, T> {
+pub struct TakeGuard<'h, T> {
     slot: &'h Mutex<Option<T>>,
     pub value: Option<T>,
 }
 
-impl<'h, T> Held<'h, T> {
+impl<'h, T> TakeGuard<'h, T> {
     pub fn of(slot: &'h Mutex<Option<T>>) -> Self {
         let value = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
-        Held { slot, value }
+        TakeGuard { slot, value }
     }
 }
 
-impl<T> Drop for Held<'_, T> {
+impl<T> Drop for TakeGuard<'_, T> {
     fn drop(&mut self) {
         if let Some(value) = self.value.take() {
             *self.slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(value);
@@ -139,7 +139,7 @@ impl<T> Drop for Held<'_, T> {
 }
 
 /// Deletes a job with its pod and waits until both are gone.
-async fn remove(cluster: &Cluster, namespace: &str, name: &str, uid: Option<&str>, in_doubt: bool) -> Result<()> {
+async fn remove(cluster: &KubeClient, namespace: &str, name: &str, uid: Option<&str>, in_doubt: bool) -> Result<()> {
     let start = Instant::now();
     let left = |why: &str| {
         Error::failed(format!("job {namespace}/{name} could not be removed: {why}"))
@@ -176,7 +176,7 @@ async fn remove(cluster: &Cluster, namespace: &str, name: &str, uid: Option<&str
 
 /// The renewal of one job's time.
 pub struct Lease<'l> {
-    pub cluster: &'l Cluster,
+    pub cluster: &'l KubeClient,
     pub namespace: &'l str,
     pub job: &'l str,
     /// How long the job outlives its end when nobody renews.
@@ -199,7 +199,7 @@ impl Lease<'_> {
             let left = self.until.saturating_duration_since(Instant::now());
             tokio::time::sleep(every.min(left)).await;
             if Instant::now() >= self.until {
-                return crate::snapshot::direct::too_long();
+                return crate::snapshot::direct::deadline_exceeded();
             }
             if self.fixed {
                 continue;

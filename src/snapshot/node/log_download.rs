@@ -14,9 +14,9 @@ use k8s_openapi::api::core::v1::Pod;
 
 use super::pod::{Failure, JobPod, Phase};
 use crate::error::{Error, Result};
-use crate::k8s::{Cluster, FileError, LogFile, Piece};
-use crate::snapshot::Intake;
-use crate::snapshot::writer::{Stopped, may_be_complete};
+use crate::k8s::{KubeClient, LogReadError, NodeLogPath, RangeResponse};
+use crate::snapshot::SnapshotWriter;
+use crate::snapshot::writer::{WriterClosed, may_be_complete};
 use crate::ui::Progress;
 
 /// The most that one request asks for.
@@ -42,25 +42,25 @@ pub(super) enum CopyFailure {
     /// etcdctl or its pod failed.
     Pod(Failure),
     /// The copy failed.
-    Copy(Error),
+    LogDownload(Error),
     /// Writing here failed; the intake knows why.
-    Intake,
+    SnapshotWriter,
 }
 
-impl From<Stopped> for CopyFailure {
-    fn from(_: Stopped) -> Self {
-        CopyFailure::Intake
+impl From<WriterClosed> for CopyFailure {
+    fn from(_: WriterClosed) -> Self {
+        CopyFailure::SnapshotWriter
     }
 }
 
 /// One snapshot on its way.
-pub(super) struct Copy<'c, W> {
-    pub cluster: &'c Cluster,
+pub(super) struct LogDownload<'c, W> {
+    pub cluster: &'c KubeClient,
     pub job_pod: &'c JobPod<'c>,
     pub pod: &'c Pod,
     /// The pod's log directory.
-    pub directory: LogFile,
-    pub intake: &'c Intake<W>,
+    pub directory: NodeLogPath,
+    pub writer: &'c SnapshotWriter<W>,
     pub progress: &'c Progress,
     /// The longest time without a byte.
     pub stall: Duration,
@@ -82,14 +82,14 @@ struct State {
     checked_at: u64,
 }
 
-impl<'c, W: Write + Send + 'static> Copy<'c, W> {
+impl<'c, W: Write + Send + 'static> LogDownload<'c, W> {
     #[allow(clippy::too_many_arguments)]
     pub(super) fn new(
-        cluster: &'c Cluster,
+        cluster: &'c KubeClient,
         job_pod: &'c JobPod<'c>,
         pod: &'c Pod,
-        directory: LogFile,
-        intake: &'c Intake<W>,
+        directory: NodeLogPath,
+        writer: &'c SnapshotWriter<W>,
         progress: &'c Progress,
         stall: Duration,
         most: u64,
@@ -105,11 +105,11 @@ impl<'c, W: Write + Send + 'static> Copy<'c, W> {
             told_ranges: false,
             checked_at: 0,
         };
-        Copy { cluster, job_pod, pod, directory, intake, progress, stall, most, state }
+        LogDownload { cluster, job_pod, pod, directory, writer, progress, stall, most, state }
     }
 
     /// Copies until the trailer matches or the finished file has been read to its end; the number of bytes. Whether
-    /// they are good, [`Intake::finish`] says.
+    /// they are good, [`SnapshotWriter::finish`] says.
     pub(super) async fn run(mut self) -> Result<u64, CopyFailure> {
         loop {
             let file = self.directory.join(if self.state.part { PART } else { FINAL });
@@ -121,26 +121,26 @@ impl<'c, W: Write + Send + 'static> Copy<'c, W> {
                         return Ok(self.state.offset);
                     }
                 }
-                Ok(Err(FileError::PastTheEnd(size))) => {
-                    if self.caught_up(size).await? {
+                Ok(Err(LogReadError::PastTheEnd(size))) => {
+                    if self.on_eof(size).await? {
                         return Ok(self.state.offset);
                     }
                 }
-                Ok(Err(FileError::NotFound)) => self.no_such_file().await?,
-                Ok(Err(FileError::Altered(error))) => return Err(CopyFailure::Copy(error)),
-                Ok(Err(FileError::Failed(failure)))
+                Ok(Err(LogReadError::NotFound)) => self.no_such_file().await?,
+                Ok(Err(LogReadError::Altered(error))) => return Err(CopyFailure::LogDownload(error)),
+                Ok(Err(LogReadError::Failed(failure)))
                     if failure.is_transient() || self.state.offset > 0 && failure.is_transient_once_allowed() =>
                 {
-                    self.again(failure.error().message().to_owned()).await?;
+                    self.back_off(failure.error().message().to_owned()).await?;
                 }
-                Ok(Err(FileError::Failed(failure))) => return Err(CopyFailure::Copy(failure.into())),
-                Err(_) => self.again("no answer came".to_owned()).await?,
+                Ok(Err(LogReadError::Failed(failure))) => return Err(CopyFailure::LogDownload(failure.into())),
+                Err(_) => self.back_off("no answer came".to_owned()).await?,
             }
         }
     }
 
     /// Reads one piece; true when the copy is complete.
-    async fn take(&mut self, mut piece: Piece) -> Result<bool, CopyFailure> {
+    async fn take(&mut self, mut piece: RangeResponse) -> Result<bool, CopyFailure> {
         if piece.size.is_some_and(|size| size < self.state.offset) {
             return Err(self.shrunk(piece.size.unwrap_or_default()));
         }
@@ -157,12 +157,12 @@ impl<'c, W: Write + Send + 'static> Copy<'c, W> {
             let frame = match tokio::time::timeout(self.stall, piece.body.frame()).await {
                 Ok(Some(Ok(frame))) => frame,
                 Ok(Some(Err(error))) => {
-                    self.again(format!("the connection broke: {}", innermost(&error))).await?;
+                    self.back_off(format!("the connection broke: {}", innermost(&error))).await?;
                     return Ok(false);
                 }
                 Ok(None) => break,
                 Err(_) => {
-                    self.again("the connection went silent".to_owned()).await?;
+                    self.back_off("the connection went silent".to_owned()).await?;
                     return Ok(false);
                 }
             };
@@ -171,7 +171,7 @@ impl<'c, W: Write + Send + 'static> Copy<'c, W> {
             skip -= known;
             bytes = bytes.split_off(known as usize);
             if expected.is_some_and(|expected| received + known + bytes.len() as u64 > expected) {
-                return Err(CopyFailure::Copy(Error::failed(
+                return Err(CopyFailure::LogDownload(Error::failed(
                     "more bytes arrived than were announced, so the copy cannot be trusted",
                 )));
             }
@@ -179,11 +179,11 @@ impl<'c, W: Write + Send + 'static> Copy<'c, W> {
             self.keep(bytes).await?;
         }
         if expected.is_some_and(|expected| received < expected) {
-            self.again("the connection ended early".to_owned()).await?;
+            self.back_off("the connection ended early".to_owned()).await?;
             return Ok(false);
         }
         if skip > 0 {
-            self.again("the answer ended before what was read already".to_owned()).await?;
+            self.back_off("the answer ended before what was read already".to_owned()).await?;
             return Ok(false);
         }
         let at_end = piece.size.unwrap_or(received) == self.state.offset;
@@ -193,7 +193,7 @@ impl<'c, W: Write + Send + 'static> Copy<'c, W> {
         let gained = self.state.offset - before;
         if gained == 0 {
             // Only something that ignores ranges answers without news; it needs the same patience as a 416.
-            return self.caught_up(piece.size).await;
+            return self.on_eof(piece.size).await;
         }
         if at_end && self.proven_early().await? {
             return Ok(true);
@@ -215,12 +215,12 @@ impl<'c, W: Write + Send + 'static> Copy<'c, W> {
                 "the snapshot does not end: {} bytes arrived, far more than the database holds",
                 self.state.offset
             );
-            return Err(CopyFailure::Copy(
+            return Err(CopyFailure::LogDownload(
                 Error::failed(what).hint("something between this machine and the kubelet answers in its place"),
             ));
         }
         // A slow disk, or a slow reader of standard output, is no stall of the cluster.
-        self.intake.push(bytes).await?;
+        self.writer.push(bytes).await?;
         self.state.offset += length;
         self.state.last_byte = Instant::now();
         self.state.trouble = None;
@@ -230,7 +230,7 @@ impl<'c, W: Write + Send + 'static> Copy<'c, W> {
     }
 
     /// Everything that is there has been read; true when that is all there will be.
-    async fn caught_up(&mut self, size: Option<u64>) -> Result<bool, CopyFailure> {
+    async fn on_eof(&mut self, size: Option<u64>) -> Result<bool, CopyFailure> {
         if size.is_some_and(|size| size < self.state.offset) {
             return Err(self.shrunk(size.unwrap_or_default()));
         }
@@ -253,7 +253,7 @@ impl<'c, W: Write + Send + 'static> Copy<'c, W> {
             return Ok(false);
         }
         self.state.checked_at = self.state.offset;
-        Ok(self.intake.is_proven().await?)
+        Ok(self.writer.is_verified().await?)
     }
 
     /// Neither name can be taken for granted: `.part` is renamed when complete, and both are gone with the job.
@@ -271,7 +271,7 @@ impl<'c, W: Write + Send + 'static> Copy<'c, W> {
                 "the finished snapshot is no longer in {} on node {}",
                 self.directory.path, self.directory.node
             );
-            return Err(CopyFailure::Copy(
+            return Err(CopyFailure::LogDownload(
                 Error::failed(what).hint("somebody or something removed it: run the backup again"),
             ));
         }
@@ -295,12 +295,12 @@ impl<'c, W: Write + Send + 'static> Copy<'c, W> {
             }
             // It was asked for before the copy began.
             Err(failure) if failure.is_transient_once_allowed() => Ok(()),
-            Err(failure) => Err(CopyFailure::Copy(failure.into())),
+            Err(failure) => Err(CopyFailure::LogDownload(failure.into())),
         }
     }
 
     /// A request failed in a way that may pass: waits a little longer each time, until the stall limit.
-    async fn again(&mut self, trouble: String) -> Result<(), CopyFailure> {
+    async fn back_off(&mut self, trouble: String) -> Result<(), CopyFailure> {
         tracing::info!(offset = self.state.offset, %trouble, "the copy pauses");
         self.state.trouble = Some(trouble);
         self.watchdog("the copy stalled")?;
@@ -322,7 +322,7 @@ impl<'c, W: Write + Send + 'static> Copy<'c, W> {
             self.state.offset
         );
         let error = Error::failed(what);
-        Err(CopyFailure::Copy(if self.state.offset == 0 {
+        Err(CopyFailure::LogDownload(if self.state.offset == 0 {
             error.hint("etcd may refuse the certificate, or a network policy may keep the job from it; -v=4 shows more")
         } else {
             error.hint("run the backup again; --stall-timeout sets the limit")
@@ -331,7 +331,7 @@ impl<'c, W: Write + Send + 'static> Copy<'c, W> {
 
     fn shrunk(&self, size: u64) -> CopyFailure {
         let what = format!("the file on the node became shorter: {size} bytes, after {} were read", self.state.offset);
-        CopyFailure::Copy(Error::failed(what).hint("something changed it on the node: run the backup again"))
+        CopyFailure::LogDownload(Error::failed(what).hint("something changed it on the node: run the backup again"))
     }
 }
 

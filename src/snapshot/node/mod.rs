@@ -12,21 +12,21 @@ pub mod preflight;
 use std::io::Write;
 use std::time::Instant;
 
-use super::writer::Intake;
-use job::{Limits, Plan, random_name};
-use job_handle::{Lease, OwnedJob};
-use log_download::{Copy, CopyFailure};
+use super::writer::SnapshotWriter;
+use job::{JobLimits, JobSpec, random_name};
+use job_handle::{JobHandle, Lease};
+use log_download::{CopyFailure, LogDownload};
 use pod::{Failure, JobPod, Phase, started, storage_limit_below};
 
 use super::etcdctl_failure::{Cause, cause};
-use super::permissions::rights;
+use super::permissions::permissions;
 use super::request::{NotTaken, Place, Request, Taken};
 use super::transport::Transport;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::etcd::Member;
 use crate::etcd::credentials::pod_paths::Credentials;
 use crate::etcd::etcdctl::error::{etcdctl_error, is_tls};
-use crate::k8s::{Access, Cluster, LogFile};
+use crate::k8s::{Access, KubeClient, NodeLogPath};
 use crate::ui::{Progress, Ui, decimal_bytes};
 
 enum Next {
@@ -35,15 +35,15 @@ enum Next {
     OverrideOwner(Error),
 }
 
-/// Takes the snapshot and hands its bytes to `intake`, whose proof decides whether it is good.
+/// Takes the snapshot and hands its bytes to `writer`, whose proof decides whether it is good.
 ///
 /// # Errors
 /// Why there is no whole snapshot.
 pub async fn take<W: Write + Send + 'static>(
-    cluster: &Cluster,
+    cluster: &KubeClient,
     request: &Request<'_>,
-    intake: &Intake<W>,
-    owned: &OwnedJob,
+    writer: &SnapshotWriter<W>,
+    owned: &JobHandle,
     ui: &Ui,
 ) -> Result<Taken, NotTaken> {
     let until = Instant::now() + request.deadline;
@@ -65,7 +65,7 @@ pub async fn take<W: Write + Send + 'static>(
     if usable.is_empty() {
         return Err(no_credentials(request).into());
     }
-    let (mut image, mut pair, mut override_owner) = (0, 0, request.member.runs_as_other_user());
+    let (mut image, mut candidate, mut override_owner) = (0, 0, request.member.runs_as_other_user());
     loop {
         let name = random_name();
         let Some(named) = images.get(image) else {
@@ -73,23 +73,23 @@ pub async fn take<W: Write + Send + 'static>(
                 .hint("name one that holds etcdctl, of etcd's own version, with --image")
                 .into());
         };
-        let plan = Plan {
+        let plan = JobSpec {
             name: &name,
             member: request.member,
             image: named,
             endpoint: &endpoint,
-            credentials: usable[pair],
+            credentials: usable[candidate],
             pod_logs: &checked.pod_logs.path,
             override_owner,
-            probe: usable[pair].pair.is_some() && !(request.first_works && pair == 0),
-            limits: Limits::new(
+            probe: usable[candidate].client_cert.is_some() && !(request.first_verified && candidate == 0),
+            limits: JobLimits::new(
                 request.db_size,
                 if fixed { request.deadline } else { request.lease },
                 request.deadline,
             ),
         };
         let attempt = Attempt { cluster, request, plan: &plan, pod_logs: &checked.pod_logs, fixed, until };
-        let next = match attempt.run(intake, owned, ui).await? {
+        let next = match attempt.run(writer, owned, ui).await? {
             Ok(directory) => {
                 let place = Some(Place::Node(directory.path));
                 return Ok(Taken { transport: Transport::Node, place, warnings });
@@ -98,7 +98,7 @@ pub async fn take<W: Write + Send + 'static>(
         };
         owned.remove(cluster).await?;
         match next {
-            Next::Credentials(_) if pair + 1 < usable.len() => pair += 1,
+            Next::Credentials(_) if candidate + 1 < usable.len() => candidate += 1,
             Next::Image(_) if image + 1 < images.len() => image += 1,
             Next::OverrideOwner(_) if !override_owner => override_owner = true,
             Next::Credentials(error) | Next::Image(error) | Next::OverrideOwner(error) => return Err(error.into()),
@@ -108,11 +108,12 @@ pub async fn take<W: Write + Send + 'static>(
 
 /// A job that may not be deleted stays with its file, and one that may not be looked at is not renewed: without these
 /// rights none is created. Where the cluster does not tell, the requests themselves will.
-async fn must_be_allowed(cluster: &Cluster, member: &Member) -> Result<()> {
-    let jobs = rights(Transport::Node).iter().filter(|right| right.is_required() && right.resources.contains(&"jobs"));
+async fn must_be_allowed(cluster: &KubeClient, member: &Member) -> Result<()> {
+    let jobs =
+        permissions(Transport::Node).iter().filter(|right| right.is_required() && right.resources.contains(&"jobs"));
     // The request that creates it is refused by itself.
     for access in jobs.flat_map(|right| right.accesses(member)).filter(|access| access.verb != "create") {
-        if cluster.may(&access).await == Some(false) {
+        if cluster.can_i(&access).await == Some(false) {
             return Err(Error::not_allowed(format!("not allowed to {access}"))
                 .hint("nothing was created; a cluster administrator can grant it with this manifest ('kubectl apply -f -')")
                 .manifest(access.manifest(None)));
@@ -122,9 +123,9 @@ async fn must_be_allowed(cluster: &Cluster, member: &Member) -> Result<()> {
 }
 
 /// Without the right to patch, or when the cluster does not tell, the job gets all of its time at the start.
-async fn may_renew(cluster: &Cluster, request: &Request<'_>) -> bool {
+async fn may_renew(cluster: &KubeClient, request: &Request<'_>) -> bool {
     let access = Access::namespaced("patch", "batch", "jobs", &request.member.namespace);
-    cluster.may(&access).await.unwrap_or(false)
+    cluster.can_i(&access).await.unwrap_or(false)
 }
 
 /// The etcd container's image, then those of init containers that look like etcd's (kOps brings etcdctl in that way).
@@ -153,10 +154,10 @@ pub(super) fn no_credentials(request: &Request<'_>) -> Error {
 
 /// One job.
 struct Attempt<'a> {
-    cluster: &'a Cluster,
+    cluster: &'a KubeClient,
     request: &'a Request<'a>,
-    plan: &'a Plan<'a>,
-    pod_logs: &'a LogFile,
+    plan: &'a JobSpec<'a>,
+    pod_logs: &'a NodeLogPath,
     fixed: bool,
     until: Instant,
 }
@@ -164,10 +165,10 @@ struct Attempt<'a> {
 impl Attempt<'_> {
     async fn run<W: Write + Send + 'static>(
         &self,
-        intake: &Intake<W>,
-        owned: &OwnedJob,
+        writer: &SnapshotWriter<W>,
+        owned: &JobHandle,
         ui: &Ui,
-    ) -> Result<Result<LogFile, Next>, NotTaken> {
+    ) -> Result<Result<NodeLogPath, Next>, NotTaken> {
         let namespace = self.request.member.namespace.as_str();
         tracing::info!(
             job = self.plan.name,
@@ -195,19 +196,19 @@ impl Attempt<'_> {
             fixed: self.fixed,
             until: self.until,
         };
-        let copy = Copy::new(
+        let copy = LogDownload::new(
             self.cluster,
             &job_pod,
             &pod,
             directory.clone(),
-            intake,
+            writer,
             &progress,
             self.request.stall,
             self.request.most(),
         );
         let copied = tokio::select! {
             copied = copy.run() => copied,
-            error = lease.keep() => Err(CopyFailure::Copy(error)),
+            error = lease.keep() => Err(CopyFailure::LogDownload(error)),
         };
         match copied {
             Ok(_) => {
@@ -218,11 +219,11 @@ impl Attempt<'_> {
                 progress.abandon();
                 Ok(self.judge(failure)?)
             }
-            Err(CopyFailure::Copy(error)) => {
+            Err(CopyFailure::LogDownload(error)) => {
                 progress.abandon();
                 Err(self.with_log(error, &pod).await.into())
             }
-            Err(CopyFailure::Intake) => {
+            Err(CopyFailure::SnapshotWriter) => {
                 progress.abandon();
                 Err(NotTaken::NotWritten)
             }
@@ -231,7 +232,7 @@ impl Attempt<'_> {
 
     /// The pod's log directory, as the kubelet names it (Kubernetes `pkg/kubelet/kuberuntime/helpers.go`,
     /// BuildPodLogsDirectory).
-    fn directory(&self, pod: &k8s_openapi::api::core::v1::Pod) -> LogFile {
+    fn directory(&self, pod: &k8s_openapi::api::core::v1::Pod) -> NodeLogPath {
         let metadata = &pod.metadata;
         self.pod_logs.join(&format!(
             "{}_{}_{}",
@@ -242,7 +243,7 @@ impl Attempt<'_> {
     }
 
     /// Another certificate, another image, or the end.
-    fn judge(&self, failure: Failure) -> Result<Result<LogFile, Next>> {
+    fn judge(&self, failure: Failure) -> Result<Result<NodeLogPath, Next>> {
         let image = self.plan.image;
         tracing::info!(?failure, "the job failed");
         Ok(Err(match failure {
@@ -274,7 +275,7 @@ impl Attempt<'_> {
         let names: Vec<String> = ranges.into_iter().filter_map(|range| range.metadata.name).collect();
         let by = if names.is_empty() { "a LimitRange".to_owned() } else { format!("LimitRange {}", names.join(", ")) };
         Err(Error::new(
-            Kind::NotAllowed,
+            ErrorKind::NotAllowed,
             format!(
                 "{by} of namespace {namespace} limits the pod to {limit} of ephemeral storage, and the snapshot needs {}: the node would evict it",
                 decimal_bytes(needed)
@@ -285,7 +286,7 @@ impl Attempt<'_> {
 
     /// A copy that never began may have its reason in etcdctl's log.
     async fn with_log(&self, error: Error, pod: &k8s_openapi::api::core::v1::Pod) -> Error {
-        if error.kind() != Kind::Failed {
+        if error.kind() != ErrorKind::Failed {
             return error;
         }
         let name = pod.metadata.name.as_deref().unwrap_or_default();

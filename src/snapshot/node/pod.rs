@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodStatus};
 
 use crate::error::{Error, Result};
 use crate::etcd::etcdctl::error::etcdctl_error;
-use crate::k8s::Cluster;
+use crate::k8s::KubeClient;
 use crate::util::quantity::quantity;
 
 /// How the pod stands.
@@ -38,7 +38,7 @@ pub enum Failure {
 
 /// The pod of a job.
 pub struct JobPod<'p> {
-    pub cluster: &'p Cluster,
+    pub cluster: &'p KubeClient,
     pub namespace: &'p str,
     pub job: &'p Job,
 }
@@ -121,7 +121,7 @@ impl JobPod<'_> {
     ///
     /// # Errors
     /// Only when the API server could not be asked.
-    pub async fn phase(&self, pod: &Pod) -> Result<Phase, crate::k8s::CallFailure> {
+    pub async fn phase(&self, pod: &Pod) -> Result<Phase, crate::k8s::ApiError> {
         let name = pod.metadata.name.as_deref().unwrap_or_default();
         match self.cluster.pod(self.namespace, name).await {
             Ok(now) if now.metadata.uid == pod.metadata.uid => Ok(phase_of(&now)),

@@ -7,16 +7,16 @@ use k8s_openapi::api::core::v1::Node;
 
 use crate::error::{Error, Result};
 use crate::etcd::Member;
-use crate::k8s::{Cluster, LogFile, Room};
+use crate::k8s::{DiskSpace, KubeClient, NodeLogPath};
 use crate::ui::decimal_bytes;
 
 /// What the node is like.
 #[derive(Debug)]
 pub struct Checked {
     /// The kubelet's `podLogsDir`.
-    pub pod_logs: LogFile,
+    pub pod_logs: NodeLogPath,
     /// Room on the node, where the kubelet's statistics tell.
-    pub room: Option<Room>,
+    pub room: Option<DiskSpace>,
     /// What could not be learned.
     pub warnings: Vec<String>,
 }
@@ -25,7 +25,7 @@ pub struct Checked {
 const POD_LOGS: &str = "/var/log/pods";
 
 /// Checks the member's node for a file of about `db_size` bytes.
-pub async fn check(cluster: &Cluster, member: &Member, db_size: Option<u64>) -> Result<Checked> {
+pub async fn check(cluster: &KubeClient, member: &Member, db_size: Option<u64>) -> Result<Checked> {
     let node = member.node.as_str();
     if node.is_empty() {
         return Err(Error::failed(format!("pod {} is not on a node yet", member.pod_path())));
@@ -42,7 +42,7 @@ pub async fn check(cluster: &Cluster, member: &Member, db_size: Option<u64>) -> 
     if let Err(failure) = cluster.list_log_directory(&pod_logs).await {
         return Err(no_file_server(node, &pod_logs, failure));
     }
-    let room = cluster.room(node).await.ok().flatten();
+    let room = cluster.disk_space(node).await.ok().flatten();
     match room {
         Some(room) => {
             let needed = db_size.unwrap_or_default() / 10 * 11 + room.capacity / 10;
@@ -83,13 +83,13 @@ fn conditions(node: &Node, name: &str) -> Result<()> {
 
 /// `podLogsDir` of the running kubelet, which is where it cleans up behind a pod. Asked rather than assumed: a
 /// directory that the kubelet does not know would keep the file for ever.
-async fn pod_logs_directory(cluster: &Cluster, node: &str) -> Result<LogFile> {
+async fn pod_logs_directory(cluster: &KubeClient, node: &str) -> Result<NodeLogPath> {
     let path = match cluster.kubelet_config(node).await {
         Ok(config) => config["podLogsDir"].as_str().filter(|path| !path.is_empty()).unwrap_or(POD_LOGS).to_owned(),
         Err(failure) if failure.is_not_found() || failure.is_disabled() => POD_LOGS.to_owned(),
         Err(failure) => return Err(failure.into()),
     };
-    LogFile::new(node, &path).ok_or_else(|| {
+    NodeLogPath::new(node, &path).ok_or_else(|| {
         Error::not_possible(format!(
             "the kubelet of node {node} keeps pods' logs in {path}, outside of /var/log, so it cannot serve the snapshot"
         ))
@@ -97,7 +97,7 @@ async fn pod_logs_directory(cluster: &Cluster, node: &str) -> Result<LogFile> {
     })
 }
 
-fn no_file_server(node: &str, directory: &LogFile, failure: crate::k8s::CallFailure) -> Error {
+fn no_file_server(node: &str, directory: &NodeLogPath, failure: crate::k8s::ApiError) -> Error {
     if failure.is_disabled() {
         return Error::not_possible(format!(
             "the kubelet of node {node} does not serve its logs: {}",

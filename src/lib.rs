@@ -1,8 +1,7 @@
-//! `kubectl etcd-backup`: an etcd snapshot of a Kubernetes cluster, brought home and proven.
+//! `kubectl etcd-backup`: takes an etcd snapshot of a Kubernetes cluster, downloads it and verifies it.
 //!
-//! The library exists for the binary and its tests and promises no stability. Its modules are rooms, and dependencies
-//! point one way: `command` uses `cluster`, `etcd`, `snapshot`, `sink`, `db` and `ui`; `ui` is the only one that prints,
-//! `db` knows none of the others.
+//! The library exists for the binary and promises no stability. Its modules are rooms, and imports point one way: see
+//! docs/architecture.md.
 
 mod cli;
 mod commands;
@@ -21,11 +20,13 @@ use std::process::ExitCode;
 
 /// Runs the program with the arguments of this process.
 pub fn main() -> ExitCode {
-    let cli = match cli::Cli::parse_args() {
-        Ok(cli) => cli,
+    let invocation = match cli::parse_args() {
+        Ok(invocation) => invocation,
         Err(error) => error.exit(),
     };
-    let ui = ui::Ui::new(&cli.talk);
+    let ui = ui::Ui::new(invocation.output);
+    logging::start(invocation.verbosity);
+    signals::quiet_panics();
     // The client library picks its TLS provider by this; a second install would only mean that it is there already.
     let _ = rustls::crypto::ring::default_provider().install_default();
     // One thread for all that waits: a connection and the reader of its bytes then wake each other without the kernel,
@@ -37,7 +38,7 @@ pub fn main() -> ExitCode {
             return ExitCode::from(1);
         }
     };
-    let outcome = runtime.block_on(commands::run(&cli, &ui));
+    let outcome = runtime.block_on(commands::run(&invocation.command, &ui));
     // A prompt that nobody will answer any more must not keep the process.
     runtime.shutdown_background();
     match outcome {

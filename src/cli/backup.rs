@@ -3,11 +3,18 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::{Args, CommandFactory, Parser, ValueEnum};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::{Args, CommandFactory, Parser};
 
+use super::connection::ConnectionArgs;
+use super::etcd_client::EtcdClientArgs;
+use super::etcd_pod::EtcdPodArgs;
 use super::hash_check::HashCheckArgs;
-use super::value_parser::{duration, positive_duration, seconds};
-use super::{EtcdClientArgs, EtcdPodArgs, PlanArgs};
+use super::options::{BackupOptions, OutFile};
+use super::value_parser::{duration, positive_duration, seconds, transport};
+use crate::snapshot::{Limits, TransportPreference};
+use crate::ui::Format;
+use crate::verification::Level;
 
 /// What to back up, where to, and how long to wait for it.
 #[derive(Debug, Clone, Args)]
@@ -17,113 +24,115 @@ pub struct BackupArgs {
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
 
-    /// Replace FILE if it exists, once the new snapshot is proven
+    /// Replace FILE if it exists, once the new snapshot is verified
     #[arg(long)]
     pub force: bool,
 
-    /// How far to prove the snapshot: transport, structure or content [default: as far as is possible]
-    #[arg(long, value_name = "LEVEL", value_enum, hide_possible_values = true)]
+    /// Required verification: checksum, structure or members [default: as far as is possible]
+    #[arg(long, value_name = "LEVEL", value_parser = level(), hide_possible_values = true)]
     pub verify: Option<Level>,
 
-    /// Member to back up, by pod, node or member name, or leader or follower [default: asks, or takes the recommended one]
+    /// Member to back up: pod, node or member name, or leader or follower [default: prompt, or the recommended one]
     #[arg(long, value_name = "NAME")]
     pub member: Option<String>,
 
-    /// How the snapshot comes here: auto, node (a job on the node, the kubelet serves the file), direct (a connection to
-    /// etcd) or exec (a command in the etcd container)
-    #[arg(long, value_name = "HOW", value_enum, default_value_t = TransportChoice::Auto, hide_possible_values = true)]
-    pub transport: TransportChoice,
+    /// Transport: auto, node (job and kubelet), direct (connection to etcd) or exec (command in the etcd pod)
+    #[arg(long, value_name = "NAME", default_value = "auto", value_parser = transport(), hide_possible_values = true)]
+    pub transport: TransportPreference,
 
     /// Image with etcdctl for the snapshot job [default: the etcd pod's own]
     #[arg(long, value_name = "IMAGE")]
     pub image: Option<String>,
 
-    /// Longest time for the whole backup, however slow the copy
+    /// Time limit for the whole backup, however slow the copy
     #[arg(long, value_name = "DURATION", default_value = "4h", value_parser = seconds)]
     pub deadline: Duration,
 
-    /// How long the finished job and its file outlive a workstation that died; renewed while copying
+    /// Delete the finished job and its file after this time if the client disappears; extended during the copy
     #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = seconds)]
-    pub lease: Duration,
+    pub job_ttl: Duration,
 
-    /// Give up when no byte has arrived for this long
+    /// Give up if no byte arrives for this long
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = positive_duration)]
     pub stall_timeout: Duration,
 
-    /// How long to wait until the etcd pod is ready, and until the job's pod runs
+    /// Time limit for the etcd pod to be ready, and for the job's pod to run
     #[arg(long, value_name = "DURATION", default_value = "2m", value_parser = positive_duration)]
     pub pod_running_timeout: Duration,
 
-    /// How etcd is reached from inside its pod.
-    #[command(flatten)]
-    pub pod: EtcdPodArgs,
+    /// Must be "client": check permissions, free space, image, alarms and quorum, and create nothing
+    #[arg(
+        long,
+        value_name = "client",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "",
+        value_parser = dry_run
+    )]
+    pub dry_run: Option<bool>,
 
-    /// What the comparison with the members may cost.
-    #[command(flatten)]
-    pub content: HashCheckArgs,
+    /// If the member fails before the first byte, continue with the next best one without a prompt
+    #[arg(long)]
+    pub failover: bool,
 
-    /// A copy that takes longer than this has the members asked meanwhile: etcd forgets old revisions
+    /// Directory for the file with its default name; for several clusters, see --context
+    #[arg(long, value_name = "DIR", conflicts_with = "out")]
+    pub out_dir: Option<PathBuf>,
+
+    /// Back up the cluster of each context of the kubeconfig, into --out-dir
+    #[arg(long, requires = "out_dir")]
+    pub all_contexts: bool,
+
+    /// Number of clusters to back up at the same time
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=64).map(usize::from))]
+    pub parallel: usize,
+
+    /// Limits of the comparison with the members.
+    #[command(flatten)]
+    pub hash_check: HashCheckArgs,
+
+    /// Query the members' hashes during the copy if it takes longer than this: etcd compacts old revisions
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration)]
-    pub content_after: Duration,
+    pub hash_after: Duration,
 
-    /// How to go about it.
+    /// How etcd is reached inside its pod.
     #[command(flatten)]
-    pub plan: PlanArgs,
+    pub etcd_pod: EtcdPodArgs,
 
-    /// What opens etcd itself.
+    /// How etcd is reached directly.
     #[command(flatten)]
-    pub etcd: EtcdClientArgs,
-}
-
-/// How far a snapshot is verified; each level includes those before it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
-pub enum Level {
-    /// Every byte that etcd sent arrived.
-    Checksum,
-    /// The file is a sound database.
-    Structure,
-    /// The file holds what most of the members hold.
-    Members,
-}
-
-/// What `--transport` may be.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-pub enum TransportChoice {
-    /// The first that is allowed and possible.
-    #[default]
-    Auto,
-    /// A job on the member's node; the kubelet serves the file.
-    Node,
-    /// A connection to etcd through the API server.
-    Direct,
-    /// etcdctl in the etcd container.
-    Exec,
-}
-
-/// Where the bytes go.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum OutFile {
-    /// A file with this name.
-    File(PathBuf),
-    /// A file in the current directory, named after the context, the member and the time.
-    Named,
-    /// Standard output.
-    Stdout,
+    pub etcd_client: EtcdClientArgs,
 }
 
 impl BackupArgs {
-    /// What `--out` asks for.
-    pub fn destination(&self) -> OutFile {
-        match &self.out {
-            None => OutFile::Named,
-            Some(path) if path.as_os_str() == "-" => OutFile::Stdout,
-            Some(path) => OutFile::File(path.clone()),
+    pub(super) fn options(self, connection: &ConnectionArgs, format: Option<Format>) -> BackupOptions {
+        BackupOptions {
+            cluster: connection.cluster_options(&self.etcd_client, &self.etcd_pod),
+            out: match self.out {
+                None => OutFile::DefaultName,
+                Some(path) if path == Path::new("-") => OutFile::Stdout,
+                Some(path) => OutFile::Path(path),
+            },
+            out_dir: self.out_dir,
+            force: self.force,
+            verify: self.verify,
+            member: self.member,
+            transport: self.transport,
+            image: self.image,
+            limits: Limits {
+                deadline: self.deadline,
+                job_ttl: self.job_ttl,
+                stall_timeout: self.stall_timeout,
+                pod_running_timeout: self.pod_running_timeout,
+            },
+            hash_limits: (&self.hash_check).into(),
+            hash_after: self.hash_after,
+            dry_run: self.dry_run == Some(true),
+            failover: self.failover,
+            all_contexts: self.all_contexts,
+            parallel: self.parallel,
+            format,
         }
-    }
-
-    /// Where a file with the default name goes.
-    pub fn directory(&self) -> &Path {
-        self.plan.out_dir.as_deref().unwrap_or(Path::new(""))
     }
 
     /// The identifiers of this group's arguments.
@@ -135,5 +144,20 @@ impl BackupArgs {
         }
         let ids: Vec<String> = Alone::command().get_arguments().map(|arg| arg.get_id().to_string()).collect();
         ids.into_iter()
+    }
+}
+
+/// A level, by its name.
+fn level() -> impl TypedValueParser<Value = Level> {
+    PossibleValuesParser::new(Level::NAMES).try_map(|name| Level::parse(&name).ok_or("unknown level"))
+}
+
+/// kubectl's strategies.
+fn dry_run(word: &str) -> Result<bool, String> {
+    match word {
+        "client" => Ok(true),
+        "none" => Ok(false),
+        "server" => Err("a server-side dry run checks the job but not its pod; use --dry-run=client".to_owned()),
+        _ => Err("use --dry-run=client".to_owned()),
     }
 }

@@ -2,11 +2,27 @@
 
 use clap::Args;
 
+use super::connection::ConnectionArgs;
+use super::etcd_client::EtcdClientArgs;
+use super::etcd_pod::EtcdPodArgs;
+use super::options::CleanupOptions;
+use crate::ui::Format;
+
 /// What to remove.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Cleanup")]
 pub struct CleanupArgs {
-    /// Remove jobs that are still within their time, too: a backup that runs now will fail
+    /// Also delete jobs that have not expired: a backup that is running will fail
     #[arg(long)]
     pub all: bool,
+}
+
+impl CleanupArgs {
+    pub(super) fn options(self, connection: &ConnectionArgs, format: Option<Format>) -> CleanupOptions {
+        CleanupOptions {
+            cluster: connection.cluster_options(&EtcdClientArgs::default(), &EtcdPodArgs::default()),
+            all: self.all,
+            format,
+        }
+    }
 }

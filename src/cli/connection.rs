@@ -7,7 +7,12 @@ use std::time::Duration;
 
 use clap::Args;
 
+use super::etcd_client::EtcdClientArgs;
+use super::etcd_pod::EtcdPodArgs;
+use super::options::ClusterOptions;
 use super::value_parser::duration;
+use crate::etcd;
+use crate::k8s::ConnectOptions;
 
 /// How to reach the cluster.
 #[derive(Debug, Clone, Default, Args)]
@@ -17,7 +22,7 @@ pub struct ConnectionArgs {
     #[arg(long, global = true, value_name = "FILE")]
     pub kubeconfig: Option<PathBuf>,
 
-    /// Name of the kubeconfig context to use; a backup takes several, separated by commas, see --out-dir
+    /// Name of the kubeconfig context to use; for a backup also a list, separated by commas (needs --out-dir)
     #[arg(long, global = true, value_name = "NAME")]
     pub context: Option<String>,
 
@@ -69,7 +74,7 @@ pub struct ConnectionArgs {
     #[arg(long, global = true, value_name = "FILE")]
     pub client_key: Option<PathBuf>,
 
-    /// Do not check the API server's certificate: whoever is in between can read every Secret
+    /// Skip the check of the API server's certificate: an attacker in between can read every Secret
     #[arg(long, global = true)]
     pub insecure_skip_tls_verify: bool,
 
@@ -77,11 +82,46 @@ pub struct ConnectionArgs {
     #[arg(long, global = true, value_name = "NAME")]
     pub tls_server_name: Option<String>,
 
-    /// How long a single API request may take, never the copy; 0 is for ever
+    /// Time limit for a single API request, not for the copy; 0 disables it
     #[arg(long, global = true, value_name = "DURATION", default_value = "30s", value_parser = duration)]
     pub request_timeout: Duration,
+}
 
-    /// Nobody can be asked: a credential plugin must not try.
-    #[arg(skip)]
-    pub unattended: bool,
+impl ConnectionArgs {
+    /// Combines the connection with what a subcommand's own flags say of etcd.
+    pub(super) fn cluster_options(&self, etcd_client: &EtcdClientArgs, etcd_pod: &EtcdPodArgs) -> ClusterOptions {
+        ClusterOptions {
+            connect: ConnectOptions::from(self),
+            etcd: etcd::Options {
+                namespace: self.namespace.clone(),
+                selector: self.selector.clone(),
+                client: etcd_client.into(),
+                pod: etcd_pod.into(),
+            },
+            etcd_user: etcd_client.etcd_user.clone(),
+        }
+    }
+}
+
+impl From<&ConnectionArgs> for ConnectOptions {
+    fn from(args: &ConnectionArgs) -> Self {
+        ConnectOptions {
+            kubeconfig: args.kubeconfig.clone(),
+            context: args.context.clone(),
+            cluster: args.cluster.clone(),
+            user: args.user.clone(),
+            server: args.server.clone(),
+            token: args.token.clone(),
+            impersonate: args.impersonate.clone(),
+            impersonate_group: args.impersonate_group.clone(),
+            impersonate_uid: args.impersonate_uid.clone(),
+            certificate_authority: args.certificate_authority.clone(),
+            client_certificate: args.client_certificate.clone(),
+            client_key: args.client_key.clone(),
+            insecure_skip_tls_verify: args.insecure_skip_tls_verify,
+            tls_server_name: args.tls_server_name.clone(),
+            request_timeout: args.request_timeout,
+            unattended: false,
+        }
+    }
 }

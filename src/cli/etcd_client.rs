@@ -1,12 +1,14 @@
-//! The flags that open etcd itself, for a connection to it through the API server.
+//! Flags for a direct connection to etcd, through the API server.
 
 use std::path::PathBuf;
 
 use clap::Args;
 
-/// What etcd asks of its clients.
+use crate::etcd::ClientOptions;
+
+/// What a direct connection to etcd needs.
 #[derive(Debug, Clone, Default, Args)]
-#[command(next_help_heading = "etcd, for a connection straight to it")]
+#[command(next_help_heading = "Direct etcd connection")]
 pub struct EtcdClientArgs {
     /// CA certificate of etcd
     #[arg(long, value_name = "FILE")]
@@ -20,7 +22,7 @@ pub struct EtcdClientArgs {
     #[arg(long, value_name = "FILE", requires = "etcd_cert")]
     pub etcd_key: Option<PathBuf>,
 
-    /// Secret in the cluster that holds CA, client certificate and key; they stay in memory
+    /// Secret in the cluster with CA, client certificate and key; they stay in memory
     #[arg(long, value_name = "[NAMESPACE/]NAME")]
     pub etcd_cert_secret: Option<String>,
 
@@ -28,26 +30,29 @@ pub struct EtcdClientArgs {
     #[arg(long, value_name = "NAME")]
     pub etcd_server_name: Option<String>,
 
-    /// etcd user, where etcd has authentication on; the password is asked for, or taken from the environment variable
-    /// ETCDCTL_PASSWORD
+    /// etcd user, if etcd has authentication on; the password is prompted for, or read from ETCDCTL_PASSWORD
     #[arg(long, value_name = "NAME", value_parser = user_name)]
     pub etcd_user: Option<String>,
 }
 
-impl EtcdClientArgs {
-    /// Certificates, or a user, were given: a connection straight to etcd is wanted.
-    pub fn are_given(&self) -> bool {
-        self.etcd_cacert.is_some()
-            || self.etcd_cert.is_some()
-            || self.etcd_cert_secret.is_some()
-            || self.etcd_user.is_some()
+impl From<&EtcdClientArgs> for ClientOptions {
+    /// The user's password is not a flag, so the user is added by the command.
+    fn from(args: &EtcdClientArgs) -> Self {
+        ClientOptions {
+            cacert: args.etcd_cacert.clone(),
+            cert: args.etcd_cert.clone(),
+            key: args.etcd_key.clone(),
+            cert_secret: args.etcd_cert_secret.clone(),
+            server_name: args.etcd_server_name.clone(),
+            user: None,
+        }
     }
 }
 
 /// etcdctl takes `name:password`; here the password must not become part of a command line.
 fn user_name(word: &str) -> Result<String, String> {
     if word.contains(':') {
-        return Err("name the user alone; the password is asked for, or taken from ETCDCTL_PASSWORD".to_owned());
+        return Err("give the user name only; the password is prompted for, or read from ETCDCTL_PASSWORD".to_owned());
     }
     Ok(word.to_owned())
 }

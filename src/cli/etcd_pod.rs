@@ -1,10 +1,12 @@
-//! The flags that say how etcd is reached from inside its own pod, where the pod does not tell.
+//! Flags that say how etcd is reached inside its own pod, for a pod whose flags do not tell.
 
 use clap::Args;
 
+use crate::etcd::PodOverrides;
+
 /// Paths and a URL as the etcd container sees them.
 #[derive(Debug, Clone, Default, Args)]
-#[command(next_help_heading = "etcd, as its own container sees it")]
+#[command(next_help_heading = "etcd settings inside the pod")]
 pub struct EtcdPodArgs {
     /// CA certificate of etcd, as a path in the etcd container [default: from the pod]
     #[arg(long, value_name = "PATH")]
@@ -18,7 +20,18 @@ pub struct EtcdPodArgs {
     #[arg(long, value_name = "PATH", requires = "pod_cert")]
     pub pod_key: Option<String>,
 
-    /// URL at which the etcd container reaches its own member [default: from the pod]
+    /// URL of the member inside its own pod [default: from the pod]
     #[arg(long, value_name = "URL")]
     pub pod_endpoint: Option<String>,
+}
+
+impl From<&EtcdPodArgs> for PodOverrides {
+    fn from(args: &EtcdPodArgs) -> Self {
+        PodOverrides {
+            cacert: args.pod_cacert.clone(),
+            cert: args.pod_cert.clone(),
+            key: args.pod_key.clone(),
+            endpoint: args.pod_endpoint.clone(),
+        }
+    }
 }

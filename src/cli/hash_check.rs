@@ -1,19 +1,27 @@
-//! Flags for comparing a snapshot with what the members hold, for every subcommand that does.
+//! Flags that limit what the comparison with the members costs them.
 
 use std::time::Duration;
 
 use clap::Args;
 
 use super::value_parser::{positive_duration, size};
+use crate::etcd::hash_kv::HashLimits;
 
-/// How much of the members' time the comparison may cost.
+/// Limits of the hash check.
 #[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Hash check")]
 pub struct HashCheckArgs {
-    /// Largest database whose hash is asked of a member: its writes wait meanwhile; 0 asks none
+    /// Skip members with a larger database, because computing the hash blocks writes; 0 disables the check
     #[arg(long, value_name = "SIZE", default_value = "2Gi", value_parser = size)]
-    pub content_max_size: u64,
+    pub hash_max_size: u64,
 
-    /// How long one member may take for its hash
+    /// Time limit for the hash of one member
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = positive_duration)]
-    pub content_timeout: Duration,
+    pub hash_timeout: Duration,
+}
+
+impl From<&HashCheckArgs> for HashLimits {
+    fn from(args: &HashCheckArgs) -> Self {
+        HashLimits { max_size: args.hash_max_size, time: args.hash_timeout }
+    }
 }

@@ -4,8 +4,12 @@ use std::time::Duration;
 
 use clap::Args;
 
+use super::connection::ConnectionArgs;
+use super::etcd_client::EtcdClientArgs;
+use super::etcd_pod::EtcdPodArgs;
+use super::options::MembersOptions;
 use super::value_parser::positive_duration;
-use super::{EtcdClientArgs, EtcdPodArgs};
+use crate::ui::Format;
 
 /// How to show the members.
 #[derive(Debug, Clone, Args)]
@@ -15,15 +19,26 @@ pub struct MembersArgs {
     #[arg(short, long)]
     pub watch: bool,
 
-    /// How often to ask with --watch
+    /// Interval between two listings with --watch
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = positive_duration)]
     pub interval: Duration,
 
-    /// What opens etcd itself.
+    /// How etcd is reached inside its pod.
     #[command(flatten)]
-    pub etcd: EtcdClientArgs,
+    pub etcd_pod: EtcdPodArgs,
 
-    /// How etcd is reached from inside its pod.
+    /// How etcd is reached directly.
     #[command(flatten)]
-    pub pod: EtcdPodArgs,
+    pub etcd_client: EtcdClientArgs,
+}
+
+impl MembersArgs {
+    pub(super) fn options(self, connection: &ConnectionArgs, format: Option<Format>) -> MembersOptions {
+        MembersOptions {
+            cluster: connection.cluster_options(&self.etcd_client, &self.etcd_pod),
+            watch: self.watch,
+            interval: self.interval,
+            format,
+        }
+    }
 }

@@ -2,21 +2,27 @@
 
 use clap::Args;
 
-use super::TransportChoice;
+use super::connection::ConnectionArgs;
+use super::etcd_client::EtcdClientArgs;
+use super::etcd_pod::EtcdPodArgs;
+use super::options::RbacOptions;
+use super::value_parser::transport;
+use crate::snapshot::TransportPreference;
+use crate::ui::Format;
 
-/// For which way in, and for whom.
+/// For which transport, and for whom.
 #[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "Rights")]
+#[command(next_help_heading = "Permissions")]
 pub struct RbacArgs {
-    /// The transport that is to be allowed: node, direct, exec, or auto for what a backup takes by itself: node
-    #[arg(long, value_enum, value_name = "NAME", default_value = "auto", hide_possible_values = true)]
-    pub transport: TransportChoice,
+    /// Print the permissions for this transport: node, direct, exec, or auto (same as node)
+    #[arg(long, value_name = "NAME", default_value = "auto", value_parser = transport(), hide_possible_values = true)]
+    pub transport: TransportPreference,
 
     /// Print the optional rules as rules, not as comments
     #[arg(long)]
     pub optional: bool,
 
-    /// User to bind the roles to; may be repeated (--user is the kubeconfig's)
+    /// User to bind the roles to; may be repeated (--user selects the kubeconfig user)
     #[arg(long, value_name = "NAME")]
     pub to_user: Vec<String>,
 
@@ -27,6 +33,20 @@ pub struct RbacArgs {
     /// Service account to bind the roles to; may be repeated
     #[arg(long, value_name = "NAMESPACE:NAME", visible_alias = "serviceaccount", value_parser = service_account)]
     pub to_serviceaccount: Vec<(String, String)>,
+}
+
+impl RbacArgs {
+    pub(super) fn options(self, connection: &ConnectionArgs, format: Option<Format>) -> RbacOptions {
+        RbacOptions {
+            cluster: connection.cluster_options(&EtcdClientArgs::default(), &EtcdPodArgs::default()),
+            transport: self.transport,
+            optional: self.optional,
+            users: self.to_user,
+            groups: self.to_group,
+            service_accounts: self.to_serviceaccount,
+            format,
+        }
+    }
 }
 
 /// As `kubectl create rolebinding` takes it.

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use super::OutputFormat;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+
+use crate::snapshot::TransportPreference;
+use crate::ui::Format;
 use crate::util::quantity::quantity;
 
 /// A duration as kubectl takes it: `90s`, `5m`, `1h30m`, or a bare number of seconds; `0` is zero.
@@ -38,16 +41,22 @@ pub(super) fn size(word: &str) -> Result<u64, String> {
     quantity(word).ok_or_else(|| "expected a size such as 500M or 2Gi".to_owned())
 }
 
-pub(super) fn output_format(word: &str) -> Result<OutputFormat, String> {
+/// A transport, by its name.
+pub(super) fn transport() -> impl TypedValueParser<Value = TransportPreference> {
+    PossibleValuesParser::new(TransportPreference::NAMES)
+        .try_map(|name| TransportPreference::parse(&name).ok_or("unknown transport"))
+}
+
+pub(super) fn output_format(word: &str) -> Result<Format, String> {
     match word {
-        "json" => Ok(OutputFormat::Json),
-        "yaml" => Ok(OutputFormat::Yaml),
-        "wide" => Ok(OutputFormat::Wide),
-        "name" => Ok(OutputFormat::Name),
+        "json" => Ok(Format::Json),
+        "yaml" => Ok(Format::Yaml),
+        "wide" => Ok(Format::Wide),
+        "name" => Ok(Format::Name),
         file if file.contains(['.', '/', '\\']) || file == "-" => {
-            Err(format!("-o is the format, json or yaml; for the file use --out {file}"))
+            Err(format!("-o is the format, json or yaml; name the file with --out {file}"))
         }
-        _ => Err("expected json or yaml; for members, too: wide or name".to_owned()),
+        _ => Err("expected json or yaml; for members also wide or name".to_owned()),
     }
 }
 

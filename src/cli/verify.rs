@@ -4,7 +4,12 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{EtcdClientArgs, EtcdPodArgs, HashCheckArgs};
+use super::connection::ConnectionArgs;
+use super::etcd_client::EtcdClientArgs;
+use super::etcd_pod::EtcdPodArgs;
+use super::hash_check::HashCheckArgs;
+use super::options::VerifyOptions;
+use crate::ui::Format;
 
 /// Which files, and what they are compared with.
 #[derive(Debug, Clone, Args)]
@@ -14,23 +19,36 @@ pub struct VerifyArgs {
     #[arg(value_name = "FILE", required = true)]
     pub files: Vec<PathBuf>,
 
-    /// Compare FILE with what a backup printed of it with -o json or -o yaml
+    /// Compare FILE with the document that the backup printed with -o json or -o yaml
     #[arg(long, value_name = "FILE")]
     pub document: Option<PathBuf>,
 
-    /// Compare with what the members of the cluster hold, where they still know the file's revision
+    /// Compare with the data of the members, if they have not compacted the file's revision
     #[arg(long)]
     pub against_cluster: bool,
 
-    /// What that may cost the members.
+    /// Limits of the comparison with the members.
     #[command(flatten)]
-    pub content: HashCheckArgs,
+    pub hash_check: HashCheckArgs,
 
-    /// What opens etcd itself.
+    /// How etcd is reached inside its pod.
     #[command(flatten)]
-    pub etcd: EtcdClientArgs,
+    pub etcd_pod: EtcdPodArgs,
 
-    /// How etcd is reached from inside its pod.
+    /// How etcd is reached directly.
     #[command(flatten)]
-    pub pod: EtcdPodArgs,
+    pub etcd_client: EtcdClientArgs,
+}
+
+impl VerifyArgs {
+    pub(super) fn options(self, connection: &ConnectionArgs, format: Option<Format>) -> VerifyOptions {
+        VerifyOptions {
+            cluster: connection.cluster_options(&self.etcd_client, &self.etcd_pod),
+            files: self.files,
+            document: self.document,
+            against_cluster: self.against_cluster,
+            hash_limits: (&self.hash_check).into(),
+            format,
+        }
+    }
 }

@@ -8,22 +8,24 @@ use std::time::Duration;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::jiff::Timestamp;
 
-use crate::cli::{CleanupArgs, Cli};
+use crate::cli::CleanupOptions;
 use crate::error::{Error, Result};
 use crate::etcd::discovery::NAMESPACES;
 use crate::k8s::KubeClient;
 use crate::snapshot::{LABEL, ended};
 use crate::ui::Ui;
+use crate::util::events::Events;
 
-pub(super) async fn run(cli: &Cli, args: &CleanupArgs, ui: &Ui) -> Result<()> {
-    if cli.talk.output.is_some() || cli.connection.selector.is_some() {
+pub(super) async fn run(options: &CleanupOptions, ui: &Ui) -> Result<()> {
+    let etcd = &options.cluster.etcd;
+    if options.format.is_some() || etcd.selector.is_some() {
         return Err(Error::usage(
             "cleanup takes neither -o nor -l: it prints names, and finds its own jobs by their labels",
         ));
     }
-    let cluster = KubeClient::connect(&cli.connection).await?;
+    let cluster = KubeClient::connect(&options.cluster.connect).await?;
     let namespaces: Vec<&str> =
-        cli.connection.namespace.as_deref().map_or_else(|| NAMESPACES.to_vec(), |namespace| vec![namespace]);
+        etcd.namespace.as_deref().map_or_else(|| NAMESPACES.to_vec(), |namespace| vec![namespace]);
     let (mut removed, mut kept, mut refusals, mut failures) = (0_usize, 0_usize, Vec::new(), Vec::new());
     let mut listed = Vec::new();
     for namespace in &namespaces {
@@ -41,7 +43,7 @@ pub(super) async fn run(cli: &Cli, args: &CleanupArgs, ui: &Ui) -> Result<()> {
         for job in jobs {
             let name = job.metadata.name.as_deref().unwrap_or_default();
             match time_left(&job, Timestamp::now()) {
-                Some(left) if !args.all => {
+                Some(left) if !options.all => {
                     kept += 1;
                     ui.status(&format!(
                         "job.batch/{name} in {namespace} is within its time for {}s more; --all removes it",

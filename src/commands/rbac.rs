@@ -2,27 +2,27 @@
 
 use serde_json::{Value, json};
 
-use crate::cli::{Cli, OutputFormat, RbacArgs, TransportChoice};
+use crate::cli::RbacOptions;
 use crate::error::{Error, Result};
 use crate::etcd::{Member, discovery};
 use crate::k8s::KubeClient;
-use crate::snapshot::{Permission, Scope, Transport, permissions, risk_note};
-use crate::ui::Ui;
+use crate::snapshot::{Permission, Scope, Transport, TransportPreference, permissions, risk_note};
+use crate::ui::{Format, Ui};
+use crate::util::events::Events;
 
 const API: &str = "rbac.authorization.k8s.io";
 const NAME: &str = "kubectl-etcd-backup";
 
 /// Finds the members and prints the manifests.
-pub(super) async fn run(cli: &Cli, args: &RbacArgs, ui: &Ui) -> Result<()> {
-    let cluster = KubeClient::connect(&cli.connection).await?;
-    let (namespace, selector) = (cli.connection.namespace.as_deref(), cli.connection.selector.as_deref());
-    let members = discovery::members(&cluster, namespace, selector).await?;
-    let transport = match args.transport {
-        TransportChoice::Auto | TransportChoice::Node => Transport::Node,
-        TransportChoice::Direct => Transport::Direct,
-        TransportChoice::Exec => Transport::Exec,
+pub(super) async fn run(options: &RbacOptions, ui: &Ui) -> Result<()> {
+    let cluster = KubeClient::connect(&options.cluster.connect).await?;
+    let etcd = &options.cluster.etcd;
+    let members = discovery::members(&cluster, etcd.namespace.as_deref(), etcd.selector.as_deref()).await?;
+    let transport = match options.transport {
+        TransportPreference::Auto => Transport::Node,
+        TransportPreference::Only(transport) => transport,
     };
-    let sheet = Sheet { members: &members, subjects: subjects(args) };
+    let sheet = Sheet { members: &members, subjects: subjects(options) };
     if transport == Transport::Node && sheet.names(Scope::Nodes).is_empty() {
         return Err(Error::failed("no etcd pod is on a node yet, so there is no node to name in the rules"));
     }
@@ -30,25 +30,25 @@ pub(super) async fn run(cli: &Cli, args: &RbacArgs, ui: &Ui) -> Result<()> {
     if sheet.subjects.is_empty() {
         ui.status("Nobody is named yet: --to-user, --to-group or --to-serviceaccount puts a name into the bindings.");
     }
-    match cli.talk.output {
-        Some(OutputFormat::Json) => {
+    match options.format {
+        Some(Format::Json) => {
             let mut items = sheet.values(&sheet.grants(transport, true));
-            if args.optional {
+            if options.optional {
                 items.extend(sheet.values(&sheet.grants(transport, false)));
             }
-            ui.document(OutputFormat::Json, &json!({"apiVersion": "v1", "kind": "List", "items": items}))
+            ui.document(Format::Json, &json!({"apiVersion": "v1", "kind": "List", "items": items}))
         }
-        _ => sheet.text(transport, args.optional).lines().try_for_each(|line| ui.println(line)),
+        _ => sheet.text(transport, options.optional).lines().try_for_each(|line| ui.println(line)),
     }
 }
 
 /// The subjects of the bindings.
-fn subjects(args: &RbacArgs) -> Vec<Value> {
+fn subjects(options: &RbacOptions) -> Vec<Value> {
     let named = |kind: &'static str| move |name: &String| json!({"apiGroup": API, "kind": kind, "name": name});
-    let accounts = args.to_serviceaccount.iter();
+    let accounts = options.service_accounts.iter();
     let accounts =
         accounts.map(|(namespace, name)| json!({"kind": "ServiceAccount", "name": name, "namespace": namespace}));
-    args.to_user.iter().map(named("User")).chain(args.to_group.iter().map(named("Group"))).chain(accounts).collect()
+    options.users.iter().map(named("User")).chain(options.groups.iter().map(named("Group"))).chain(accounts).collect()
 }
 
 /// A role and the rules in it.

@@ -11,13 +11,16 @@ pub mod discovery;
 pub mod etcdctl;
 pub mod hash_kv;
 pub mod member;
+mod membership;
+mod options;
 mod select;
 pub mod status;
 mod unmatched;
 
 pub use certificate_expiry::{Expiry, expiry};
 pub use member::Member;
+pub use membership::{MemberProbe, MemberSet, MemberState, MemberWarning};
+pub use options::{ClientOptions, Options, PodOverrides};
 pub use select::{MemberSelector, rank_members, select_member};
 pub use status::parse::MemberStatus;
-pub use status::{Silence, Statuses};
 pub use unmatched::UnmatchedMember;

@@ -33,10 +33,10 @@ pub struct UnmatchedMember {
 
 /// Those of the `listed` that are none of `members`. A pod whose member did not answer stands for one that is listed:
 /// the one with its address, else any.
-pub fn unmatched(members: &[Member], of: &[Option<MemberStatus>], listed: &[MemberListEntry]) -> Vec<UnmatchedMember> {
-    let known = |id: u64| of.iter().flatten().any(|status| status.id == id);
+pub fn unmatched(members: &[(&Member, Option<&MemberStatus>)], listed: &[MemberListEntry]) -> Vec<UnmatchedMember> {
+    let known = |id: u64| members.iter().any(|(_, status)| status.is_some_and(|status| status.id == id));
     let mut silent: Vec<&Member> =
-        members.iter().zip(of).filter(|(_, status)| status.is_none()).map(|(member, _)| member).collect();
+        members.iter().filter(|(_, status)| status.is_none()).map(|(member, _)| *member).collect();
     let mut ids = Vec::new();
     let mut found = Vec::new();
     for one in listed {
@@ -44,7 +44,7 @@ pub fn unmatched(members: &[Member], of: &[Option<MemberStatus>], listed: &[Memb
             Some(id) if known(id) || ids.contains(&id) => continue,
             Some(id) => ids.push(id),
             // Another URL of a member that has answered.
-            None if members.iter().zip(of).any(|(member, status)| status.is_some() && is_at(one, member)) => continue,
+            None if members.iter().any(|(member, status)| status.is_some() && is_at(one, member)) => continue,
             None => {}
         }
         let at = |matches: fn(&Member, &str) -> bool| {
@@ -90,7 +90,8 @@ mod tests {
 
     fn found(of: &[Option<MemberStatus>], listed: &[MemberListEntry]) -> Vec<String> {
         let members: Vec<Member> = (1..=of.len() as u8).map(member).collect();
-        unmatched(&members, of, listed).into_iter().map(|stranger| stranger.endpoint).collect()
+        let asked: Vec<_> = members.iter().zip(of).map(|(member, status)| (member, status.as_ref())).collect();
+        unmatched(&asked, listed).into_iter().map(|stranger| stranger.endpoint).collect()
     }
 
     #[test]

@@ -11,7 +11,7 @@ use kube::config::{
     NamedContext,
 };
 
-use crate::cli::ConnectionArgs;
+use super::ConnectOptions;
 use crate::error::{Error, Result};
 
 /// What the kubeconfig and the flags come to.
@@ -22,26 +22,26 @@ pub(super) struct Target {
     pub context: Option<String>,
 }
 
-pub(super) async fn resolve(args: &ConnectionArgs) -> Result<Target> {
-    if args.impersonate.is_none() && (!args.impersonate_group.is_empty() || args.impersonate_uid.is_some()) {
+pub(super) async fn resolve(options: &ConnectOptions) -> Result<Target> {
+    if options.impersonate.is_none() && (!options.impersonate_group.is_empty() || options.impersonate_uid.is_some()) {
         return Err(Error::usage("--as-group and --as-uid need --as"));
     }
-    if args.insecure_skip_tls_verify && args.certificate_authority.is_some() {
+    if options.insecure_skip_tls_verify && options.certificate_authority.is_some() {
         return Err(Error::usage("--insecure-skip-tls-verify and --certificate-authority exclude each other"));
     }
-    let files = read(args.kubeconfig.as_deref())?;
+    let files = read(options.kubeconfig.as_deref())?;
     let empty = files.clusters.is_empty() && files.contexts.is_empty();
-    if empty && args.server.is_none() && args.context.is_none() && args.cluster.is_none() {
-        return in_cluster(args);
+    if empty && options.server.is_none() && options.context.is_none() && options.cluster.is_none() {
+        return in_cluster(options);
     }
 
-    let context_name = args.context.clone().or_else(|| nonempty(files.current_context.clone()));
-    let context = pick_context(&files, context_name.as_deref(), args)?;
-    let (cluster_name, mut cluster) = pick_cluster(&files, context.as_ref(), args)?;
-    let (user_name, mut user) = pick_user(&files, context.as_ref(), args)?;
-    override_cluster(&mut cluster, args);
-    override_user(&mut user, args);
-    if let Some(plugin) = user.exec.as_mut().filter(|_| args.unattended) {
+    let context_name = options.context.clone().or_else(|| nonempty(files.current_context.clone()));
+    let context = pick_context(&files, context_name.as_deref(), options)?;
+    let (cluster_name, mut cluster) = pick_cluster(&files, context.as_ref(), options)?;
+    let (user_name, mut user) = pick_user(&files, context.as_ref(), options)?;
+    override_cluster(&mut cluster, options);
+    override_user(&mut user, options);
+    if let Some(plugin) = user.exec.as_mut().filter(|_| options.unattended) {
         if plugin.interactive_mode == Some(ExecInteractiveMode::Always) {
             return Err(Error::failed(
                 "the credential plugin of this context asks questions, and nobody can answer them here",
@@ -69,15 +69,15 @@ pub(super) async fn resolve(args: &ConnectionArgs) -> Result<Target> {
 ///
 /// # Errors
 /// [`Usage`](crate::error::Kind::Usage) for a name that is not in the kubeconfig, or a kubeconfig without contexts.
-pub(super) fn selected_contexts(args: &ConnectionArgs, all: bool) -> Result<Vec<String>> {
-    let list = args.context.as_deref().unwrap_or_default();
+pub(super) fn selected_contexts(options: &ConnectOptions, all: bool) -> Result<Vec<String>> {
+    let list = options.context.as_deref().unwrap_or_default();
     if all && !list.is_empty() {
         return Err(Error::usage("--all-contexts and --context exclude each other"));
     }
     if !all && !list.contains(',') {
         return Ok(Vec::new());
     }
-    let files = read(args.kubeconfig.as_deref())?;
+    let files = read(options.kubeconfig.as_deref())?;
     let has = |name: &str| files.contexts.iter().any(|context| context.name == name);
     if all {
         let names: Vec<String> = files.contexts.iter().map(|context| context.name.clone()).collect();
@@ -89,7 +89,7 @@ pub(super) fn selected_contexts(args: &ConnectionArgs, all: bool) -> Result<Vec<
     }
     let mut names: Vec<String> = Vec::new();
     for name in list.split(',').map(str::trim).filter(|name| !name.is_empty()) {
-        pick_context(&files, Some(name), args)?;
+        pick_context(&files, Some(name), options)?;
         if !names.iter().any(|known| known == name) {
             names.push(name.to_owned());
         }
@@ -134,20 +134,20 @@ fn read_file(path: &Path) -> Result<Kubeconfig> {
 }
 
 /// A pod without a kubeconfig uses its service account, as kubectl does there.
-fn in_cluster(args: &ConnectionArgs) -> Result<Target> {
+fn in_cluster(options: &ConnectOptions) -> Result<Target> {
     let mut config = Config::incluster().map_err(|_| {
         Error::failed("no cluster is configured: there is no kubeconfig, and this is not a pod of a cluster")
             .hint("pass --kubeconfig FILE, or set KUBECONFIG")
     })?;
     config.default_retry = false;
-    override_user(&mut config.auth_info, args);
+    override_user(&mut config.auth_info, options);
     let name = config.cluster_url.host().unwrap_or_default().to_owned();
     Ok(Target { config, name, context: None })
 }
 
-fn pick_context(files: &Kubeconfig, name: Option<&str>, args: &ConnectionArgs) -> Result<Option<Context>> {
+fn pick_context(files: &Kubeconfig, name: Option<&str>, options: &ConnectOptions) -> Result<Option<Context>> {
     let Some(name) = name else {
-        if args.cluster.is_some() || args.server.is_some() {
+        if options.cluster.is_some() || options.server.is_some() {
             return Ok(None);
         }
         return Err(Error::usage("the kubeconfig has no current context")
@@ -161,28 +161,28 @@ fn pick_context(files: &Kubeconfig, name: Option<&str>, args: &ConnectionArgs) -
     }
 }
 
-fn pick_cluster(files: &Kubeconfig, context: Option<&Context>, args: &ConnectionArgs) -> Result<(String, Cluster)> {
-    let name = args.cluster.clone().or_else(|| nonempty(context.map(|context| context.cluster.clone())));
+fn pick_cluster(files: &Kubeconfig, context: Option<&Context>, options: &ConnectOptions) -> Result<(String, Cluster)> {
+    let name = options.cluster.clone().or_else(|| nonempty(context.map(|context| context.cluster.clone())));
     let Some(name) = name else {
         return Ok((String::new(), Cluster::default()));
     };
     match files.clusters.iter().find(|cluster| cluster.name == name) {
         Some(found) => Ok((name, found.cluster.clone().unwrap_or_default())),
-        None if args.server.is_some() && args.cluster.is_none() => Ok((name, Cluster::default())),
+        None if options.server.is_some() && options.cluster.is_none() => Ok((name, Cluster::default())),
         None => Err(Error::usage(format!("cluster \"{name}\" does not exist"))
             .hint(format!("the kubeconfig has: {}", known(files.clusters.iter().map(|cluster| &cluster.name))))),
     }
 }
 
-fn pick_user(files: &Kubeconfig, context: Option<&Context>, args: &ConnectionArgs) -> Result<(String, AuthInfo)> {
-    let wanted = args.user.clone().or_else(|| nonempty(context.and_then(|context| context.user.clone())));
+fn pick_user(files: &Kubeconfig, context: Option<&Context>, options: &ConnectOptions) -> Result<(String, AuthInfo)> {
+    let wanted = options.user.clone().or_else(|| nonempty(context.and_then(|context| context.user.clone())));
     let Some(name) = wanted else {
         return Ok((String::new(), AuthInfo::default()));
     };
     match files.auth_infos.iter().find(|user| user.name == name) {
         Some(found) => Ok((name, found.auth_info.clone().unwrap_or_default())),
         // client-go goes on without credentials when a context names a user that is not there.
-        None if args.user.is_none() => Ok((name, AuthInfo::default())),
+        None if options.user.is_none() => Ok((name, AuthInfo::default())),
         None => Err(Error::usage(format!("user \"{name}\" does not exist"))
             .hint(format!("the kubeconfig has: {}", known(files.auth_infos.iter().map(|user| &user.name))))),
     }
@@ -190,21 +190,21 @@ fn pick_user(files: &Kubeconfig, context: Option<&Context>, args: &ConnectionArg
 
 /// client-go `getCluster`: a server from the command line takes the TLS name from there, too, and an insecure flag
 /// clears the authority.
-fn override_cluster(cluster: &mut Cluster, args: &ConnectionArgs) {
-    if let Some(server) = &args.server {
+fn override_cluster(cluster: &mut Cluster, options: &ConnectOptions) {
+    if let Some(server) = &options.server {
         let server = if server.contains("://") { server.clone() } else { format!("https://{server}") };
         cluster.server = Some(server);
-        cluster.tls_server_name = args.tls_server_name.clone();
+        cluster.tls_server_name = options.tls_server_name.clone();
     }
-    if args.tls_server_name.is_some() {
-        cluster.tls_server_name = args.tls_server_name.clone();
+    if options.tls_server_name.is_some() {
+        cluster.tls_server_name = options.tls_server_name.clone();
     }
-    if let Some(file) = &args.certificate_authority {
+    if let Some(file) = &options.certificate_authority {
         cluster.certificate_authority = Some(file.display().to_string());
         cluster.certificate_authority_data = None;
         cluster.insecure_skip_tls_verify = None;
     }
-    if args.insecure_skip_tls_verify {
+    if options.insecure_skip_tls_verify {
         cluster.insecure_skip_tls_verify = Some(true);
         cluster.certificate_authority = None;
         cluster.certificate_authority_data = None;
@@ -213,8 +213,8 @@ fn override_cluster(cluster: &mut Cluster, args: &ConnectionArgs) {
 
 /// A token or certificate from the command line replaces what the kubeconfig has of the same kind; a token also
 /// silences the plugins that would fetch another one.
-fn override_user(user: &mut AuthInfo, args: &ConnectionArgs) {
-    if let Some(token) = &args.token {
+fn override_user(user: &mut AuthInfo, options: &ConnectOptions) {
+    if let Some(token) = &options.token {
         user.token = Some(token.clone().into());
         user.token_file = None;
         user.exec = None;
@@ -222,18 +222,18 @@ fn override_user(user: &mut AuthInfo, args: &ConnectionArgs) {
         user.username = None;
         user.password = None;
     }
-    if let Some(file) = &args.client_certificate {
+    if let Some(file) = &options.client_certificate {
         user.client_certificate = Some(file.display().to_string());
         user.client_certificate_data = None;
     }
-    if let Some(file) = &args.client_key {
+    if let Some(file) = &options.client_key {
         user.client_key = Some(file.display().to_string());
         user.client_key_data = None;
     }
-    if let Some(name) = &args.impersonate {
+    if let Some(name) = &options.impersonate {
         user.impersonate = Some(name.clone());
-        user.impersonate_groups = (!args.impersonate_group.is_empty()).then(|| args.impersonate_group.clone());
-        user.impersonate_uid = args.impersonate_uid.clone();
+        user.impersonate_groups = (!options.impersonate_group.is_empty()).then(|| options.impersonate_group.clone());
+        user.impersonate_uid = options.impersonate_uid.clone();
         user.impersonate_user_extra = None;
     }
 }
@@ -308,7 +308,7 @@ users:
 
     #[test]
     fn an_unknown_context_lists_the_known_ones() {
-        let error = pick_context(&files(), Some("prd"), &ConnectionArgs::default()).expect_err("there is no prd");
+        let error = pick_context(&files(), Some("prd"), &ConnectOptions::default()).expect_err("there is no prd");
         assert_eq!(error.message(), "context \"prd\" does not exist");
         assert!(error.hints()[0].contains("prod, bare"));
     }
@@ -316,8 +316,8 @@ users:
     #[test]
     fn a_server_from_the_command_line_forgets_the_files_tls_name() {
         let mut cluster = files().clusters[0].cluster.clone().expect("it is there");
-        let args = ConnectionArgs { server: Some("10.0.0.1:6443".into()), ..ConnectionArgs::default() };
-        override_cluster(&mut cluster, &args);
+        let options = ConnectOptions { server: Some("10.0.0.1:6443".into()), ..ConnectOptions::default() };
+        override_cluster(&mut cluster, &options);
         assert_eq!(cluster.server.as_deref(), Some("https://10.0.0.1:6443"));
         assert_eq!(cluster.tls_server_name, None);
     }
@@ -325,7 +325,7 @@ users:
     #[test]
     fn the_insecure_flag_clears_the_authority() {
         let mut cluster = files().clusters[0].cluster.clone().expect("it is there");
-        override_cluster(&mut cluster, &ConnectionArgs { insecure_skip_tls_verify: true, ..ConnectionArgs::default() });
+        override_cluster(&mut cluster, &ConnectOptions { insecure_skip_tls_verify: true, ..ConnectOptions::default() });
         assert_eq!(cluster.certificate_authority_data, None);
         assert_eq!(cluster.insecure_skip_tls_verify, Some(true));
     }
@@ -333,7 +333,7 @@ users:
     #[test]
     fn a_token_silences_the_plugin() {
         let mut user = files().auth_infos[0].auth_info.clone().expect("it is there");
-        override_user(&mut user, &ConnectionArgs { token: Some("t".into()), ..ConnectionArgs::default() });
+        override_user(&mut user, &ConnectOptions { token: Some("t".into()), ..ConnectOptions::default() });
         assert!(user.exec.is_none());
         assert!(user.token.is_some());
     }
@@ -341,9 +341,9 @@ users:
     #[test]
     fn a_user_that_only_the_context_names_may_be_missing() {
         let files = files();
-        let context = pick_context(&files, Some("bare"), &ConnectionArgs::default()).expect("it is there");
-        assert!(pick_user(&files, context.as_ref(), &ConnectionArgs::default()).is_ok());
-        let args = ConnectionArgs { user: Some("nobody".into()), ..ConnectionArgs::default() };
-        assert!(pick_user(&files, context.as_ref(), &args).is_err());
+        let context = pick_context(&files, Some("bare"), &ConnectOptions::default()).expect("it is there");
+        assert!(pick_user(&files, context.as_ref(), &ConnectOptions::default()).is_ok());
+        let options = ConnectOptions { user: Some("nobody".into()), ..ConnectOptions::default() };
+        assert!(pick_user(&files, context.as_ref(), &options).is_err());
     }
 }

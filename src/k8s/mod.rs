@@ -10,6 +10,7 @@ mod error;
 mod exec;
 mod kubeconfig;
 mod kubelet;
+mod options;
 mod port_forward;
 mod readyz;
 mod resources;
@@ -20,12 +21,12 @@ pub use command::{ExecEvent, ExecStream};
 pub use error::ApiError;
 pub use exec::ExecOutput;
 pub use kubelet::{DiskSpace, LogReadError, NodeLogPath, RangeResponse};
+pub use options::ConnectOptions;
 
 use std::time::Duration;
 
 use kube::Client;
 
-use crate::cli::ConnectionArgs;
 use crate::error::{Error, Result};
 
 /// One API server, reached as one user.
@@ -45,8 +46,8 @@ impl KubeClient {
     /// # Errors
     /// [`Usage`](crate::error::Kind::Usage) for a context, cluster or user that is not in the kubeconfig;
     /// [`Failed`](crate::error::Kind::Failed) for a kubeconfig that cannot be read or credentials that cannot be had.
-    pub async fn connect(args: &ConnectionArgs) -> Result<Self> {
-        let target = kubeconfig::resolve(args).await?;
+    pub async fn connect(options: &ConnectOptions) -> Result<Self> {
+        let target = kubeconfig::resolve(options).await?;
         let server = target.config.cluster_url.to_string();
         let server = server.trim_end_matches('/').to_owned();
         let client = Client::try_from(target.config).map_err(|error| {
@@ -59,7 +60,7 @@ impl KubeClient {
             name: target.name,
             context: target.context,
             server,
-            request_timeout: (!args.request_timeout.is_zero()).then_some(args.request_timeout),
+            request_timeout: (!options.request_timeout.is_zero()).then_some(options.request_timeout),
         })
     }
 
@@ -67,8 +68,8 @@ impl KubeClient {
     ///
     /// # Errors
     /// [`Usage`](crate::error::Kind::Usage) for a name that is not in the kubeconfig.
-    pub fn selected_contexts(args: &ConnectionArgs, all: bool) -> Result<Vec<String>> {
-        kubeconfig::selected_contexts(args, all)
+    pub fn selected_contexts(options: &ConnectOptions, all: bool) -> Result<Vec<String>> {
+        kubeconfig::selected_contexts(options, all)
     }
 
     /// What to call this cluster in front of a person: the context's name, else the host of the API server.

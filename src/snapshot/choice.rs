@@ -7,13 +7,12 @@ use std::io::Write;
 
 use super::remote_resources::RemoteResources;
 use super::request::{NotTaken, Request, Taken};
-use super::transport::{Transport, candidates};
+use super::transport::{Transport, TransportPreference};
 use super::{SnapshotWriter, direct, exec, node};
-use crate::cli::TransportChoice;
 use crate::error::{Error, ErrorKind, Result};
 use crate::etcd::credentials::client_config::ClientConfig;
 use crate::k8s::KubeClient;
-use crate::ui::Ui;
+use crate::util::events::Events;
 
 /// Takes the snapshot in the way that `request` names, or in the first one that is allowed and possible.
 ///
@@ -24,24 +23,24 @@ pub async fn take<W: Write + Send + 'static>(
     request: &Request<'_>,
     writer: &SnapshotWriter<W>,
     owned: &RemoteResources,
-    ui: &Ui,
+    events: &dyn Events,
 ) -> Result<Taken, NotTaken> {
-    let (opening, mut closed) = open(cluster, request, ui).await?;
+    let (opening, mut closed) = open(cluster, request).await?;
     let mut why = match (&opening, request.transport) {
-        (_, TransportChoice::Node | TransportChoice::Exec) => "as asked for".to_owned(),
+        (_, TransportPreference::Only(Transport::Node | Transport::Exec)) => "as asked for".to_owned(),
         (Some(opening), _) => opening.why(),
         (None, _) => match closed.first() {
             Some((transport, error)) => not_open(*transport, error),
             None => "since there are no certificates for a connection to etcd".to_owned(),
         },
     };
-    for transport in candidates(request.transport, opening.is_some()) {
-        ui.status(&format!("Transport {transport}: {}, {why}", transport.description()));
+    for transport in request.transport.candidates(opening.is_some()) {
+        events.status(&format!("Transport {transport}: {}, {why}", transport.description()));
         let taken = match (transport, &opening) {
-            (Transport::Direct, Some(opening)) => direct::take(cluster, request, opening, writer, ui).await,
+            (Transport::Direct, Some(opening)) => direct::take(cluster, request, opening, writer, events).await,
             (Transport::Direct, None) => Err(Error::failed("nothing opens etcd").into()),
-            (Transport::Node, _) => node::take(cluster, request, writer, &owned.job, ui).await,
-            (Transport::Exec, _) => exec::take(cluster, request, writer, &owned.file, ui).await,
+            (Transport::Node, _) => node::take(cluster, request, writer, &owned.job, events).await,
+            (Transport::Exec, _) => exec::take(cluster, request, writer, &owned.file, events).await,
         };
         match taken {
             Err(NotTaken::Failed(error)) if error.allows_another_way() && writer.is_untouched() => {
@@ -63,18 +62,14 @@ fn not_open(transport: Transport, error: &Error) -> String {
 pub(super) type Closed = Vec<(Transport, Error)>;
 
 /// What opens etcd, and why nothing does. What a person gave comes first; without it, the Secrets of the pod itself.
-pub(super) async fn open(
-    cluster: &KubeClient,
-    request: &Request<'_>,
-    ui: &Ui,
-) -> Result<(Option<ClientConfig>, Closed)> {
+pub(super) async fn open(cluster: &KubeClient, request: &Request<'_>) -> Result<(Option<ClientConfig>, Closed)> {
     let endpoint = request.endpoint.as_deref();
-    let (member, forced) = (request.member, request.transport == TransportChoice::Direct);
+    let (member, forced) = (request.member, request.transport == TransportPreference::Only(Transport::Direct));
     match request.transport {
-        TransportChoice::Node | TransportChoice::Exec => return Ok((None, Vec::new())),
-        TransportChoice::Auto if !request.etcd.are_given() => {}
-        TransportChoice::Auto | TransportChoice::Direct => {
-            match ClientConfig::from_flags(cluster, member, request.etcd, endpoint, ui).await {
+        TransportPreference::Only(Transport::Node | Transport::Exec) => return Ok((None, Vec::new())),
+        TransportPreference::Auto if !request.etcd.are_given() => {}
+        TransportPreference::Auto | TransportPreference::Only(Transport::Direct) => {
+            match ClientConfig::from_flags(cluster, member, request.etcd, endpoint).await {
                 Ok(Some(opening)) => return Ok((Some(opening), Vec::new())),
                 Ok(None) => {}
                 Err(error) if error.allows_another_way() && !forced => {

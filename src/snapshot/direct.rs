@@ -15,7 +15,8 @@ use crate::error::{Error, Result};
 use crate::etcd::client::{EtcdClient, Snapshot};
 use crate::etcd::credentials::client_config::ClientConfig;
 use crate::k8s::KubeClient;
-use crate::ui::{Progress, Ui};
+use crate::util::events::Events;
+use crate::util::progress::Progress;
 
 /// The longest wait for an answer of etcd before the first byte.
 const ANSWER: Duration = Duration::from_secs(20);
@@ -36,25 +37,25 @@ pub(super) async fn take<W: Write + Send + 'static>(
     request: &Request<'_>,
     opening: &ClientConfig,
     writer: &SnapshotWriter<W>,
-    ui: &Ui,
+    events: &dyn Events,
 ) -> Result<Taken, NotTaken> {
-    let until = Instant::now() + request.deadline;
-    let limit = ANSWER.min(request.stall);
+    let until = Instant::now() + request.limits.deadline;
+    let limit = ANSWER.min(request.limits.stall_timeout);
     let mut rpc = EtcdClient::connect(cluster, request.member, opening, limit).await?;
     // The first call shows whether etcd accepts the certificate and the user.
     let status = rpc.status(limit).await?;
     let size = u64::try_from(status.db_size).ok().or(request.db_size);
     let snapshot = rpc.snapshot(limit).await?;
-    let progress = Progress::start(ui, size);
+    let progress = events.copy_progress(size);
     let mut parts = Parts {
         snapshot,
-        stall: request.stall,
+        stall: request.limits.stall_timeout,
         reminder: Reminder { after: LONG, told: false },
         count: Count::default(),
     };
     // From outside: a writer that takes no more bytes must not hold the copy beyond its time.
     let copied = tokio::select! {
-        copied = parts.copy(writer, &progress, ui) => copied,
+        copied = parts.copy(writer, progress.as_ref(), events) => copied,
         () = tokio::time::sleep_until(until.into()) => Err(deadline_exceeded().into()),
     };
     match copied {
@@ -154,14 +155,14 @@ impl Parts<'_> {
     async fn copy<W: Write + Send + 'static>(
         &mut self,
         writer: &SnapshotWriter<W>,
-        progress: &Progress,
-        ui: &Ui,
+        progress: &dyn Progress,
+        events: &dyn Events,
     ) -> Result<(), NotTaken> {
         let start = Instant::now();
         let mut last_byte = start;
         loop {
             if self.reminder.is_due(start.elapsed()) {
-                ui.warn("the copy takes long: etcd holds a read transaction for all of it, and its database file grows with what is written meanwhile; the transport node does not need that");
+                events.warn("the copy takes long: etcd holds a read transaction for all of it, and its database file grows with what is written meanwhile; the transport node does not need that");
             }
             let patience = self.stall.saturating_sub(last_byte.elapsed());
             let Ok(part) = tokio::time::timeout(patience, self.snapshot.next()).await else {
@@ -178,8 +179,8 @@ impl Parts<'_> {
             // A slow disk, or a slow reader of standard output, is no stall of the cluster.
             writer.push(part.blob).await?;
             last_byte = Instant::now();
-            progress.of(self.count.total.unwrap_or_default() + CHECKSUM);
-            progress.at(self.count.received);
+            progress.set_length(self.count.total.unwrap_or_default() + CHECKSUM);
+            progress.set_position(self.count.received);
         }
     }
 

@@ -23,6 +23,6 @@ pub use node::job_handle::ended;
 pub use permissions::{Permission, Scope, permissions, risk_note};
 pub use probe::{NodePlan, TransportProbe};
 pub use remote_resources::RemoteResources;
-pub use request::{NotTaken, Place, Request, Taken};
-pub use transport::Transport;
+pub use request::{Limits, NotTaken, Place, Request, Taken};
+pub use transport::{Transport, TransportPreference};
 pub use writer::{Checksum, SnapshotWriter};

@@ -11,13 +11,11 @@ use super::node::job::{JobLimits, JobSpec, random_name};
 use super::node::preflight;
 use super::node::{images, no_credentials};
 use super::request::Request;
-use super::transport::candidates;
 use crate::error::{Error, Result};
 use crate::etcd::client::EtcdClient;
 use crate::etcd::credentials::client_config::ClientConfig;
 use crate::etcd::credentials::pod_paths::Credentials;
 use crate::k8s::{DiskSpace, KubeClient};
-use crate::ui::Ui;
 
 /// How long etcd may take to answer.
 const LIMIT: Duration = Duration::from_secs(10);
@@ -37,9 +35,9 @@ impl<'r> TransportProbe<'r> {
     ///
     /// # Errors
     /// What was given to open etcd cannot be used.
-    pub async fn new(cluster: &'r KubeClient, request: &'r Request<'r>, ui: &Ui) -> Result<Self> {
-        let (opening, closed) = open(cluster, request, ui).await?;
-        let transports = candidates(request.transport, opening.is_some());
+    pub async fn new(cluster: &'r KubeClient, request: &'r Request<'r>) -> Result<Self> {
+        let (opening, closed) = open(cluster, request).await?;
+        let transports = request.transport.candidates(opening.is_some());
         Ok(TransportProbe { cluster, request, opening, closed, transports })
     }
 
@@ -117,8 +115,8 @@ async fn preview(cluster: &KubeClient, request: &Request<'_>, renewable: bool) -
             probe: credentials.client_cert.is_some() && !request.first_verified,
             limits: JobLimits::new(
                 request.db_size,
-                if renewable { request.lease } else { request.deadline },
-                request.deadline,
+                if renewable { request.limits.job_ttl } else { request.limits.deadline },
+                request.limits.deadline,
             ),
         }
         .job()),

@@ -2,11 +2,24 @@
 
 use std::time::Duration;
 
-use super::transport::Transport;
-use crate::cli::{EtcdClientArgs, TransportChoice};
+use super::transport::{Transport, TransportPreference};
 use crate::error::Error;
+use crate::etcd::ClientOptions;
 use crate::etcd::Member;
 use crate::etcd::credentials::pod_paths::Credentials;
+
+/// How long each part of a backup may take.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// `--deadline`: the whole backup.
+    pub deadline: Duration,
+    /// `--job-ttl`: how long a finished job outlives a client that disappeared.
+    pub job_ttl: Duration,
+    /// `--stall-timeout`: the longest time without a byte.
+    pub stall_timeout: Duration,
+    /// `--pod-running-timeout`: until the job's pod runs.
+    pub pod_running_timeout: Duration,
+}
 
 /// What to take, and within which limits.
 #[derive(Debug)]
@@ -14,9 +27,9 @@ pub struct Request<'r> {
     /// The member.
     pub member: &'r Member,
     /// `--transport`.
-    pub transport: TransportChoice,
+    pub transport: TransportPreference,
     /// What opens etcd for the transport `direct`.
-    pub etcd: &'r EtcdClientArgs,
+    pub etcd: &'r ClientOptions,
     /// Certificates to try, in this order, as paths in a container.
     pub credentials: Vec<Credentials>,
     /// The first of them is known to work.
@@ -27,14 +40,7 @@ pub struct Request<'r> {
     pub image: Option<String>,
     /// `--pod-endpoint`.
     pub endpoint: Option<String>,
-    /// `--deadline`.
-    pub deadline: Duration,
-    /// `--lease`.
-    pub lease: Duration,
-    /// `--stall-timeout`.
-    pub stall: Duration,
-    /// `--pod-running-timeout`.
-    pub start_limit: Duration,
+    pub limits: Limits,
 }
 
 impl Request<'_> {

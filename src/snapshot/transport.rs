@@ -2,8 +2,6 @@
 
 use std::fmt;
 
-use crate::cli::TransportChoice;
-
 /// A way to bring a snapshot home.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Transport {
@@ -41,13 +39,37 @@ impl fmt::Display for Transport {
     }
 }
 
-/// In which order.
-pub(super) fn candidates(wanted: TransportChoice, opened: bool) -> Vec<Transport> {
-    match wanted {
-        TransportChoice::Node => vec![Transport::Node],
-        TransportChoice::Direct => vec![Transport::Direct],
-        TransportChoice::Exec => vec![Transport::Exec],
-        TransportChoice::Auto if opened => vec![Transport::Direct, Transport::Node, Transport::Exec],
-        TransportChoice::Auto => vec![Transport::Node, Transport::Exec],
+/// What the user asks for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum TransportPreference {
+    /// The first transport that is allowed and possible.
+    #[default]
+    Auto,
+    /// This one and no other.
+    Only(Transport),
+}
+
+impl TransportPreference {
+    /// Every value of `--transport`.
+    pub const NAMES: [&str; 4] = ["auto", "node", "direct", "exec"];
+
+    /// Parses a value of `--transport`.
+    pub fn parse(name: &str) -> Option<Self> {
+        let all = [Transport::Direct, Transport::Node, Transport::Exec];
+        match name {
+            "auto" => Some(TransportPreference::Auto),
+            name => all.into_iter().find(|transport| transport.name() == name).map(TransportPreference::Only),
+        }
+    }
+
+    /// Returns the transports to try, in this order. `has_client_config`: something opens etcd directly.
+    pub(super) fn candidates(self, has_client_config: bool) -> Vec<Transport> {
+        match self {
+            TransportPreference::Only(transport) => vec![transport],
+            TransportPreference::Auto if has_client_config => {
+                vec![Transport::Direct, Transport::Node, Transport::Exec]
+            }
+            TransportPreference::Auto => vec![Transport::Node, Transport::Exec],
+        }
     }
 }

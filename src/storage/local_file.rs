@@ -38,18 +38,19 @@ impl Write for Writer {
 
 /// A file that does not have its name yet. Dropped, it is removed.
 #[derive(Debug)]
-pub struct Pending {
+pub struct PendingFile {
     target: PathBuf,
+    file: File,
     temporary: TempPath,
     replace: bool,
 }
 
 /// Checks that `target` can be written and makes the temporary file beside it. With `replace`, an existing file stays
-/// until [`Pending::keep`].
+/// until [`PendingFile::persist`].
 ///
 /// # Errors
 /// The target exists, is no plain file, or its directory is missing or cannot be written to.
-pub fn prepare(target: &Path, replace: bool) -> Result<(Pending, File)> {
+pub fn prepare(target: &Path, replace: bool) -> Result<PendingFile> {
     let shown = target.display();
     if target.to_string_lossy().ends_with(std::path::is_separator) && !target.is_dir() {
         return Err(Error::failed(format!("{shown} is no name of a file, but one of a directory that does not exist"))
@@ -79,7 +80,7 @@ pub fn prepare(target: &Path, replace: bool) -> Result<(Pending, File)> {
     };
     let made = temporary(directory, &name.to_string_lossy())?;
     let (file, temporary) = made.into_parts();
-    Ok((Pending { target: target.to_owned(), temporary, replace }, file))
+    Ok(PendingFile { target: target.to_owned(), file, temporary, replace })
 }
 
 /// Checks that a file can be made in `directory`.
@@ -118,7 +119,21 @@ pub struct Kept {
     pub warning: Option<String>,
 }
 
-impl Pending {
+impl PendingFile {
+    /// Returns the file, open for reading and writing.
+    pub fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// Returns what the bytes are written to.
+    ///
+    /// # Errors
+    /// The process has no file descriptors left.
+    pub fn writer(&self) -> Result<Writer> {
+        let copy = self.file.try_clone();
+        copy.map(Writer::File).map_err(|error| Error::failed(format!("cannot use the temporary file: {error}")))
+    }
+
     /// Gives the file its name. Its bytes must be on disk already ([`File::sync_all`]): this does not wait for them, so
     /// that nobody can interrupt it.
     ///
@@ -126,7 +141,7 @@ impl Pending {
     /// Another file took the name meanwhile, or the directory changed. The snapshot is proven, so it is kept under
     /// another name then, which the sentence tells.
     pub fn persist(self) -> Result<Kept> {
-        let Pending { target, temporary, replace } = self;
+        let PendingFile { target, temporary, replace, .. } = self;
         let persisted = if replace { temporary.persist(&target) } else { temporary.persist_noclobber(&target) };
         let Err(failed) = persisted else {
             return Ok(kept(target));
@@ -146,7 +161,7 @@ impl Pending {
 
     /// Gives the file the name `TARGET.unproven`: it is not what was asked for, and it may be the only copy there is. A
     /// file that an earlier run left under that name stays, and this one gets a number behind it. As with
-    /// [`Pending::keep`], its bytes must be on disk.
+    /// [`PendingFile::persist`], its bytes must be on disk.
     ///
     /// # Errors
     /// The directory cannot be written to any more.
@@ -203,8 +218,8 @@ mod tests {
     fn the_name_appears_only_at_the_end_and_for_the_owner_alone() {
         let directory = tempfile::tempdir().expect("a directory");
         let target = directory.path().join("snap.db");
-        let (pending, mut file) = prepare(&target, false).expect("it can be written");
-        file.write_all(b"bytes").expect("it is written");
+        let pending = prepare(&target, false).expect("it can be written");
+        pending.file().write_all(b"bytes").expect("it is written");
         assert!(!target.exists());
         pending.persist().expect("it is kept");
         assert_eq!(names(directory.path()), ["snap.db"]);
@@ -229,8 +244,8 @@ mod tests {
         let target = directory.path().join("snap.db");
         std::fs::write(&target, "old").expect("it is written");
         assert!(prepare(&target, false).expect_err("it exists").message().contains("exists already"));
-        let (pending, mut file) = prepare(&target, true).expect("it may be replaced");
-        file.write_all(b"new").expect("it is written");
+        let pending = prepare(&target, true).expect("it may be replaced");
+        pending.file().write_all(b"new").expect("it is written");
         assert_eq!(std::fs::read_to_string(&target).expect("it is there"), "old");
         pending.persist().expect("it is kept");
         assert_eq!(std::fs::read_to_string(&target).expect("it is there"), "new");
@@ -240,8 +255,8 @@ mod tests {
     fn a_name_that_was_taken_meanwhile_is_not_overwritten() {
         let directory = tempfile::tempdir().expect("a directory");
         let target = directory.path().join("snap.db");
-        let (pending, mut file) = prepare(&target, false).expect("it can be written");
-        file.write_all(b"ours").expect("it is written");
+        let pending = prepare(&target, false).expect("it can be written");
+        pending.file().write_all(b"ours").expect("it is written");
         std::fs::write(&target, "theirs").expect("it is written");
         let error = pending.persist().expect_err("the name is taken");
         assert!(error.message().ends_with("snap.db.new"), "{error}");
@@ -258,8 +273,8 @@ mod tests {
         let target = directory.path().join("snap.db");
         std::fs::write(&target, "old").expect("it is written");
         for content in ["first", "second"] {
-            let (pending, mut file) = prepare(&target, true).expect("it may be replaced");
-            file.write_all(content.as_bytes()).expect("it is written");
+            let pending = prepare(&target, true).expect("it may be replaced");
+            pending.file().write_all(content.as_bytes()).expect("it is written");
             pending.persist_unverified().expect("it is kept");
         }
         let read = |name: &str| std::fs::read_to_string(directory.path().join(name)).expect("it is there");

@@ -11,7 +11,7 @@ mod select_prompt;
 mod table;
 
 pub use multi_progress::MultiProgressUi;
-pub use progress::Progress;
+pub use password_prompt::prompt_password;
 pub use select_prompt::{SelectItem, pick};
 pub use table::Table;
 
@@ -19,27 +19,46 @@ use std::io::{self, IsTerminal, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use console::{Style, Term};
-use indicatif::{DecimalBytes, HumanBytes};
 use serde::Serialize;
 
-use crate::cli::{OutputArgs, OutputFormat};
 use crate::error::{Error, ErrorKind, Result};
+use crate::util::events::Events;
+use crate::util::progress::Progress;
+use progress::TerminalProgress;
 use sanitize::sanitize;
 
-/// Talks to the person and writes the data.
+/// What the user wants to see.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Options {
+    /// Errors only.
+    pub quiet: bool,
+}
+
+/// The form of a document on standard output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// One JSON object.
+    Json,
+    /// One YAML document.
+    Yaml,
+    /// A table with more columns.
+    Wide,
+    /// Names only.
+    Name,
+}
+
+/// Writes messages to standard error and data to standard output.
 #[derive(Debug, Clone)]
 pub struct Ui {
     quiet: bool,
     warnings: Arc<Mutex<Vec<String>>>,
-    /// One of several backups has a line of its own and keeps its document.
-    lane: Option<Arc<multi_progress::ContextLine>>,
-    typed: password_prompt::Typed,
+    /// Set for one of several backups, which has a line of its own.
+    line: Option<Arc<multi_progress::ContextLine>>,
 }
 
 impl Ui {
-    /// A voice as the flags ask for it.
-    pub fn new(args: &OutputArgs) -> Self {
-        Ui { quiet: args.quiet, warnings: Arc::default(), lane: None, typed: password_prompt::Typed::default() }
+    pub fn new(options: Options) -> Self {
+        Ui { quiet: options.quiet, warnings: Arc::default(), line: None }
     }
 
     /// Nothing but errors is wanted.
@@ -49,38 +68,16 @@ impl Ui {
 
     /// A person sits in front: both the questions can be seen and the answers typed.
     pub fn is_interactive(&self) -> bool {
-        self.lane.is_none() && io::stdin().is_terminal() && io::stderr().is_terminal()
-    }
-
-    /// A line of talk.
-    pub fn status(&self, line: &str) {
-        if let Some(lane) = &self.lane {
-            return lane.status(line);
-        }
-        if !self.quiet {
-            to_stderr(&format!("{}\n", sanitize(line)));
-        }
+        self.line.is_none() && io::stdin().is_terminal() && io::stderr().is_terminal()
     }
 
     /// The start of a line that [`Ui::say`] ends.
     pub fn status_start(&self, start: &str) {
-        if let Some(lane) = &self.lane {
-            return lane.status(start);
+        if let Some(line) = &self.line {
+            return line.status(start);
         }
         if !self.quiet {
             to_stderr(&sanitize(start));
-        }
-    }
-
-    /// Something that the person should know and that stops nothing. It is also kept for the document.
-    pub fn warn(&self, warning: &str) {
-        self.warnings.lock().unwrap_or_else(PoisonError::into_inner).push(warning.to_owned());
-        if !self.quiet {
-            let line = format!("{} {}\n", style().yellow().bold().apply_to("warning:"), sanitize(warning));
-            match &self.lane {
-                Some(lane) => lane.print(&line),
-                None => to_stderr(&line),
-            }
         }
     }
 
@@ -126,34 +123,53 @@ impl Ui {
     ///
     /// # Errors
     /// [`ErrorKind::StdoutClosed`] when nobody reads it any more.
-    pub fn document<T: Serialize>(&self, format: OutputFormat, document: &T) -> Result<()> {
-        if let Some(lane) = &self.lane {
-            lane.keep(serde_json::to_value(document).unwrap_or_default());
-            return Ok(());
-        }
+    pub fn document<T: Serialize>(&self, format: Format, document: &T) -> Result<()> {
         match format {
             // The documents are ours, with text keys and finite numbers: they always convert.
             // The command line lets the forms of a table through only where there is one.
-            OutputFormat::Json | OutputFormat::Wide | OutputFormat::Name => {
+            Format::Json | Format::Wide | Format::Name => {
                 write_stdout(&format!("{}\n", serde_json::to_string_pretty(document).unwrap_or_default()))
             }
-            OutputFormat::Yaml => write_stdout(&crate::util::yaml::to_string(document)),
+            Format::Yaml => write_stdout(&crate::util::yaml::to_string(document)),
         }
-    }
-}
-
-impl Ui {
-    /// The document that one of several backups kept.
-    pub fn kept_document(&self) -> Option<serde_json::Value> {
-        self.lane.as_ref()?.document()
     }
 
     /// The last word of one of several backups.
     pub fn finish_line(&self, word: &str) {
-        match &self.lane {
-            Some(lane) if !self.quiet => lane.finish_line(word),
+        match &self.line {
+            Some(line) if !self.quiet => line.finish_line(word),
             _ => {}
         }
+    }
+}
+
+impl Events for Ui {
+    fn status(&self, line: &str) {
+        match &self.line {
+            Some(own) => own.status(line),
+            None if !self.quiet => to_stderr(&format!("{}\n", sanitize(line))),
+            None => {}
+        }
+    }
+
+    /// The warning is also kept for the document.
+    fn warn(&self, warning: &str) {
+        self.warnings.lock().unwrap_or_else(PoisonError::into_inner).push(warning.to_owned());
+        if !self.quiet {
+            let line = format!("{} {}\n", style().yellow().bold().apply_to("warning:"), sanitize(warning));
+            match &self.line {
+                Some(own) => own.print(&line),
+                None => to_stderr(&line),
+            }
+        }
+    }
+
+    fn copy_progress(&self, size: Option<u64>) -> Box<dyn Progress> {
+        Box::new(TerminalProgress::of_copy(self, size))
+    }
+
+    fn check_progress(&self, size: u64) -> Box<dyn Progress> {
+        Box::new(TerminalProgress::of_check(self, size))
     }
 }
 
@@ -181,38 +197,5 @@ pub fn restore_terminal() {
     let term = Term::stderr();
     if term.is_term() {
         let _ = term.show_cursor();
-    }
-}
-
-/// A size as etcd's own tools print it: `1.4 GB`.
-pub fn decimal_bytes(bytes: u64) -> String {
-    shorter(&DecimalBytes(bytes).to_string())
-}
-
-/// A size as copies are measured: `1.30 GiB`.
-pub fn binary_bytes(bytes: u64) -> String {
-    HumanBytes(bytes).to_string()
-}
-
-/// `1.40 GB` as `1.4 GB`.
-fn shorter(text: &str) -> String {
-    match text.split_once(' ') {
-        Some((number, unit)) if number.contains('.') => {
-            let number: f64 = number.parse().unwrap_or_default();
-            format!("{number:.1} {unit}")
-        }
-        _ => text.to_owned(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sizes_read_as_in_the_tools_around() {
-        assert_eq!(decimal_bytes(1_402_345_678), "1.4 GB");
-        assert_eq!(decimal_bytes(512), "512 B");
-        assert_eq!(binary_bytes(1_395_864_371), "1.30 GiB");
     }
 }

@@ -1,11 +1,10 @@
-//! One of several backups that run side by side: one line on a terminal, and its document kept for the end.
+//! The user interface of several backups that run side by side: one line of a terminal for each.
 
 use std::io::{self, IsTerminal};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
-use serde_json::Value;
 
 use super::sanitize::sanitize;
 use super::{Ui, to_stderr};
@@ -27,17 +26,17 @@ impl MultiProgressUi {
         MultiProgressUi { screen: MultiProgress::with_draw_target(target), width }
     }
 
-    /// A voice for the backup called `name`. It asks nothing, and says all it has to say in its own line.
+    /// Creates the `Ui` of one context: no prompts, all output on that context's progress line.
     pub fn ui_for_context(&self, ui: &Ui, name: &str) -> Ui {
         let bar = self.screen.add(ProgressBar::new_spinner());
         bar.set_style(style("{prefix}   {wide_msg}"));
         bar.set_prefix(console::pad_str(&sanitize(name), self.width, console::Alignment::Left, None).into_owned());
         bar.set_message("waiting");
-        let lane = ContextLine { name: name.to_owned(), bar, screen: self.clone(), document: Mutex::default() };
-        Ui { quiet: ui.quiet, warnings: Arc::default(), lane: Some(Arc::new(lane)), typed: ui.typed.clone() }
+        let line = ContextLine { name: name.to_owned(), bar, screen: self.clone() };
+        Ui { quiet: ui.quiet, warnings: Arc::default(), line: Some(Arc::new(line)) }
     }
 
-    /// Prints lines above the lanes.
+    /// Prints text above the progress lines.
     fn print(&self, text: &str) {
         self.screen.suspend(|| to_stderr(text));
     }
@@ -49,7 +48,6 @@ pub(super) struct ContextLine {
     name: String,
     bar: ProgressBar,
     screen: MultiProgressUi,
-    document: Mutex<Option<Value>>,
 }
 
 impl ContextLine {
@@ -82,14 +80,6 @@ impl ContextLine {
         }
         self.bar.enable_steady_tick(Duration::from_millis(500));
         Some(self.bar.clone())
-    }
-
-    pub(super) fn keep(&self, document: Value) {
-        *self.document.lock().unwrap_or_else(PoisonError::into_inner) = Some(document);
-    }
-
-    pub(super) fn document(&self) -> Option<Value> {
-        self.document.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// The last word of this backup.

@@ -121,8 +121,8 @@ impl Comparison {
         })
     }
 
-    /// What follows "content: " in the talk.
-    pub fn sentence(&self) -> String {
+    /// Returns the result in one line, as printed after "members: ".
+    pub fn summary(&self) -> String {
         let agreed = self.members.iter().filter_map(|(_, compared)| match compared {
             Compared::Agrees(revision) => Some(*revision),
             _ => None,
@@ -202,18 +202,18 @@ mod tests {
     fn all_agree() {
         let comparison = compared(&[hash(OURS), hash(OURS), hash(OURS)]);
         assert_eq!(comparison.verdict(), Verdict::Verified);
-        assert_eq!(comparison.sentence(), "3 of 3 members agree at revision 9");
-        assert_eq!(compared(&[hash(OURS)]).sentence(), "1 of 1 member agrees at revision 9");
+        assert_eq!(comparison.summary(), "3 of 3 members agree at revision 9");
+        assert_eq!(compared(&[hash(OURS)]).summary(), "1 of 1 member agrees at revision 9");
     }
 
     #[test]
     fn a_majority_is_one_of_all_members_not_of_those_that_answered() {
         let two = compared(&[hash(OURS), silent("did not answer"), hash(OURS)]);
         assert_eq!(two.verdict(), Verdict::Verified);
-        assert_eq!(two.sentence(), "2 of 3 members agree at revision 9; cp2 did not answer");
+        assert_eq!(two.summary(), "2 of 3 members agree at revision 9; cp2 did not answer");
         let one = compared(&[hash(OURS), silent("did not answer"), silent("has the alarm NOSPACE")]);
         assert_eq!(one.verdict(), Verdict::NotComparable);
-        assert!(one.sentence().starts_with("1 of 3 members agrees at revision 9; cp2 did not answer"));
+        assert!(one.summary().starts_with("1 of 3 members agrees at revision 9; cp2 did not answer"));
     }
 
     #[test]
@@ -221,7 +221,7 @@ mod tests {
         let comparison = compared(&[hash(OURS), hash(OURS), hash(6)]);
         assert_eq!(comparison.verdict(), Verdict::MemberDiffers);
         assert_eq!(comparison.differing().collect::<Vec<_>>(), [("cp3", 9)]);
-        assert_eq!(comparison.sentence(), "2 of 3 members agree at revision 9; cp3 differs at revision 9");
+        assert_eq!(comparison.summary(), "2 of 3 members agree at revision 9; cp3 differs at revision 9");
     }
 
     #[test]
@@ -230,7 +230,7 @@ mod tests {
         assert_eq!(compared(&[hash(6)]).verdict(), Verdict::FileDiffers);
         assert_eq!(compared(&[hash(OURS), hash(6)]).verdict(), Verdict::FileDiffers);
         assert_eq!(compared(&[hash(OURS), hash(6), silent("did not answer")]).verdict(), Verdict::FileDiffers);
-        assert_eq!(compared(&[hash(6)]).sentence(), "no member of 1 agrees; cp1 differs at revision 9");
+        assert_eq!(compared(&[hash(6)]).summary(), "no member of 1 agrees; cp1 differs at revision 9");
     }
 
     #[test]
@@ -247,8 +247,8 @@ mod tests {
         let old = Ok(HashKv { revision: 8, compacted: 0, hash: 1 });
         let comparison = compared(&[old, silent("has compacted revision 9 already")]);
         assert_eq!(comparison.verdict(), Verdict::NotComparable);
-        assert!(comparison.sentence().contains("the file is compacted further"), "{}", comparison.sentence());
-        assert!(comparison.sentence().starts_with("not comparable; cp1"), "{}", comparison.sentence());
+        assert!(comparison.summary().contains("the file is compacted further"), "{}", comparison.summary());
+        assert!(comparison.summary().starts_with("not comparable; cp1"), "{}", comparison.summary());
     }
 
     #[test]
@@ -263,7 +263,7 @@ mod tests {
         );
         assert_eq!(both.verdict(), Verdict::Verified);
         // Both were seen to agree at 9, only one at 12.
-        assert_eq!(both.sentence(), "2 of 2 members agree at revision 9");
+        assert_eq!(both.summary(), "2 of 2 members agree at revision 9");
         let differs = Comparison::of(voters(1), &[round(&[hash(OURS)]), round(&[late(8)])], &file);
         assert_eq!(differs.verdict(), Verdict::FileDiffers);
         let differed = Comparison::of(voters(1), &[round(&[hash(6)]), round(&[late(7)])], &file);
@@ -278,6 +278,6 @@ mod tests {
         let round = HashRound { replies: vec![hash(OURS), silent("is a learner")] };
         let comparison = Comparison::of(voters, &[round], &file);
         assert_eq!(comparison.verdict(), Verdict::Verified);
-        assert_eq!(comparison.sentence(), "1 of 1 member agrees at revision 9");
+        assert_eq!(comparison.summary(), "1 of 1 member agrees at revision 9");
     }
 }

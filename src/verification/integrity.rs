@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use super::comparison::{Comparison, FileHashes, HashRound, Verdict};
 use super::hash_query::HashQuery;
 use crate::error::{Error, Result};
-use crate::ui::{Progress, Ui};
+use crate::util::events::Events;
+use crate::util::progress::{NoProgress, Progress};
 use etcd_snapshot::{Contents, HashPoint, Options, Problem};
 
 /// What level 2 came to.
@@ -28,7 +29,37 @@ pub enum MemberCheck {
     Compared(Comparison),
 }
 
+impl IntegrityResult {
+    /// Returns the figures of a sound file.
+    pub fn contents(&self) -> Option<&Contents> {
+        match self {
+            IntegrityResult::Sound(contents) => Some(contents),
+            _ => None,
+        }
+    }
+
+    /// Returns the result as documents and tables name it.
+    pub fn label(&self) -> &'static str {
+        match self {
+            IntegrityResult::NotChecked | IntegrityResult::Unreadable(_) => "not checked",
+            IntegrityResult::Sound(_) => "verified",
+            IntegrityResult::Bad(_) => "failed",
+        }
+    }
+}
+
 impl MemberCheck {
+    /// Returns the result as documents and tables name it.
+    pub fn label(&self) -> &'static str {
+        match self.verdict() {
+            None => "not checked",
+            Some(Verdict::Verified) => "verified",
+            Some(Verdict::MemberDiffers) => "member differs",
+            Some(Verdict::FileDiffers) => "differs",
+            Some(Verdict::NotComparable) => "not comparable",
+        }
+    }
+
     pub fn verdict(&self) -> Option<Verdict> {
         match self {
             MemberCheck::NotChecked => None,
@@ -38,8 +69,8 @@ impl MemberCheck {
 }
 
 /// Looks at the whole database in `file`, of `size` bytes. `revision`: one for which its hash will be asked.
-pub async fn structure(file: &File, size: u64, revision: Option<i64>, ui: &Ui) -> Result<IntegrityResult> {
-    let progress = Progress::checking(ui, size);
+pub async fn structure(file: &File, size: u64, revision: Option<i64>, events: &dyn Events) -> Result<IntegrityResult> {
+    let progress = events.check_progress(size);
     let checked = apart(file, progress, move |file, watch| {
         // The copy has computed the checksum already.
         etcd_snapshot::check(file, &Options { transport: false, revisions: revision.into_iter().collect(), watch })
@@ -56,18 +87,18 @@ pub async fn structure(file: &File, size: u64, revision: Option<i64>, ui: &Ui) -
 
 /// Compares a sound file with the members. `early`: what they said while it was copied.
 pub async fn content(
-    asking: HashQuery<'_>,
+    query: HashQuery<'_>,
     file: &File,
     contents: Box<Contents>,
     early: Option<HashRound>,
-    ui: &Ui,
+    events: &dyn Events,
 ) -> Result<(Box<Contents>, MemberCheck)> {
     let own = contents.revision;
-    ui.status(&format!("Comparing the snapshot with the members at revision {own}"));
-    let late = asking.round(own, early.as_ref()).await;
+    events.status(&format!("Comparing the snapshot with the members at revision {own}"));
+    let late = query.round(own, early.as_ref()).await;
     let rounds: Vec<HashRound> = early.into_iter().chain([late]).collect();
     let (contents, of_file) = hashes(file, contents, &rounds).await?;
-    Ok((contents, MemberCheck::Compared(Comparison::of(asking.voters(), &rounds, &of_file))))
+    Ok((contents, MemberCheck::Compared(Comparison::of(query.voting_members(), &rounds, &of_file))))
 }
 
 /// The file's own hash at all points at which a member gave one.
@@ -80,7 +111,7 @@ async fn hashes(file: &File, contents: Box<Contents>, rounds: &[HashRound]) -> R
     }
     let asked: Vec<HashPoint> =
         points.iter().map(|&(revision, compact_revision)| HashPoint { revision, compact_revision }).collect();
-    let (contents, found) = apart(file, Progress::none(), move |file, watch| {
+    let (contents, found) = apart(file, Box::new(NoProgress), move |file, watch| {
         let found = etcd_snapshot::hash_kv(file, &contents, &asked, watch);
         (contents, found)
     })
@@ -93,7 +124,7 @@ async fn hashes(file: &File, contents: Box<Contents>, rounds: &[HashRound]) -> R
 /// Runs work on a file in a thread of its own; when this is dropped, the work ends soon.
 async fn apart<T: Send + 'static>(
     file: &File,
-    progress: Progress,
+    progress: Box<dyn Progress>,
     work: impl FnOnce(&File, etcd_snapshot::Watch<'_>) -> T + Send + 'static,
 ) -> Result<T> {
     let file = file.try_clone().map_err(|error| Error::failed(format!("the snapshot cannot be read back: {error}")))?;
@@ -102,7 +133,7 @@ async fn apart<T: Send + 'static>(
     let thread = tokio::task::spawn_blocking(move || {
         let done = AtomicU64::new(0);
         let outcome = work(&file, &|bytes| {
-            progress.read(done.fetch_add(bytes, Ordering::Relaxed) + bytes);
+            progress.set_position_clamped(done.fetch_add(bytes, Ordering::Relaxed) + bytes);
             !stop.load(Ordering::Relaxed)
         });
         progress.finish();
@@ -126,15 +157,14 @@ mod tests {
     use std::time::{Duration, Instant};
 
     use super::*;
-    use crate::cli::OutputArgs;
+    use crate::util::events::NoEvents;
 
     #[tokio::test]
     async fn a_file_that_cannot_be_read_back_is_neither_sound_nor_bad() {
         let directory = tempfile::tempdir().expect("a directory");
         let file = File::create(directory.path().join("x.db")).expect("it can be written, and only that");
         file.set_len(8192).expect("it grows");
-        let ui = Ui::new(&OutputArgs { output: None, quiet: true, verbosity: 0 });
-        let found = structure(&file, 8192, None, &ui).await.expect("an outcome");
+        let found = structure(&file, 8192, None, &NoEvents).await.expect("an outcome");
         assert!(
             matches!(&found, IntegrityResult::Unreadable(reason) if reason.contains("cannot be read")),
             "{found:?}"
@@ -145,7 +175,7 @@ mod tests {
     async fn work_that_nobody_waits_for_is_stopped() {
         let file = tempfile::tempfile().expect("a file");
         let (ended, end) = std::sync::mpsc::channel();
-        let work = apart(&file, Progress::none(), move |_, watch| {
+        let work = apart(&file, Box::new(NoProgress), move |_, watch| {
             let start = Instant::now();
             while watch(1) && start.elapsed() < Duration::from_secs(20) {
                 std::thread::sleep(Duration::from_millis(1));

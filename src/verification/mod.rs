@@ -1,5 +1,35 @@
-//! Does the file match the members?
+//! Decides whether a file is good: its structure, and whether it holds what the members hold.
 
 pub mod comparison;
 pub mod hash_query;
 pub mod integrity;
+
+/// How far a snapshot is verified; each level includes those before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// Every byte that etcd sent arrived.
+    Checksum,
+    /// The file is a sound database.
+    Structure,
+    /// The file holds what most of the members hold.
+    Members,
+}
+
+impl Level {
+    /// Every value of `--verify`.
+    pub const NAMES: [&str; 3] = ["checksum", "structure", "members"];
+
+    /// Parses a value of `--verify`.
+    pub fn parse(name: &str) -> Option<Self> {
+        [Level::Checksum, Level::Structure, Level::Members].into_iter().find(|level| level.name() == name)
+    }
+
+    /// Returns the name, as `--verify` takes it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Level::Checksum => "checksum",
+            Level::Structure => "structure",
+            Level::Members => "members",
+        }
+    }
+}

@@ -1,87 +1,97 @@
 //! Where the file of a backup goes: checked before anything is asked of the cluster, made when the member is known.
 
-use std::fs::File;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use k8s_openapi::jiff::Timestamp;
 
-use crate::cli::{Cli, Level, OutFile};
+use crate::cli::{BackupOptions, OutFile};
 use crate::error::{Error, Result};
 use crate::etcd::Member;
 use crate::k8s::KubeClient;
-use crate::storage::local_file;
-use crate::storage::local_file::Writer;
+use crate::storage::local_file::{self, PendingFile, Writer};
+use crate::verification::Level;
 
-/// What the file is called, checked before anything is asked of the cluster.
+/// Where the bytes go, checked as far as is possible before the member is known.
 pub(super) enum Destination {
     Stdout,
-    Prepared(local_file::Pending, File, PathBuf),
-    Named,
+    /// The temporary file beside this path.
+    Prepared(PendingFile, PathBuf),
+    /// A file in the output directory, which can be written to.
+    DefaultName,
 }
 
-/// A file that has no name yet; nothing where the bytes go to standard output.
-pub(super) type Waiting = Option<(local_file::Pending, File)>;
-
-pub(super) fn validate_destination(cli: &Cli) -> Result<Destination> {
-    match cli.backup.destination() {
-        OutFile::Stdout if cli.talk.output.is_some() => Err(Error::usage("--out - and -o both want standard output")
+/// Checks the destination and makes the temporary file, if its name is known.
+///
+/// # Errors
+/// The flags exclude each other, the file exists, or its directory cannot be written to.
+pub(super) fn validate_destination(options: &BackupOptions) -> Result<Destination> {
+    match &options.out {
+        OutFile::Stdout if options.format.is_some() => Err(Error::usage("--out - and -o both want standard output")
             .hint("write the snapshot to a file to get the document as well")),
         OutFile::Stdout if std::io::IsTerminal::is_terminal(&std::io::stdout()) => {
-            Err(Error::usage("standard output is a terminal, and a snapshot is no text")
-                .hint("send it to a pipe or a file, or name a file with --out"))
+            Err(Error::usage("refusing to write a binary snapshot to the terminal")
+                .hint("redirect standard output to a pipe or a file, or name a file with --out"))
         }
-        OutFile::Stdout if cli.backup.verify.is_some_and(|level| level != Level::Checksum) => {
-            Err(Error::usage("only a file can be proven further than its transport, and --out - writes none")
-                .hint("write the snapshot to a file, or leave --verify out"))
+        OutFile::Stdout if options.verify.is_some_and(|level| level != Level::Checksum) => {
+            Err(Error::usage("--verify structure and members need a file; --out - supports only --verify checksum")
+                .hint("write the snapshot to a file, or remove --verify"))
         }
         OutFile::Stdout => Ok(Destination::Stdout),
-        OutFile::File(path) => {
-            let (pending, file) = local_file::prepare(&path, cli.backup.force)?;
-            Ok(Destination::Prepared(pending, file, path))
-        }
-        OutFile::Named => {
-            local_file::writable(cli.backup.directory())?;
-            Ok(Destination::Named)
+        OutFile::Path(path) => Ok(Destination::Prepared(local_file::prepare(path, options.force)?, path.clone())),
+        OutFile::DefaultName => {
+            local_file::writable(out_dir(options))?;
+            Ok(Destination::DefaultName)
         }
     }
+}
+
+/// Returns the directory of a file with the default name; empty for the current one.
+pub(super) fn out_dir(options: &BackupOptions) -> &Path {
+    options.out_dir.as_deref().unwrap_or(Path::new(""))
 }
 
 impl Destination {
-    /// Makes what is not there yet: the temporary file, what the bytes are written to, and its name for people.
+    /// Makes what is not there yet: the temporary file, what the bytes are written to, and its name for messages.
     pub(super) fn open(
         self,
-        cli: &Cli,
-        cluster: &KubeClient,
+        options: &BackupOptions,
+        client: &KubeClient,
         member: &Member,
         started_at: Timestamp,
-    ) -> Result<(Waiting, Writer, String)> {
-        let (pending, file, path) = match self {
+    ) -> Result<(Option<PendingFile>, Writer, String)> {
+        let (pending, path) = match self {
             Destination::Stdout => return Ok((None, Writer::Stdout(std::io::stdout()), "-".to_owned())),
-            Destination::Prepared(pending, file, path) => (pending, file, path),
-            Destination::Named => {
-                let path = cli.backup.directory().join(default_name(cluster, member, started_at));
-                let (pending, file) = local_file::prepare(&path, cli.backup.force)?;
-                (pending, file, path)
+            Destination::Prepared(pending, path) => (pending, path),
+            Destination::DefaultName => {
+                let path = out_dir(options).join(default_name(client, member, started_at));
+                (local_file::prepare(&path, options.force)?, path)
             }
         };
-        let copy = clone(&file)?;
-        Ok((Some((pending, file)), Writer::File(copy), path.display().to_string()))
+        let writer = pending.writer()?;
+        Ok((Some(pending), writer, path.display().to_string()))
     }
 }
 
-fn clone(file: &File) -> Result<File> {
-    file.try_clone().map_err(|error| Error::failed(format!("cannot use the temporary file: {error}")))
-}
-
-/// `etcd-CONTEXT-MEMBER-TIME.db` in the current directory; characters that do not belong into a file's name become
-/// dashes.
-fn default_name(cluster: &KubeClient, member: &Member, time: Timestamp) -> PathBuf {
+/// `etcd-CONTEXT-MEMBER-TIME.db`; characters that do not belong in a file name become dashes.
+fn default_name(client: &KubeClient, member: &Member, time: Timestamp) -> PathBuf {
     let time = time.strftime("%Y%m%dT%H%M%SZ");
-    PathBuf::from(format!("etcd-{}-{}-{time}.db", file_part(cluster.name()), file_part(&member.name)))
+    PathBuf::from(format!("etcd-{}-{}-{time}.db", file_part(client.name()), file_part(&member.name)))
 }
 
-/// A name as a part of a file's name.
+/// Returns a name as a part of a file name.
 pub(super) fn file_part(name: &str) -> String {
     let plain = |character: char| character.is_ascii_alphanumeric() || "._-".contains(character);
     name.chars().map(|character| if plain(character) { character } else { '-' }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_becomes_a_part_of_a_file_name() {
+        assert_eq!(file_part("admin@prod/eu:6443"), "admin-prod-eu-6443");
+        assert_eq!(file_part("a.b_c-1"), "a.b_c-1");
+        assert_eq!(file_part("../x"), "..-x");
+    }
 }

@@ -1,12 +1,16 @@
-//! The document on standard output: what `-o json` and `-o yaml` print of a backup.
+//! The document of a backup: what `-o json` and `-o yaml` print.
 
 use serde::Serialize;
+
+use crate::etcd::MemberState;
+use crate::snapshot::{Place, Taken};
+use crate::verification::integrity::{IntegrityResult, MemberCheck};
 
 /// A backup whose bytes all arrived. Field names are camelCase, as Kubernetes writes them; a field that could not be learned is
 /// null.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Document {
+pub struct BackupDocument {
     /// The file, or `-` for standard output.
     pub file: String,
     /// Its size in bytes.
@@ -28,7 +32,7 @@ pub struct Document {
     pub hash: Option<u32>,
     /// How the snapshot came here.
     pub transport: &'static str,
-    /// What was proven.
+    /// How far it is verified.
     pub verified: Verified,
     /// Where the file lay on the node meanwhile (transport `node`).
     pub node_directory: Option<String>,
@@ -66,13 +70,40 @@ pub struct MemberPart {
     pub node: String,
 }
 
-/// The levels of proof: `proven`, or what else came of it; a level that was not looked at says so.
+/// What each level found: `verified`, or what else came of it; a level that was not checked says so.
 #[derive(Debug, Clone, Serialize)]
 pub struct Verified {
     /// Every byte arrived: the sha-256 at the end of the snapshot matches.
-    pub transport: &'static str,
+    pub checksum: &'static str,
     /// The file is a sound database.
     pub structure: &'static str,
     /// The file holds what most of the members hold.
-    pub content: &'static str,
+    pub members: &'static str,
+}
+
+impl MemberPart {
+    pub fn new(state: &MemberState) -> Self {
+        MemberPart {
+            name: state.member.name.clone(),
+            id: state.status().map(|status| format!("{:x}", status.id)),
+            pod: state.member.pod_path(),
+            node: state.member.node.clone(),
+        }
+    }
+}
+
+impl Verified {
+    /// The checksum always matches: without it there is no document.
+    pub fn new(integrity: &IntegrityResult, members: &MemberCheck) -> Self {
+        Verified { checksum: "verified", structure: integrity.label(), members: members.label() }
+    }
+}
+
+/// Returns where the file lay while it was copied: on the node, in the etcd container.
+pub fn places(taken: &Taken) -> (Option<String>, Option<String>) {
+    match &taken.place {
+        Some(Place::Node(path)) => (Some(path.clone()), None),
+        Some(Place::Container(path)) => (None, Some(path.clone())),
+        None => (None, None),
+    }
 }

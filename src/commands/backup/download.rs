@@ -1,4 +1,4 @@
-//! A snapshot on its way home and its proof: what must happen in which order, and what may happen meanwhile.
+//! Downloads a snapshot and verifies it. Job removal, the integrity check and the hash queries run concurrently.
 
 use std::fs::File;
 use std::io::Write;
@@ -6,33 +6,35 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use crate::cli::{Cli, Level};
-use crate::commands::members::select::MemberSet;
+use super::request::snapshot_request;
+use crate::cli::BackupOptions;
+use crate::commands::context::Context;
 use crate::error::{Error, Result};
-use crate::k8s::KubeClient;
+use crate::etcd::{MemberSet, MemberState};
 use crate::snapshot::{Checksum, NotTaken, RemoteResources, SnapshotWriter, Taken, take};
 use crate::ui::Ui;
+use crate::util::events::Events;
+use crate::verification::Level;
 use crate::verification::comparison::HashRound;
 use crate::verification::hash_query::HashQuery;
-use crate::verification::integrity;
-use crate::verification::integrity::{IntegrityResult, MemberCheck};
+use crate::verification::integrity::{self, IntegrityResult, MemberCheck};
 
 /// How long the writer may take to end when there is nothing left to write.
 const WRITER: Duration = Duration::from_secs(2);
 
 /// A snapshot all bytes of which arrived, and what was found out about it.
 pub(super) struct Downloaded {
-    pub(super) taken: Taken,
-    pub(super) sum: Checksum,
-    pub(super) structure: IntegrityResult,
-    pub(super) content: MemberCheck,
+    pub taken: Taken,
+    pub checksum: Checksum,
+    pub integrity: IntegrityResult,
+    pub member_check: MemberCheck,
 }
 
 /// Why no snapshot arrived.
 pub(super) struct DownloadError {
-    pub(super) error: Error,
+    pub error: Error,
     /// Bytes had come, so that another member cannot take over.
-    pub(super) begun: bool,
+    pub begun: bool,
 }
 
 impl From<Error> for DownloadError {
@@ -43,62 +45,67 @@ impl From<Error> for DownloadError {
 
 /// One snapshot of one member.
 pub(super) struct Download<'a> {
-    pub(super) cli: &'a Cli,
-    pub(super) cluster: &'a KubeClient,
-    pub(super) ui: &'a Ui,
-    pub(super) owned: &'a RemoteResources,
-    pub(super) field: &'a MemberSet,
-    pub(super) member: usize,
-    /// How far to prove it; `None`: as far as can be.
-    pub(super) wanted: Option<Level>,
+    pub options: &'a BackupOptions,
+    pub context: &'a Context,
+    pub ui: &'a Ui,
+    pub owned: &'a RemoteResources,
+    pub members: &'a MemberSet,
+    pub member: &'a MemberState,
+    /// How far to verify it; `None`: as far as is possible.
+    pub wanted: Option<Level>,
 }
 
 impl Download<'_> {
-    /// Brings the bytes to `writer`, which errors call `name`, and proves them. `file` is what was written; without it
-    /// only the transport can be proven.
-    pub(super) async fn bring<W: Write + Send + 'static>(
+    /// Writes the bytes to `writer`, which errors call `name`, and verifies them. `file` is what was written; without it
+    /// only the checksum can be verified.
+    pub(super) async fn run<W: Write + Send + 'static>(
         &self,
         writer: W,
         name: &str,
         file: Option<&File>,
     ) -> Result<Downloaded, DownloadError> {
-        let file = file.filter(|_| self.goes_to(Level::Structure));
-        let asking = HashQuery::new(self.cli, &self.cli.backup.content, self.cluster, self.field, self.ui);
+        let file = file.filter(|_| self.includes(Level::Structure));
+        let query = HashQuery {
+            client: &self.context.client,
+            members: self.members,
+            options: &self.context.etcd,
+            limits: self.options.hash_limits,
+        };
         let writer = SnapshotWriter::start(writer, name.to_owned());
         let (begun, arrived) = (writer.begun(), Notify::new());
-        let meanwhile = async {
+        let hashes_while_copying = async {
             let round = match file {
-                Some(_) if self.goes_to(Level::Members) => {
-                    asking.while_copying(begun, &arrived, self.cli.backup.content_after, self.member).await
+                Some(_) if self.includes(Level::Members) => {
+                    query.while_copying(begun, &arrived, self.options.hash_after, self.member).await
                 }
                 _ => None,
             };
             Ok::<_, DownloadError>(round)
         };
-        let home = async {
-            let (taken, sum) = self.copy(writer).await?;
+        let copied_and_checked = async {
+            let (taken, checksum) = self.copy(writer).await?;
             arrived.notify_one();
-            // All bytes are here: nothing is needed from the cluster any more, and nobody waits for its removal.
+            // All bytes are here: nothing is needed from the cluster any more, and the check does not wait for the removal.
             let removal = async {
-                if let Err(error) = self.owned.remove(self.cluster).await {
+                if let Err(error) = self.owned.remove(&self.context.client).await {
                     self.ui.warn_always(&error);
                 }
             };
-            let structure = async {
+            let check = async {
                 match file {
-                    Some(file) => integrity::structure(file, sum.size, asking.revision_of(self.member), self.ui).await,
+                    Some(file) => integrity::structure(file, checksum.size, self.member.revision(), self.ui).await,
                     None => Ok(IntegrityResult::NotChecked),
                 }
             };
-            let ((), structure) = tokio::join!(removal, structure);
-            Ok((taken, sum, structure?))
+            let ((), integrity) = tokio::join!(removal, check);
+            Ok((taken, checksum, integrity?))
         };
-        let ((taken, sum, structure), early) = tokio::try_join!(home, meanwhile)?;
-        let (structure, content) = self.compare(asking, file, structure, early).await?;
-        Ok(Downloaded { taken, sum, structure, content })
+        let ((taken, checksum, integrity), early) = tokio::try_join!(copied_and_checked, hashes_while_copying)?;
+        let (integrity, member_check) = self.compare(query, file, integrity, early).await?;
+        Ok(Downloaded { taken, checksum, integrity, member_check })
     }
 
-    fn goes_to(&self, level: Level) -> bool {
+    fn includes(&self, level: Level) -> bool {
         self.wanted.is_none_or(|wanted| wanted >= level)
     }
 
@@ -106,8 +113,8 @@ impl Download<'_> {
         &self,
         writer: SnapshotWriter<W>,
     ) -> Result<(Taken, Checksum), DownloadError> {
-        let request = self.field.request(self.cli, self.member);
-        let taken = take(self.cluster, &request, &writer, self.owned, self.ui).await;
+        let request = snapshot_request(self.options, self.context, self.members, self.member);
+        let taken = take(&self.context.client, &request, &writer, self.owned, self.ui).await;
         let begun = !writer.is_untouched();
         let taken = match taken {
             Err(NotTaken::Failed(error)) => {
@@ -117,29 +124,29 @@ impl Download<'_> {
             }
             taken => taken,
         };
-        // A failure to write here is the cause of a copy that broke off, so it is told first.
-        let (taken, sum) = match (taken, writer.finish().await) {
-            (Ok(taken), Ok((_, sum))) => (taken, sum),
+        // A failure to write here is the cause of a copy that broke off, so it is reported first.
+        let (taken, checksum) = match (taken, writer.finish().await) {
+            (Ok(taken), Ok((_, checksum))) => (taken, checksum),
             (_, Err(write)) => return Err(write.into()),
-            (Err(_), Ok(_)) => return Err(Error::failed("the snapshot could not be written").into()),
+            (Err(_), Ok(_)) => return Err(Error::failed("cannot write the snapshot").into()),
         };
         taken.warnings.iter().for_each(|warning| self.ui.warn(warning));
-        Ok((taken, sum))
+        Ok((taken, checksum))
     }
 
     async fn compare(
         &self,
-        asking: HashQuery<'_>,
+        query: HashQuery<'_>,
         file: Option<&File>,
-        structure: IntegrityResult,
+        integrity: IntegrityResult,
         early: Option<HashRound>,
     ) -> Result<(IntegrityResult, MemberCheck)> {
-        match (structure, file) {
-            (IntegrityResult::Sound(contents), Some(file)) if self.goes_to(Level::Members) => {
-                let (contents, content) = integrity::content(asking, file, contents, early, self.ui).await?;
-                Ok((IntegrityResult::Sound(contents), content))
+        match (integrity, file) {
+            (IntegrityResult::Sound(contents), Some(file)) if self.includes(Level::Members) => {
+                let (contents, member_check) = integrity::content(query, file, contents, early, self.ui).await?;
+                Ok((IntegrityResult::Sound(contents), member_check))
             }
-            (structure, _) => Ok((structure, MemberCheck::NotChecked)),
+            (integrity, _) => Ok((integrity, MemberCheck::NotChecked)),
         }
     }
 }

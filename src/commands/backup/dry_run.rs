@@ -5,36 +5,40 @@
 use futures::future::join_all;
 use k8s_openapi::api::batch::v1::Job;
 
-use crate::cli::{Cli, OutFile};
-use crate::commands::members::select::MemberSet;
+use super::destination::{out_dir, validate_destination};
+use super::request::snapshot_request;
+use crate::cli::{BackupOptions, OutFile};
+use crate::commands::context::Context;
+use crate::commands::members::select::{choose_member, row_of};
 use crate::error::{Error, ErrorKind, Result};
-use crate::etcd::status::has_quorum;
-use crate::etcd::{Member, MemberStatus};
+use crate::etcd::{Member, MemberSet, MemberState, MemberStatus};
 use crate::k8s::KubeClient;
 use crate::snapshot::{NodePlan, Transport, TransportProbe, permissions};
-use crate::ui::{Table, Ui, decimal_bytes};
+use crate::ui::{Table, Ui};
+use crate::util::byte_size::decimal_bytes;
 use crate::util::disk_space;
+use crate::util::events::Events;
 
 /// Checks all that can be checked for the member that would be taken.
-pub async fn run(cli: &Cli, ui: &Ui, cluster: &KubeClient) -> Result<()> {
-    let early = super::destination::validate_destination(cli).map(drop);
-    let field = MemberSet::discover_verbose(cli, cluster, ui).await?;
-    let chosen = field.choose(cli, cluster, ui).await?;
-    let request = field.request(cli, chosen);
+pub(super) async fn run(options: &BackupOptions, context: &Context, ui: &Ui) -> Result<()> {
+    let destination = validate_destination(options).map(drop);
+    let members = context.discover_verbose(ui).await?;
+    let chosen = choose_member(&members, options.member.as_deref(), &context.client, ui).await?;
+    let request = snapshot_request(options, context, &members, chosen);
 
-    let mut sheet = Sheet::default();
-    sheet.member(&field, chosen);
-    let job = match TransportProbe::new(cluster, &request, ui).await {
-        Ok(outlook) => sheet.transport(cluster, &field.members[chosen], outlook, request.db_size).await,
+    let mut table = CheckTable::default();
+    table.member(&members, chosen);
+    let job = match TransportProbe::new(&context.client, &request).await {
+        Ok(probe) => table.transport(&context.client, &chosen.member, probe, request.db_size).await,
         Err(error) => {
-            sheet.failed("transport", error);
+            table.failed("transport", error);
             None
         }
     };
-    sheet.workstation(cli, early, request.db_size);
+    table.workstation(options, destination, request.db_size);
 
-    sheet.table.take_lines().iter().for_each(|line| ui.status(line));
-    match (job, cli.talk.output, &sheet.worst) {
+    table.table.take_lines().iter().for_each(|line| ui.status(line));
+    match (job, options.format, &table.worst) {
         (Some(job), Some(format), _) => ui.document(format, &job)?,
         (Some(job), None, None) => {
             let name = job.metadata.name.as_deref().unwrap_or_default();
@@ -42,22 +46,22 @@ pub async fn run(cli: &Cli, ui: &Ui, cluster: &KubeClient) -> Result<()> {
         }
         _ => {}
     }
-    sheet.worst.map_or(Ok(()), |error| Err(error.context("the backup would fail")))
+    table.worst.map_or(Ok(()), |error| Err(error.context("the backup would fail")))
 }
 
-struct Sheet {
+struct CheckTable {
     table: Table,
     /// The error that decides the exit code: a refusal goes before everything else.
     worst: Option<Error>,
 }
 
-impl Default for Sheet {
+impl Default for CheckTable {
     fn default() -> Self {
-        Sheet { table: Table::new(&["CHECK", "RESULT", "DETAIL"]), worst: None }
+        CheckTable { table: Table::new(&["CHECK", "RESULT", "DETAIL"]), worst: None }
     }
 }
 
-impl Sheet {
+impl CheckTable {
     fn ok(&mut self, check: &str, detail: &str) {
         self.table.row(&[check, "ok", detail]);
     }
@@ -74,20 +78,20 @@ impl Sheet {
         }
     }
 
-    fn member(&mut self, field: &MemberSet, chosen: usize) {
-        let row = field.rows()[chosen].to_pick(false).cells.join("  ");
-        match field.statuses[chosen].as_ref().map(MemberStatus::warning) {
-            Some(None) => self.ok("member", &row),
-            Some(Some(_)) | None => self.warning("member", &row),
+    fn member(&mut self, members: &MemberSet, chosen: &MemberState) {
+        let summary = row_of(members, chosen).summary();
+        match chosen.status().map(MemberStatus::warning) {
+            Some(None) => self.ok("member", &summary),
+            Some(Some(_)) | None => self.warning("member", &summary),
         }
-        let member = &field.members[chosen];
+        let member = &chosen.member;
         if member.is_ready() {
             self.ok("pod", &format!("{} is ready", member.pod_path()));
         } else {
             let why = format!("pod {} is not ready: {}", member.pod_path(), member.why_not_ready());
             self.failed("pod", Error::failed(why).hint("choose another member with --member, or wait"));
         }
-        match has_quorum(&field.statuses) {
+        match members.has_quorum() {
             Some(true) => self.ok("quorum", "the members know a leader"),
             Some(false) => self.warning("quorum", "lost: no member knows a leader; a member can still be backed up"),
             None => self.warning("quorum", "unknown: no member could be asked"),
@@ -99,19 +103,19 @@ impl Sheet {
         &mut self,
         cluster: &KubeClient,
         member: &Member,
-        mut outlook: TransportProbe<'_>,
+        mut probe: TransportProbe<'_>,
         db_size: Option<u64>,
     ) -> Option<Job> {
-        for transport in outlook.transports.clone() {
+        for transport in probe.transports.clone() {
             let asked = ask(cluster, member, transport).await;
             let (mut job, mut seen) = (None, None);
             let open = match asked.missing() {
                 Some(error) => Err(error),
                 None => match transport {
-                    Transport::Direct => outlook.direct().await.map(|version| format!("etcd {version} lets us in")),
-                    Transport::Exec => outlook.exec().await.map(|path| format!("there is a shell, and room in {path}")),
+                    Transport::Direct => probe.direct().await.map(|version| format!("etcd {version} lets us in")),
+                    Transport::Exec => probe.exec().await.map(|path| format!("there is a shell, and room in {path}")),
                     Transport::Node => {
-                        let found = outlook.node(asked.renewable).await;
+                        let found = probe.node(asked.renewable).await;
                         let open = match (&found.node, &found.job) {
                             (Err(error), _) | (_, Err(error)) if error.allows_another_way() => Err(error.clone()),
                             _ => Ok(transport.description().to_owned()),
@@ -131,10 +135,10 @@ impl Sheet {
                     return job;
                 }
                 Err(error) if error.allows_another_way() => {
-                    if outlook.transports.len() > 1 {
+                    if probe.transports.len() > 1 {
                         self.warning("transport", &format!("{transport} is not open: {}", error.message()));
                     }
-                    outlook.close(transport, error);
+                    probe.close(transport, error);
                 }
                 Err(error) => {
                     self.failed("transport", error);
@@ -142,7 +146,7 @@ impl Sheet {
                 }
             }
         }
-        self.failed("transport", outlook.none_open());
+        self.failed("transport", probe.none_open());
         None
     }
 
@@ -191,19 +195,16 @@ impl Sheet {
         }
     }
 
-    fn workstation(&mut self, cli: &Cli, early: Result<()>, db_size: Option<u64>) {
-        if let Err(error) = early {
+    fn workstation(&mut self, options: &BackupOptions, destination: Result<()>, db_size: Option<u64>) {
+        if let Err(error) = destination {
             return self.failed("file", error);
         }
-        let path = match cli.backup.destination() {
+        let directory = out_dir(options);
+        let (path, shown) = match &options.out {
             OutFile::Stdout => return self.ok("file", "standard output"),
-            OutFile::File(path) => path,
-            OutFile::Named => cli.backup.directory().join("etcd.db"),
-        };
-        let shown = match cli.backup.destination() {
-            OutFile::Named if cli.backup.directory().as_os_str().is_empty() => "this directory".to_owned(),
-            OutFile::Named => format!("directory {}", cli.backup.directory().display()),
-            _ => path.display().to_string(),
+            OutFile::Path(path) => (path.clone(), path.display().to_string()),
+            OutFile::DefaultName if directory.as_os_str().is_empty() => ("etcd.db".into(), "this directory".to_owned()),
+            OutFile::DefaultName => (directory.join("etcd.db"), format!("directory {}", directory.display())),
         };
         match (disk_space::room_for(&path), db_size) {
             (Some(room), Some(size)) if room < size => {

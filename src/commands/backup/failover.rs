@@ -1,34 +1,47 @@
-//! The next member, when the chosen one fails before the first byte.
+//! The next member, if the chosen one fails before the first byte.
 
-use crate::cli::Cli;
-use crate::commands::members::select::MemberSet;
+use crate::commands::members::select::row_of;
 use crate::error::{Error, Result};
+use crate::etcd::{MemberSet, MemberState, rank_members};
 use crate::ui::{SelectItem, Ui, pick};
+use crate::util::events::Events;
 
-/// The member to go on with after `error`; `tried` are those that failed. With `--failover` the best of the others is
-/// taken; on a terminal it is offered.
+/// Returns the member to continue with after `error`; `tried` are those that failed. With `automatic` the best of the
+/// others is taken; on a terminal it is offered.
 ///
 /// # Errors
-/// `error` itself, when there is no other member, or none is wanted.
-pub(super) async fn next(cli: &Cli, ui: &Ui, field: &MemberSet, tried: &[usize], error: Error) -> Result<usize> {
-    let others: Vec<usize> = field.rank_members().into_iter().filter(|index| !tried.contains(index)).collect();
+/// `error` itself, if there is no other member, or none is wanted.
+pub(super) async fn next_member<'m>(
+    automatic: bool,
+    ui: &Ui,
+    set: &'m MemberSet,
+    tried: &[&MemberState],
+    error: Error,
+) -> Result<&'m MemberState> {
+    let others = untried(set, tried);
     let Some(best) = others.first().copied() else {
         return Err(error);
     };
-    let name = |index: usize| field.members[index].pod_name.clone();
-    let failed = tried.last().map(|index| name(*index)).unwrap_or_default();
-    if cli.backup.plan.failover {
+    let best_pod = &best.member.pod_name;
+    let failed = tried.last().map(|state| state.member.pod_name.as_str()).unwrap_or_default();
+    if automatic {
         ui.warn(&format!("member {failed} failed before the first byte: {}", error.message()));
-        ui.status(&format!("Going on with member {}", name(best)));
+        ui.status(&format!("Continuing with member {best_pod}"));
         return Ok(best);
     }
     if !ui.is_interactive() {
-        return Err(error.hint(format!("--failover goes on with the next member by itself, here {}", name(best))));
+        return Err(error.hint(format!("use --failover to continue with the next member, here {best_pod}")));
     }
     ui.warn(&format!("member {failed} failed before the first byte: {}", error.message()));
-    let rows = field.rows();
-    let mut offered: Vec<SelectItem> = others.iter().map(|index| rows[*index].to_pick(*index == best)).collect();
-    offered.push(SelectItem { cells: vec!["none, end here".to_owned()], recommended: false });
+    let item = |state: &&MemberState| row_of(set, state).to_item(std::ptr::eq(*state, best));
+    let mut offered: Vec<SelectItem> = others.iter().map(item).collect();
+    offered.push(SelectItem { cells: vec!["none, exit now".to_owned()], recommended: false });
     let picked = pick("Which etcd member instead?", &offered, 0).await?;
     others.get(picked).copied().ok_or(error)
+}
+
+fn untried<'m>(set: &'m MemberSet, tried: &[&MemberState]) -> Vec<&'m MemberState> {
+    let mut others = rank_members(&set.members);
+    others.retain(|state| !tried.iter().any(|tried| std::ptr::eq(*tried, *state)));
+    others
 }

@@ -7,25 +7,28 @@ use futures::{FutureExt, StreamExt, stream};
 use serde_json::{Value, json};
 
 use super::destination::file_part;
-use super::{back_up, not_awaited};
-use crate::cli::{Cli, OutputFormat};
+use super::document::BackupDocument;
+use super::{BackupResult, back_up, removal_unconfirmed};
+use crate::cli::BackupOptions;
+use crate::commands::context::Context;
 use crate::error::{Error, ErrorKind, Result, Signal};
-use crate::k8s::KubeClient;
 use crate::signals::{Signals, internal, interrupted};
 use crate::snapshot::RemoteResources;
-use crate::ui::{MultiProgressUi, Table, Ui, binary_bytes, restore_terminal};
+use crate::ui::{MultiProgressUi, Table, Ui, restore_terminal};
+use crate::util::byte_size::binary_bytes;
+use crate::util::events::Events;
 
 /// Backs up each of `contexts`. Whatever ends it, all that was created is removed before this returns.
-pub async fn run(cli: &Cli, contexts: Vec<String>, ui: &Ui, signals: &mut Signals) -> Result<()> {
-    check(cli, &contexts)?;
-    let lanes = MultiProgressUi::new(ui, &contexts);
+pub(super) async fn run(options: &BackupOptions, contexts: Vec<String>, ui: &Ui, signals: &mut Signals) -> Result<()> {
+    check(options, &contexts)?;
+    let lines = MultiProgressUi::new(ui, &contexts);
     let backup = |context: String| {
-        let voice = lanes.ui_for_context(ui, &context);
-        Backup::new(cli, context, voice)
+        let own = lines.ui_for_context(ui, &context);
+        Backup::new(options, context, own)
     };
     let backups: Vec<Backup> = contexts.into_iter().map(backup).collect();
 
-    let work = stream::iter(&backups).for_each_concurrent(cli.backup.plan.parallel, Backup::run);
+    let work = stream::iter(&backups).for_each_concurrent(options.parallel, Backup::run);
     let ended = signals.interrupt(work.map(Ok)).await;
     restore_terminal();
     if ended.is_err() {
@@ -36,37 +39,37 @@ pub async fn run(cli: &Cli, contexts: Vec<String>, ui: &Ui, signals: &mut Signal
         tokio::select! {
             () = removal => {}
             signal = signals.next() => {
-                ui.warn_always(&not_awaited("everything that was created"));
+                ui.warn_always(&removal_unconfirmed("everything that was created"));
                 return Err(interrupted(signal));
             }
         }
     }
-    let ends: Vec<End> = backups.iter().map(Backup::end).collect();
-    let shown = show(cli, ui, &ends);
+    let results: Vec<ContextResult> = backups.iter().map(Backup::result).collect();
+    let shown = show(options, ui, &results);
     ended?;
-    for end in &ends {
-        if let Some(error) = &end.error {
-            ui.error(&error.clone().context(&end.context));
+    for result in &results {
+        if let Some(error) = &result.error {
+            ui.error(&error.clone().context(&result.context));
         }
     }
-    match worst(ends.iter().filter_map(|end| end.error.as_ref().map(Error::kind))) {
+    match worst(results.iter().filter_map(|result| result.error.as_ref().map(Error::kind))) {
         None => shown,
         Some(kind) => {
-            let failed = ends.iter().filter(|end| end.error.is_some()).count();
-            Err(Error::new(kind, format!("{failed} of {} clusters: no good backup", ends.len())))
+            let failed = results.iter().filter(|result| result.error.is_some()).count();
+            Err(Error::new(kind, format!("{failed} of {} clusters: no good backup", results.len())))
         }
     }
 }
 
-fn check(cli: &Cli, contexts: &[String]) -> Result<()> {
-    let connection = &cli.connection;
-    if cli.backup.plan.is_dry() {
+fn check(options: &BackupOptions, contexts: &[String]) -> Result<()> {
+    let connect = &options.cluster.connect;
+    if options.dry_run {
         return Err(Error::usage("--dry-run=client looks at one cluster at a time"));
     }
-    if connection.server.is_some() || connection.cluster.is_some() {
+    if connect.server.is_some() || connect.cluster.is_some() {
         return Err(Error::usage("--server and --cluster name one cluster, and several contexts were given"));
     }
-    let Some(directory) = &cli.backup.plan.out_dir else {
+    let Some(directory) = &options.out_dir else {
         return Err(Error::usage(format!("{} clusters need a directory for their files", contexts.len()))
             .hint("name it with --out-dir DIR; each file has the default name"));
     };
@@ -86,50 +89,38 @@ fn check(cli: &Cli, contexts: &[String]) -> Result<()> {
 /// The backup of one cluster.
 struct Backup {
     context: String,
-    cli: Cli,
+    options: BackupOptions,
     ui: Ui,
     owned: RemoteResources,
-    cluster: OnceLock<KubeClient>,
-    outcome: Mutex<Option<Result<()>>>,
-}
-
-/// How it ended.
-struct End {
-    context: String,
-    server: Option<String>,
-    document: Option<Value>,
-    error: Option<Error>,
+    cluster: OnceLock<Context>,
+    outcome: Mutex<Option<Result<BackupResult>>>,
 }
 
 impl Backup {
-    fn new(cli: &Cli, context: String, ui: Ui) -> Self {
-        let mut cli = cli.clone();
-        cli.connection.context = Some(context.clone());
-        cli.connection.unattended = true;
-        // What the table at the end is made of.
-        cli.talk.output = Some(OutputFormat::Json);
-        Backup {
-            context,
-            cli,
-            ui,
-            owned: RemoteResources::default(),
-            cluster: OnceLock::new(),
-            outcome: Mutex::default(),
-        }
+    fn new(options: &BackupOptions, context: String, ui: Ui) -> Self {
+        let mut options = options.clone();
+        options.cluster.connect.context = Some(context.clone());
+        options.cluster.connect.unattended = true;
+        let owned = RemoteResources::default();
+        Backup { context, options, ui, owned, cluster: OnceLock::new(), outcome: Mutex::default() }
     }
 
     async fn run(&self) {
         self.ui.status("connecting");
         let work = async {
-            let cluster = KubeClient::connect(&self.cli.connection).await?;
-            let cluster = self.cluster.get_or_init(|| cluster);
-            back_up(&self.cli, &self.ui, cluster, &self.owned).await
+            let context = Context::connect(&self.options.cluster, &self.ui).await?;
+            let context = self.cluster.get_or_init(|| context);
+            back_up(&self.options, context, &self.owned, &self.ui).await
         };
         let outcome = AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(|_| Err(internal()));
         self.remove().await;
-        match &outcome {
-            Ok(()) => self.ui.finish_line("backed up"),
-            Err(error) => self.ui.finish_line(&format!("failed: {}", error.message())),
+        let error = match &outcome {
+            Ok(result) => result.error.as_ref(),
+            Err(error) => Some(error),
+        };
+        match error {
+            None => self.ui.finish_line("backed up"),
+            Some(error) => self.ui.finish_line(&format!("failed: {}", error.message())),
         }
         *self.outcome.lock().unwrap_or_else(PoisonError::into_inner) = Some(outcome);
     }
@@ -139,29 +130,38 @@ impl Backup {
     }
 
     async fn remove(&self) {
-        let Some(cluster) = self.cluster.get() else { return };
-        if let Err(error) = self.owned.remove(cluster).await {
+        let Some(context) = self.cluster.get() else { return };
+        if let Err(error) = self.owned.remove(&context.client).await {
             self.ui.warn_always(&error);
         }
     }
 
-    fn end(&self) -> End {
+    fn result(&self) -> ContextResult {
         let outcome = self.outcome.lock().unwrap_or_else(PoisonError::into_inner).take();
         let not_done = || Err(Error::new(ErrorKind::Interrupted(Signal::Interrupt), "interrupted"));
-        End {
-            context: self.context.clone(),
-            server: self.cluster.get().map(|cluster| cluster.server().to_owned()),
-            document: self.ui.kept_document(),
-            error: outcome.unwrap_or_else(not_done).err(),
-        }
+        let (document, error) = match outcome.unwrap_or_else(not_done) {
+            Ok(result) => (Some(result.document), result.error),
+            Err(error) => (None, Some(error)),
+        };
+        let server = self.cluster.get().map(|context| context.client.server().to_owned());
+        ContextResult { context: self.context.clone(), server, document, error }
     }
 }
 
-impl End {
+/// How the backup of one cluster ended.
+struct ContextResult {
+    context: String,
+    server: Option<String>,
+    document: Option<BackupDocument>,
+    error: Option<Error>,
+}
+
+impl ContextResult {
     /// The backup's own document; after a failure with what went wrong.
     fn value(&self) -> Value {
         let nothing = || json!({"cluster": {"server": self.server, "context": self.context}});
-        let mut value = self.document.clone().unwrap_or_else(nothing);
+        let document = self.document.as_ref().and_then(|document| serde_json::to_value(document).ok());
+        let mut value = document.unwrap_or_else(nothing);
         if let Some(error) = &self.error {
             value["error"] = json!(error.message());
             value["hints"] = json!(error.hints());
@@ -172,38 +172,31 @@ impl End {
 
     /// Context, member, file, size, revision, seconds, result.
     fn cells(&self) -> Vec<String> {
-        let known = self.document.clone().unwrap_or_default();
-        let text = |value: &Value| match value {
-            Value::Null => "<none>".to_owned(),
-            Value::String(text) => text.clone(),
-            other => other.to_string(),
-        };
-        let result = match &self.error {
-            None => "ok".to_owned(),
-            Some(error) => error.message().to_owned(),
+        let of_document = |cell: &dyn Fn(&BackupDocument) -> Option<String>| {
+            self.document.as_ref().and_then(cell).unwrap_or_else(|| "<none>".to_owned())
         };
         vec![
             self.context.clone(),
-            text(&known["member"]["name"]),
-            text(&known["file"]),
-            known["sizeBytes"].as_u64().map_or_else(|| "<none>".to_owned(), binary_bytes),
-            text(&known["revision"]),
-            known["durationSeconds"].as_f64().map_or_else(|| "<none>".to_owned(), |time| format!("{}s", time.round())),
-            result,
+            of_document(&|document| Some(document.member.name.clone())),
+            of_document(&|document| Some(document.file.clone())),
+            of_document(&|document| Some(binary_bytes(document.size_bytes))),
+            of_document(&|document| document.revision.map(|revision| revision.to_string())),
+            of_document(&|document| Some(format!("{}s", document.duration_seconds.round()))),
+            self.error.as_ref().map_or("ok", Error::message).to_owned(),
         ]
     }
 }
 
 /// The documents, or the table.
-fn show(cli: &Cli, ui: &Ui, ends: &[End]) -> Result<()> {
-    if let Some(format) = cli.talk.output {
-        return ui.document(format, &ends.iter().map(End::value).collect::<Vec<_>>());
+fn show(options: &BackupOptions, ui: &Ui, results: &[ContextResult]) -> Result<()> {
+    if let Some(format) = options.format {
+        return ui.document(format, &results.iter().map(ContextResult::value).collect::<Vec<_>>());
     }
     if ui.is_quiet() {
         return Ok(());
     }
     let mut table = Table::new(&["CONTEXT", "MEMBER", "FILE", "SIZE", "REVISION", "TIME", "RESULT"]);
-    ends.iter().for_each(|end| table.row(&end.cells()));
+    results.iter().for_each(|result| table.row(&result.cells()));
     table.take_lines().iter().try_for_each(|line| ui.println(line))
 }
 

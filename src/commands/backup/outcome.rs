@@ -3,28 +3,28 @@
 //! A file gets the name that was asked for when all that could be proven was. Whatever else arrived whole is kept under
 //! another name, because it may be the only copy there is.
 
-use crate::cli::Level;
-use crate::commands::members::select::MemberSet;
 use crate::error::{Error, ErrorKind};
+use crate::etcd::{Member, MemberSet};
+use crate::verification::Level;
 use crate::verification::comparison::{Comparison, Verdict};
 use crate::verification::integrity::{IntegrityResult, MemberCheck};
 
 /// What the levels above the transport say together.
 pub struct Outcome<'o> {
-    pub structure: &'o IntegrityResult,
-    pub content: &'o MemberCheck,
+    pub integrity: &'o IntegrityResult,
+    pub member_check: &'o MemberCheck,
     /// `--verify`.
     pub wanted: Option<Level>,
-    pub field: &'o MemberSet,
+    pub members: &'o MemberSet,
     /// The member that the file is from.
-    pub member: usize,
+    pub member: &'o Member,
 }
 
 impl Outcome<'_> {
     /// The file may have the name that was asked for.
     pub fn is_verified(&self) -> bool {
-        let structure = matches!(self.structure, IntegrityResult::Sound(_) | IntegrityResult::NotChecked);
-        let content = match self.content.verdict() {
+        let structure = matches!(self.integrity, IntegrityResult::Sound(_) | IntegrityResult::NotChecked);
+        let content = match self.member_check.verdict() {
             None | Some(Verdict::Verified | Verdict::MemberDiffers) => true,
             Some(Verdict::FileDiffers) => false,
             Some(Verdict::NotComparable) => self.wanted != Some(Level::Members),
@@ -34,9 +34,9 @@ impl Outcome<'_> {
 
     /// What is missing, where that is no error.
     pub fn warning(&self) -> Option<String> {
-        match self.content {
+        match self.member_check {
             MemberCheck::Compared(comparison) if comparison.verdict() == Verdict::NotComparable => {
-                Some(format!("the content was not proven against the members: {}", comparison.sentence()))
+                Some(format!("the snapshot could not be compared with the members: {}", comparison.summary()))
             }
             _ => None,
         }
@@ -44,8 +44,8 @@ impl Outcome<'_> {
 
     /// What the run ends with, now that the file is called `kept`.
     pub fn error(&self, kept: &str) -> Option<Error> {
-        let member = &self.field.members[self.member].name;
-        match (self.structure, self.content) {
+        let member = &self.member.name;
+        match (self.integrity, self.member_check) {
             (IntegrityResult::Bad(problem), _) => {
                 let place = problem.offset.map(|offset| format!(" (at byte {offset})")).unwrap_or_default();
                 let what = format!(
@@ -65,12 +65,12 @@ impl Outcome<'_> {
                 Verdict::NotComparable if self.wanted != Some(Level::Members) => None,
                 Verdict::NotComparable => Some(
                     Error::failed(format!(
-                        "the content could not be compared with the members: {}; the file is kept as {kept}",
-                        comparison.sentence()
+                        "cannot compare the snapshot with the members: {}; the file is kept as {kept}",
+                        comparison.summary()
                     ))
-                    .hint("transport and structure are proven; run it again, or without --verify content if that is enough"),
+                    .hint("checksum and structure are verified; run the backup again, or use --verify structure"),
                 ),
-                Verdict::MemberDiffers => Some(member_differs(comparison, self.field, "the snapshot")),
+                Verdict::MemberDiffers => Some(member_differs(comparison, self.members, "the snapshot")),
                 Verdict::FileDiffers => Some(file_differs(comparison, member, kept)),
             },
             (_, MemberCheck::NotChecked) => None,
@@ -79,10 +79,10 @@ impl Outcome<'_> {
 }
 
 /// `file` equals most of the members and others differ.
-pub fn member_differs(comparison: &Comparison, field: &MemberSet, file: &str) -> Error {
+pub fn member_differs(comparison: &Comparison, set: &MemberSet, file: &str) -> Error {
     let pod = |name: &str| {
-        let found = field.members.iter().find(|member| member.name == name);
-        found.map(|member| member.pod_path()).unwrap_or_default()
+        let found = set.members.iter().find(|state| state.member.name == name);
+        found.map(|state| state.member.pod_path()).unwrap_or_default()
     };
     let names: Vec<String> = comparison.differing().map(|(name, _)| format!("{name} (pod {})", pod(name))).collect();
     let (plural, verb, that) =
@@ -112,7 +112,7 @@ fn file_differs(comparison: &Comparison, member: &str, kept: &str) -> Error {
     }
     let what = format!(
         "the members do not agree with each other, and none has the majority on its side: {}; the snapshot of member {member} is kept as {kept}",
-        comparison.sentence()
+        comparison.summary()
     );
     Error::new(ErrorKind::BadFile, what)
         .hint("back up the other members, too, with --member, and keep all files until it is known which is right")

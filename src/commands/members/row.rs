@@ -3,8 +3,9 @@
 use k8s_openapi::jiff::Timestamp;
 use serde::Serialize;
 
-use crate::etcd::{Expiry, Member, MemberStatus, Silence};
-use crate::ui::{SelectItem, decimal_bytes};
+use crate::etcd::{Expiry, Member, MemberProbe, MemberState, MemberStatus};
+use crate::ui::SelectItem;
+use crate::util::byte_size::decimal_bytes;
 
 /// etcd's quota where nothing else is set (etcd `server/storage/quota.go`, DefaultQuotaBytes).
 const DEFAULT_QUOTA: u64 = 2 << 30;
@@ -37,32 +38,28 @@ pub struct MemberRow {
     #[serde(skip)]
     pub lag: Option<u64>,
     #[serde(skip)]
-    state: String,
+    health: String,
     #[serde(skip)]
     has_no_certificate: bool,
 }
 
 impl MemberRow {
     /// `newest` is the highest raft index of all members.
-    pub fn new(
-        member: &Member,
-        status: Option<&MemberStatus>,
-        silence: Option<&Silence>,
-        newest: u64,
-        expiry: Option<&Expiry>,
-    ) -> Self {
-        let healthy = match (status, silence) {
-            (Some(status), _) => Some(status.is_healthy()),
-            (None, Some(Silence::Down(_))) => Some(false),
-            (None, _) => None,
+    pub fn new(state: &MemberState, newest: u64) -> Self {
+        let MemberState { member, probe, certificate_expiry, .. } = state;
+        let status = probe.status();
+        let healthy = match probe {
+            MemberProbe::Ok(status) => Some(status.is_healthy()),
+            MemberProbe::Down(_) => Some(false),
+            MemberProbe::Unknown(_) => None,
         };
-        let state = match (status, silence) {
-            (Some(status), _) if !status.alarms.is_empty() => status.alarms.join(","),
-            (Some(status), _) if !status.has_leader => "no leader".to_owned(),
-            (Some(_), _) => "healthy".to_owned(),
-            (None, _) if !member.is_ready() => "not ready".to_owned(),
-            (None, Some(Silence::Down(_))) => "down".to_owned(),
-            (None, _) => "status unknown".to_owned(),
+        let health = match probe {
+            MemberProbe::Ok(status) if !status.alarms.is_empty() => status.alarms.join(","),
+            MemberProbe::Ok(status) if !status.has_leader => "no leader".to_owned(),
+            MemberProbe::Ok(_) => "healthy".to_owned(),
+            _ if !member.is_ready() => "not ready".to_owned(),
+            MemberProbe::Down(_) => "down".to_owned(),
+            MemberProbe::Unknown(_) => "status unknown".to_owned(),
         };
         MemberRow {
             pod: member.pod_path(),
@@ -78,13 +75,13 @@ impl MemberRow {
             raft_index: status.map(|status| status.raft_index),
             alarms: status.map(|status| status.alarms.clone()),
             healthy,
-            certificate_expiry: match expiry {
+            certificate_expiry: match certificate_expiry {
                 Some(Expiry::At(time)) => Some(time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()),
                 _ => None,
             },
-            has_no_certificate: expiry == Some(&Expiry::None),
+            has_no_certificate: *certificate_expiry == Some(Expiry::None),
             lag: status.map(|status| newest.saturating_sub(status.applied)),
-            state,
+            health,
         }
     }
 
@@ -94,14 +91,19 @@ impl MemberRow {
     }
 
     /// What the picker shows: pod, node, role, health, version, size, revision.
-    pub fn to_pick(&self, recommended: bool) -> SelectItem {
+    pub fn to_item(&self, recommended: bool) -> SelectItem {
         let mut cells = vec![self.pod_name().to_owned(), self.node.clone()];
         cells.extend(self.role.map(str::to_owned));
-        cells.push(self.state.clone());
+        cells.push(self.health.clone());
         cells.extend(self.version.clone());
         cells.extend(self.db_size_bytes.map(decimal_bytes));
         cells.extend(self.revision.map(|revision| format!("revision {revision}")));
         SelectItem { cells, recommended }
+    }
+
+    /// The same in one line.
+    pub fn summary(&self) -> String {
+        self.to_item(false).cells.join("  ")
     }
 
     /// The table's headers.
@@ -175,27 +177,31 @@ mod tests {
     use super::*;
     use crate::etcd::member::tests::pod;
 
-    fn member(command: &[&str]) -> Member {
-        Member::from_pod(pod("etcd-cp1", command, true)).expect("it runs etcd")
+    fn state(command: &[&str], probe: MemberProbe) -> MemberState {
+        let member = Member::from_pod(pod("etcd-cp1", command, true)).expect("it runs etcd");
+        MemberState { member, probe, credentials: Vec::new(), certificate_expiry: None }
+    }
+
+    fn unknown() -> MemberProbe {
+        MemberProbe::Unknown("forbidden".to_owned())
     }
 
     #[test]
     fn the_quota_is_the_members_word_then_the_flags_then_etcds_default() {
-        let told = MemberStatus { quota: Some(7), ..MemberStatus::default() };
-        let row = |command: &[&str], status| MemberRow::new(&member(command), status, None, 0, None).quota_bytes;
-        assert_eq!(row(&["etcd", "--quota-backend-bytes=9"], Some(&told)), Some(7));
-        assert_eq!(row(&["etcd", "--quota-backend-bytes=9"], None), Some(9));
-        assert_eq!(row(&["etcd", "--quota-backend-bytes=-1"], None), None);
-        assert_eq!(row(&["etcd"], None), Some(2 << 30));
-        assert_eq!(row(&["etcd", "--config-file=/x"], None), None);
+        let told = || MemberProbe::Ok(MemberStatus { quota: Some(7), ..MemberStatus::default() });
+        let row = |command: &[&str], probe| MemberRow::new(&state(command, probe), 0).quota_bytes;
+        assert_eq!(row(&["etcd", "--quota-backend-bytes=9"], told()), Some(7));
+        assert_eq!(row(&["etcd", "--quota-backend-bytes=9"], unknown()), Some(9));
+        assert_eq!(row(&["etcd", "--quota-backend-bytes=-1"], unknown()), None);
+        assert_eq!(row(&["etcd"], unknown()), Some(2 << 30));
+        assert_eq!(row(&["etcd", "--config-file=/x"], unknown()), None);
     }
 
     #[test]
     fn a_member_that_could_not_be_asked_is_not_called_unhealthy() {
-        let member = member(&["etcd"]);
-        let row = |silence: Silence| MemberRow::new(&member, None, Some(&silence), 0, None).healthy;
-        assert_eq!(row(Silence::Down("refused".into())), Some(false));
-        assert_eq!(row(Silence::Unknown("forbidden".into())), None);
+        let row = |probe: MemberProbe| MemberRow::new(&state(&["etcd"], probe), 0).healthy;
+        assert_eq!(row(MemberProbe::Down("refused".into())), Some(false));
+        assert_eq!(row(MemberProbe::Unknown("forbidden".into())), None);
     }
 
     #[test]
@@ -207,7 +213,7 @@ mod tests {
 
     #[test]
     fn a_row_has_a_cell_for_each_header() {
-        let row = MemberRow::new(&member(&["etcd"]), None, None, 0, None);
+        let row = MemberRow::new(&state(&["etcd"], unknown()), 0);
         for wide in [false, true] {
             assert_eq!(row.cells(wide, Timestamp::now()).len(), MemberRow::headers(wide).len());
         }

@@ -2,57 +2,67 @@
 
 use std::fs::File;
 
-use crate::cli::{Cli, VerifyArgs};
-use crate::commands::backup::outcome::member_differs;
-use crate::commands::members::select::MemberSet;
+use etcd_snapshot::Contents;
+
+use crate::cli::VerifyOptions;
+use crate::commands::backup::member_differs;
+use crate::commands::context::Context;
 use crate::error::{Error, ErrorKind, Result};
-use crate::k8s::KubeClient;
+use crate::etcd::MemberSet;
 use crate::ui::Ui;
 use crate::verification::comparison::Verdict;
 use crate::verification::hash_query::HashQuery;
-use crate::verification::integrity;
-use crate::verification::integrity::MemberCheck;
-use etcd_snapshot::Contents;
+use crate::verification::integrity::{self, MemberCheck};
 
 /// The cluster that files are compared with.
-pub(super) struct Against<'a> {
-    cli: &'a Cli,
-    args: &'a VerifyArgs,
+pub(super) struct Cluster<'a> {
+    options: &'a VerifyOptions,
     ui: &'a Ui,
-    cluster: KubeClient,
-    field: MemberSet,
+    context: Context,
+    members: MemberSet,
 }
 
-impl<'a> Against<'a> {
-    pub(super) async fn connect(cli: &'a Cli, args: &'a VerifyArgs, ui: &'a Ui) -> Result<Self> {
-        let cluster = KubeClient::connect(&cli.connection).await?;
-        let field = MemberSet::discover_verbose(cli, &cluster, ui).await?;
-        Ok(Against { cli, args, ui, cluster, field })
+/// What is printed of a comparison.
+pub(super) enum Finding {
+    Agrees,
+    Warning(String),
+    Bad(Error),
+}
+
+impl<'a> Cluster<'a> {
+    pub(super) async fn connect(options: &'a VerifyOptions, ui: &'a Ui) -> Result<Self> {
+        let context = Context::connect(&options.cluster, ui).await?;
+        let members = context.discover_verbose(ui).await?;
+        Ok(Cluster { options, ui, context, members })
     }
 
     /// Compares a file whose structure is sound.
     pub(super) async fn compare(&self, file: &File, contents: Contents) -> Result<MemberCheck> {
-        let asking = HashQuery::new(self.cli, &self.args.content, &self.cluster, &self.field, self.ui);
-        let (_, content) = integrity::content(asking, file, Box::new(contents), None, self.ui).await?;
-        Ok(content)
+        let query = HashQuery {
+            client: &self.context.client,
+            members: &self.members,
+            options: &self.context.etcd,
+            limits: self.options.hash_limits,
+        };
+        let (_, check) = integrity::content(query, file, Box::new(contents), None, self.ui).await?;
+        Ok(check)
     }
 
-    /// What a person is told of a comparison that is no success: an error, or a warning.
-    pub(super) fn judge(&self, name: &str, content: &MemberCheck) -> Option<Result<String, Error>> {
-        let MemberCheck::Compared(comparison) = content else { return None };
+    /// Returns what is printed of the comparison of the file called `name`.
+    pub(super) fn finding(&self, name: &str, check: &MemberCheck) -> Finding {
+        let MemberCheck::Compared(comparison) = check else { return Finding::Agrees };
         match comparison.verdict() {
-            Verdict::Verified => None,
-            Verdict::MemberDiffers => Some(Err(member_differs(comparison, &self.field, name))),
-            Verdict::FileDiffers => Some(Err(Error::new(
-                ErrorKind::BadFile,
-                format!("{name} holds other data than the members: {}", comparison.sentence()),
-            )
-            .hint(format!(
-                "is it of cluster {}? then keep it until it is known who is right, and do not restore from it",
-                self.cluster.name()
-            )))),
+            Verdict::Verified => Finding::Agrees,
+            Verdict::MemberDiffers => Finding::Bad(member_differs(comparison, &self.members, name)),
+            Verdict::FileDiffers => {
+                let what = format!("{name} holds other data than the members: {}", comparison.summary());
+                Finding::Bad(Error::new(ErrorKind::BadFile, what).hint(format!(
+                    "check that it is a snapshot of cluster {}; if so, keep it, and do not restore from it until you know which one is right",
+                    self.context.client.name()
+                )))
+            }
             Verdict::NotComparable => {
-                Some(Ok(format!("{name} was not proven against the members: {}", comparison.sentence())))
+                Finding::Warning(format!("{name} could not be compared with the members: {}", comparison.summary()))
             }
         }
     }

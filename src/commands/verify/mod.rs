@@ -11,23 +11,24 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::backup::summary::status_label;
-use crate::cli::{Cli, VerifyArgs};
+use crate::cli::VerifyOptions;
 use crate::error::{Error, ErrorKind, Result};
-use crate::ui::{Table, Ui, decimal_bytes};
-use against_cluster::Against;
+use crate::ui::{Table, Ui};
+use crate::util::byte_size::decimal_bytes;
+use crate::util::events::Events;
+use against_cluster::{Cluster, Finding};
 use backup_document::Expected;
 use etcd_snapshot::{Contents, Form, Options, Problem, Report, Trailer};
 
-pub(super) async fn run(cli: &Cli, args: &VerifyArgs, ui: &Ui) -> Result<()> {
-    if args.document.is_some() && args.files.len() > 1 {
+pub(super) async fn run(options: &VerifyOptions, ui: &Ui) -> Result<()> {
+    if options.document.is_some() && options.files.len() > 1 {
         return Err(Error::usage("--document describes one file, and several are named"));
     }
-    let expected = args.document.as_deref().map(Expected::read).transpose()?;
-    let against = if args.against_cluster { Some(Against::connect(cli, args, ui).await?) } else { None };
-    let mut verdicts = Vec::with_capacity(args.files.len());
+    let expected = options.document.as_deref().map(Expected::read).transpose()?;
+    let cluster = if options.against_cluster { Some(Cluster::connect(options, ui).await?) } else { None };
+    let mut verdicts = Vec::with_capacity(options.files.len());
     let mut failures = Vec::new();
-    for path in &args.files {
+    for path in &options.files {
         let (mut verdict, file, contents) = match examine(path.clone(), expected.clone()).await {
             Ok(examined) => examined,
             Err(error) => {
@@ -35,9 +36,9 @@ pub(super) async fn run(cli: &Cli, args: &VerifyArgs, ui: &Ui) -> Result<()> {
                 continue;
             }
         };
-        if let (Some(against), Some(contents)) = (&against, contents) {
-            let content = match against.compare(&file, contents).await {
-                Ok(content) => content,
+        if let (Some(cluster), Some(contents)) = (&cluster, contents) {
+            let check = match cluster.compare(&file, contents).await {
+                Ok(check) => check,
                 Err(error) => {
                     // What is known of this file and the others is told all the same.
                     failures.push(error);
@@ -45,16 +46,16 @@ pub(super) async fn run(cli: &Cli, args: &VerifyArgs, ui: &Ui) -> Result<()> {
                     continue;
                 }
             };
-            verdict.verified.content = status_label(&content);
-            match against.judge(&verdict.file, &content) {
-                Some(Err(error)) => failures.push(error),
-                Some(Ok(warning)) => ui.warn(&warning),
-                None => {}
+            verdict.verified.members = check.label();
+            match cluster.finding(&verdict.file, &check) {
+                Finding::Agrees => {}
+                Finding::Warning(warning) => ui.warn(&warning),
+                Finding::Bad(error) => failures.push(error),
             }
         }
         verdicts.push(verdict);
     }
-    let printed = print(cli, args, ui, &verdicts);
+    let printed = print(options, ui, &verdicts);
     failures.extend(verdicts.iter().filter_map(Verdict::error));
     for warning in verdicts.iter().filter_map(Verdict::warning) {
         ui.warn(&warning);
@@ -90,9 +91,9 @@ struct Verdict {
 /// The levels of proof, in a word each.
 #[derive(Debug, Serialize)]
 struct Levels {
-    transport: &'static str,
+    checksum: &'static str,
     structure: &'static str,
-    content: &'static str,
+    members: &'static str,
 }
 
 #[derive(Debug, Serialize)]
@@ -157,18 +158,18 @@ impl Verdict {
             total_size_bytes: contents.map(|contents| contents.total_size),
             storage_version: contents.and_then(|contents| contents.storage_version.clone()),
             verified: Levels {
-                transport: match (report.trailer, report.form) {
-                    (Trailer::Matches, _) => "proven",
+                checksum: match (report.trailer, report.form) {
+                    (Trailer::Matches, _) => "verified",
                     (Trailer::Missing, Some(Form::Member)) => "no trailer",
                     (_, None) => "not checked",
                     _ => "failed",
                 },
                 structure: match (report.is_sound(), report.form) {
-                    (true, _) => "proven",
+                    (true, _) => "verified",
                     (false, Some(_)) => "failed",
                     (false, None) => "not checked",
                 },
-                content: "not checked",
+                members: "not checked",
             },
             problems,
             alarms: contents.map(|contents| contents.alarms).unwrap_or_default(),
@@ -202,9 +203,9 @@ impl Verdict {
             or_none(self.total_keys.map(|keys| keys.to_string())),
             or_none(self.total_size_bytes.map(decimal_bytes)),
             or_none(self.storage_version.clone()),
-            self.verified.transport.to_owned(),
+            self.verified.checksum.to_owned(),
             self.verified.structure.to_owned(),
-            self.verified.content.to_owned(),
+            self.verified.members.to_owned(),
         ]
     }
 }
@@ -225,14 +226,14 @@ impl From<Problem> for Flaw {
 }
 
 /// A table, or with `-o` a document: of one file itself, of several a list as kubectl makes it.
-fn print(cli: &Cli, args: &VerifyArgs, ui: &Ui, verdicts: &[Verdict]) -> Result<()> {
+fn print(options: &VerifyOptions, ui: &Ui, verdicts: &[Verdict]) -> Result<()> {
     #[derive(Serialize)]
     struct List<'a> {
         items: &'a [Verdict],
     }
-    match (cli.talk.output, verdicts) {
+    match (options.format, verdicts) {
         (_, []) => Ok(()),
-        (Some(format), [only]) if args.files.len() == 1 => ui.document(format, only),
+        (Some(format), [only]) if options.files.len() == 1 => ui.document(format, only),
         (Some(format), items) => ui.document(format, &List { items }),
         (None, _) => {
             let mut table = Table::new(&[
@@ -242,9 +243,9 @@ fn print(cli: &Cli, args: &VerifyArgs, ui: &Ui, verdicts: &[Verdict]) -> Result<
                 "TOTAL KEYS",
                 "TOTAL SIZE",
                 "STORAGE VERSION",
-                "TRANSPORT",
+                "CHECKSUM",
                 "STRUCTURE",
-                "CONTENT",
+                "MEMBERS",
             ]);
             verdicts.iter().for_each(|verdict| table.row(&verdict.row()));
             table.take_lines().iter().try_for_each(|line| ui.println(line))

@@ -23,7 +23,8 @@ use tonic_prost::ProstCodec;
 pub use proto::{HashKv, ListedMember, SnapshotPart, Status};
 
 use super::Member;
-use super::credentials::client_config::{AuthUser, ClientConfig};
+use super::credentials::auth_user::AuthUser;
+use super::credentials::client_config::ClientConfig;
 use super::member::port_of;
 use crate::error::{Error, Result};
 use crate::k8s::KubeClient;
@@ -130,15 +131,15 @@ impl EtcdClient {
             member: place,
             with_tls,
         };
-        if let Some(login) = opening.login() {
-            rpc.log_in(login, limit).await?;
+        if let Some(user) = opening.user() {
+            rpc.authenticate(user, limit).await?;
         }
         Ok(rpc)
     }
 
     /// Whether authentication is on, only an administrator may ask; the answer to a login tells as well.
-    async fn log_in(&mut self, login: &AuthUser, limit: Duration) -> Result<()> {
-        let request = AuthenticateRequest { name: login.user.clone(), password: login.password.reveal().to_owned() };
+    async fn authenticate(&mut self, user: &AuthUser, limit: Duration) -> Result<()> {
+        let request = AuthenticateRequest { name: user.name.clone(), password: user.password.reveal().to_owned() };
         match self.unary_raw("/etcdserverpb.Auth/Authenticate", request, limit).await {
             Ok(AuthenticateResponse { token }) => {
                 self.token = token.parse().ok();

@@ -2,70 +2,20 @@
 //!
 //! What a person gave must work. What was found in the pod itself may be the wrong thing, and then another way may do.
 
-use std::fmt;
-
+use super::auth_user::AuthUser;
 use super::pod_paths::Credentials;
 use super::tls_material::TlsMaterial;
-use crate::cli::EtcdClientArgs;
 use crate::error::{Error, Result};
+use crate::etcd::ClientOptions;
 use crate::etcd::Member;
 use crate::k8s::KubeClient;
-use crate::ui::Ui;
-
-/// A password that prints as nothing.
-pub struct Password(String);
-
-impl Password {
-    pub fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Password {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Password")
-    }
-}
-
-/// An etcd user.
-#[derive(Debug)]
-pub struct AuthUser {
-    /// Name.
-    pub user: String,
-    /// Password.
-    pub password: Password,
-}
-
-/// The variable that etcdctl takes the password from, too.
-const PASSWORD: &str = "ETCDCTL_PASSWORD";
-
-impl AuthUser {
-    /// The user of `--etcd-user`, if one was given; asks for the password where the environment has none.
-    ///
-    /// # Errors
-    /// There is no password and nobody to ask.
-    pub async fn of(args: &EtcdClientArgs, ui: &Ui) -> Result<Option<Self>> {
-        let Some(user) = &args.etcd_user else {
-            return Ok(None);
-        };
-        let password = match std::env::var(PASSWORD) {
-            Ok(password) if !password.is_empty() => password,
-            _ if ui.is_interactive() => ui.ask_secret(&format!("Password of etcd user {user}: ")).await?,
-            _ => {
-                return Err(Error::usage(format!("no password for etcd user {user}"))
-                    .hint(format!("without a terminal it is taken from the environment variable {PASSWORD}")));
-            }
-        };
-        Ok(Some(AuthUser { user: user.clone(), password: Password(password) }))
-    }
-}
 
 /// Everything that a connection to one member needs.
 #[derive(Debug)]
 pub struct ClientConfig {
     endpoint: String,
     keys: Option<TlsMaterial>,
-    login: Option<AuthUser>,
+    user: Option<AuthUser>,
     server_name: Option<String>,
     /// Found rather than given: when it does not work, something else may.
     found: bool,
@@ -80,22 +30,26 @@ impl ClientConfig {
     pub async fn from_flags(
         cluster: &KubeClient,
         member: &Member,
-        args: &EtcdClientArgs,
+        options: &ClientOptions,
         endpoint: Option<&str>,
-        ui: &Ui,
     ) -> Result<Option<Self>> {
         let endpoint = endpoint.map_or_else(|| member.local_endpoint(), str::to_owned);
-        let keys = if let Some(secret) = &args.etcd_cert_secret {
-            Some(TlsMaterial::from_secret(cluster, &member.namespace, args, secret).await?)
-        } else if args.etcd_cert.is_some() || args.etcd_cacert.is_some() {
-            Some(TlsMaterial::from_files(args)?)
+        let keys = if let Some(secret) = &options.cert_secret {
+            Some(TlsMaterial::from_secret(cluster, &member.namespace, options, secret).await?)
+        } else if options.cert.is_some() || options.cacert.is_some() {
+            Some(TlsMaterial::from_files(options)?)
         } else if endpoint.starts_with("https://") {
             return Ok(None);
         } else {
             None
         };
-        let login = AuthUser::of(args, ui).await?;
-        Ok(Some(ClientConfig { endpoint, keys, login, server_name: args.etcd_server_name.clone(), found: false }))
+        Ok(Some(ClientConfig {
+            endpoint,
+            keys,
+            user: options.user.clone(),
+            server_name: options.server_name.clone(),
+            found: false,
+        }))
     }
 
     /// What the Secrets of a hosted control plane give: etcd's pod is no mirror of a static one, and this user may
@@ -112,7 +66,7 @@ impl ClientConfig {
         }
         let endpoint = endpoint.map_or_else(|| member.local_endpoint(), str::to_owned);
         let keys = TlsMaterial::of_pod(cluster, member, candidates).await?;
-        Some(ClientConfig { endpoint, keys: Some(keys), login: None, server_name: None, found: true })
+        Some(ClientConfig { endpoint, keys: Some(keys), user: None, server_name: None, found: true })
     }
 
     /// URL of the member, as seen from inside its pod.
@@ -126,8 +80,8 @@ impl ClientConfig {
     }
 
     /// The user.
-    pub fn login(&self) -> Option<&AuthUser> {
-        self.login.as_ref()
+    pub fn user(&self) -> Option<&AuthUser> {
+        self.user.as_ref()
     }
 
     /// `--etcd-server-name`.
@@ -146,16 +100,5 @@ impl ClientConfig {
     /// What was given must work; what was found may be the wrong thing.
     pub fn judge(&self, error: Error) -> Error {
         if self.found { error.or_another_way() } else { error }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn nothing_secret_has_a_debug_form() {
-        let login = AuthUser { user: "root".to_owned(), password: Password("hunter2".to_owned()) };
-        assert!(!format!("{login:?}").contains("hunter2"));
     }
 }

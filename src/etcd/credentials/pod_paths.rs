@@ -6,8 +6,8 @@
 
 use k8s_openapi::api::core::v1::{Container, Pod, Volume, VolumeMount};
 
-use crate::cli::EtcdPodArgs;
 use crate::etcd::Member;
+use crate::etcd::PodOverrides;
 
 /// Paths of certificates in a container, and the mounts through which another container can read them.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,17 +34,17 @@ pub struct Mount {
 }
 
 /// All candidates for `member`, best first. `api_servers` are the pods of kube-apiserver on the same node.
-pub fn candidates(member: &Member, api_servers: &[Pod], given: &EtcdPodArgs) -> Vec<Credentials> {
+pub fn candidates(member: &Member, api_servers: &[Pod], given: &PodOverrides) -> Vec<Credentials> {
     let read = Reader { pod: &member.pod, container: &member.container, usable_in_etcd_container: true };
     let setting = |name: &str| member.settings.get(name).map(str::to_owned);
     let cacert = || setting("trusted-ca-file");
     let mut found = Vec::new();
 
-    if let (Some(cert), Some(key)) = (&given.pod_cert, &given.pod_key) {
-        let cacert = given.pod_cacert.clone().or_else(cacert);
+    if let (Some(cert), Some(key)) = (&given.cert, &given.key) {
+        let cacert = given.cacert.clone().or_else(cacert);
         return vec![read.credentials("the flags --pod-cert and --pod-key", cacert, Some((cert.clone(), key.clone())))];
     }
-    if member.local_endpoint().starts_with("http://") && given.pod_endpoint.is_none() {
+    if member.local_endpoint().starts_with("http://") && given.endpoint.is_none() {
         return vec![read.credentials("none, since etcd serves plain http", None, None)];
     }
 
@@ -78,7 +78,7 @@ pub fn candidates(member: &Member, api_servers: &[Pod], given: &EtcdPodArgs) -> 
         found.extend(of_api_server(api_server));
     }
     for credentials in &mut found {
-        credentials.cacert = given.pod_cacert.clone().or(credentials.cacert.take());
+        credentials.cacert = given.cacert.clone().or(credentials.cacert.take());
     }
     found
 }
@@ -200,18 +200,7 @@ pub fn covers(directory: &str, path: &str) -> bool {
 mod tests {
     use super::*;
     use crate::etcd::member::tests::pod;
-    use clap::Parser;
     use serde_json::json;
-
-    #[derive(Parser)]
-    struct Alone {
-        #[command(flatten)]
-        args: EtcdPodArgs,
-    }
-
-    fn given(words: &[&str]) -> EtcdPodArgs {
-        Alone::parse_from(std::iter::once(&"x").chain(words)).args
-    }
 
     const KUBEADM: &[&str] = &[
         "etcd",
@@ -241,7 +230,7 @@ mod tests {
     #[test]
     fn the_order_is_server_peer_api_server() {
         let member = Member::from_pod(pod("etcd-cp1", KUBEADM, true)).expect("it runs etcd");
-        let found = candidates(&member, &[api_server()], &given(&[]));
+        let found = candidates(&member, &[api_server()], &PodOverrides::default());
         let certs: Vec<_> =
             found.iter().filter_map(|found| found.client_cert.as_ref()).map(|pair| pair.0.as_str()).collect();
         assert_eq!(
@@ -254,7 +243,8 @@ mod tests {
     #[test]
     fn only_the_certificates_volume_is_mounted_and_read_only() {
         let member = Member::from_pod(pod("etcd-cp1", KUBEADM, true)).expect("it runs etcd");
-        let mounts = candidates(&member, &[], &given(&[])).remove(0).mounts.expect("a hostPath can be mounted");
+        let mounts =
+            candidates(&member, &[], &PodOverrides::default()).remove(0).mounts.expect("a hostPath can be mounted");
         assert_eq!(mounts.len(), 1);
         assert_eq!(mounts[0].mount.name, "etcd-certs");
         assert_eq!(mounts[0].mount.read_only, Some(true));
@@ -264,7 +254,7 @@ mod tests {
     fn plain_http_needs_none() {
         let member = Member::from_pod(pod("etcd-cp1", &["etcd", "--listen-client-urls=http://127.0.0.1:2379"], true))
             .expect("it runs etcd");
-        let found = candidates(&member, &[api_server()], &given(&[]));
+        let found = candidates(&member, &[api_server()], &PodOverrides::default());
         assert_eq!(found.len(), 1);
         assert_eq!((found[0].client_cert.as_ref(), found[0].mounts.as_deref()), (None, Some(&[][..])));
     }
@@ -279,7 +269,7 @@ mod tests {
         ]))
         .expect("variables");
         let member = Member::from_pod(pod).expect("it runs etcd");
-        assert_eq!(candidates(&member, &[], &given(&[]))[0].origin, "ETCDCTL_* of the etcd pod");
+        assert_eq!(candidates(&member, &[], &PodOverrides::default())[0].origin, "ETCDCTL_* of the etcd pod");
     }
 
     #[test]
@@ -291,15 +281,18 @@ mod tests {
             named["name"] = json!("etcd-certs");
             spec.volumes = Some(vec![serde_json::from_value(named).expect("a volume")]);
             let member = Member::from_pod(pod).expect("it runs etcd");
-            assert!(candidates(&member, &[], &given(&[])).iter().all(|found| found.mounts.is_none()));
+            assert!(candidates(&member, &[], &PodOverrides::default()).iter().all(|found| found.mounts.is_none()));
         }
     }
 
     #[test]
     fn given_paths_are_the_only_candidate() {
         let member = Member::from_pod(pod("etcd-cp1", KUBEADM, true)).expect("it runs etcd");
-        let given =
-            given(&["--pod-cert", "/etc/kubernetes/pki/etcd/x.crt", "--pod-key", "/etc/kubernetes/pki/etcd/x.key"]);
+        let given = PodOverrides {
+            cert: Some("/etc/kubernetes/pki/etcd/x.crt".to_owned()),
+            key: Some("/etc/kubernetes/pki/etcd/x.key".to_owned()),
+            ..PodOverrides::default()
+        };
         assert_eq!(candidates(&member, &[api_server()], &given).len(), 1);
     }
 
@@ -320,7 +313,7 @@ mod tests {
         ]))
         .expect("volumes");
         let member = Member::from_pod(pod).expect("it runs etcd");
-        let found = candidates(&member, &[], &given(&[]));
+        let found = candidates(&member, &[], &PodOverrides::default());
         assert_eq!(found[0].cacert.as_deref(), Some("/tls/etcd/server-ca.crt"));
         assert_eq!(found[0].mounts.as_ref().map(Vec::len), Some(3));
     }

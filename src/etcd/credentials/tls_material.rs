@@ -10,8 +10,8 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::pod_paths::{Credentials, Mount, covers};
-use crate::cli::EtcdClientArgs;
 use crate::error::{Error, Result};
+use crate::etcd::ClientOptions;
 use crate::etcd::Member;
 use crate::k8s::{ApiError, KubeClient};
 
@@ -24,7 +24,7 @@ pub struct TlsMaterial {
 
 impl fmt::Debug for TlsMaterial {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Keys").field("origin", &self.origin).finish_non_exhaustive()
+        f.debug_struct("TlsMaterial").field("origin", &self.origin).finish_non_exhaustive()
     }
 }
 
@@ -61,12 +61,12 @@ impl TlsMaterial {
         Ok(TlsMaterial { ca: certificates(ca, "the CA certificate")?, client_cert, origin })
     }
 
-    pub fn from_files(args: &EtcdClientArgs) -> Result<Self> {
-        let Some(ca) = &args.etcd_cacert else {
+    pub fn from_files(options: &ClientOptions) -> Result<Self> {
+        let Some(ca) = &options.cacert else {
             return Err(Error::usage("--etcd-cert needs --etcd-cacert: etcd's own certificate is always checked")
                 .hint("kubeadm keeps it in /etc/kubernetes/pki/etcd/ca.crt"));
         };
-        let client_cert = match (&args.etcd_cert, &args.etcd_key) {
+        let client_cert = match (&options.cert, &options.key) {
             (Some(cert), Some(key)) => Some((read(cert)?, read(key)?)),
             _ => None,
         };
@@ -77,7 +77,7 @@ impl TlsMaterial {
     pub async fn from_secret(
         cluster: &KubeClient,
         namespace: &str,
-        args: &EtcdClientArgs,
+        options: &ClientOptions,
         wanted: &str,
     ) -> Result<Self> {
         let (namespace, name) = wanted.split_once('/').unwrap_or((namespace, wanted));
@@ -89,7 +89,7 @@ impl TlsMaterial {
             // Asked for by name: no other way would do what was asked.
             Err(failure) => return Err(failure.into()),
         };
-        let given_ca = args.etcd_cacert.as_deref().map(read).transpose()?;
+        let given_ca = options.cacert.as_deref().map(read).transpose()?;
         TlsMaterial::in_secret(&secret, given_ca.as_deref(), &format!("Secret {namespace}/{name}"))
     }
 

@@ -14,70 +14,41 @@ use futures::future::join_all;
 use super::credentials::pod_paths::Credentials;
 use super::etcdctl::error::{etcdctl_error, is_tls};
 use super::unmatched::{MemberListEntry, UnmatchedMember, unmatched};
-use super::{Member, etcdctl};
+use super::{Member, MemberProbe, MemberState, MemberWarning, etcdctl};
 use crate::k8s::KubeClient;
 use parse::{Entry, MemberStatus};
 
 /// The answers, one for each member that was asked, in the same order.
 #[derive(Debug, Default)]
 pub struct Statuses {
-    /// `None` for a member that did not answer, or whose answer cannot be told apart.
-    pub of: Vec<Option<MemberStatus>>,
-    /// Why there is no status, for each member that has none.
-    pub silent: Vec<Option<Silence>>,
+    /// `None` for a member of which nothing was learned yet.
+    pub probes: Vec<Option<MemberProbe>>,
     /// The credentials that worked in the first pod that answered, by their origin.
-    pub worked: Option<&'static str>,
-    /// The members that have no pod; known once all is [concluded](Statuses::conclude).
+    pub verified_origin: Option<&'static str>,
+    /// The members that have no pod; known once all is [finalized](Statuses::finalize).
     pub unmatched: Vec<UnmatchedMember>,
     /// The members that etcd lists, as far as it was asked.
     pub listed: Vec<MemberListEntry>,
     /// Why the members could not be asked for all at once.
     unlisted: Option<String>,
     /// What could not be learned, and why.
-    pub warnings: Vec<String>,
-}
-
-/// Why a member said nothing.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Silence {
-    /// It was asked and does not serve; or its pod says that it does not.
-    Down(String),
-    /// It could not be asked, so nothing is known of it.
-    Unknown(String),
-}
-
-impl Silence {
-    /// The reason.
-    pub fn reason(&self) -> &str {
-        match self {
-            Silence::Down(reason) | Silence::Unknown(reason) => reason,
-        }
-    }
+    pub warnings: Vec<MemberWarning>,
 }
 
 /// The longest time that one exec may take.
 const LIMIT: Duration = Duration::from_secs(20);
 
 /// What is asked of the members, and with what.
-pub struct Question<'q> {
-    pub cluster: &'q KubeClient,
-    pub members: &'q [Member],
-    /// Each member's certificates.
-    pub candidates: &'q [Vec<Credentials>],
+struct Question<'q> {
+    client: &'q KubeClient,
+    members: &'q [MemberState],
     /// `--pod-endpoint`.
-    pub endpoint: Option<&'q str>,
+    endpoint: Option<&'q str>,
 }
 
-/// Asks the members of which `found` knows nothing yet. `candidates` gives each member's credentials. Never fails: what
-/// cannot be learned is a warning.
-pub async fn gather(
-    cluster: &KubeClient,
-    members: &[Member],
-    candidates: &[Vec<Credentials>],
-    endpoint: Option<&str>,
-    found: &mut Statuses,
-) {
-    let question = Question { cluster, members, candidates, endpoint };
+/// Asks the members of which `found` knows nothing yet. Never fails: what cannot be learned is a warning.
+pub async fn gather(client: &KubeClient, members: &[MemberState], endpoint: Option<&str>, found: &mut Statuses) {
+    let question = Question { client, members, endpoint };
     found.unlisted = question.all(found).await.err();
     question.each_alone(found).await;
 }
@@ -85,47 +56,60 @@ pub async fn gather(
 impl Statuses {
     /// Of `members` members nothing is known.
     pub fn unknown(members: usize) -> Self {
-        Statuses { of: vec![None; members], silent: vec![None; members], ..Statuses::default() }
+        Statuses { probes: vec![None; members], ..Statuses::default() }
     }
 
-    fn answered(&mut self, index: usize, status: MemberStatus) {
-        self.of[index] = Some(status);
-        self.silent[index] = None;
+    fn status(&self, index: usize) -> Option<&MemberStatus> {
+        self.probes[index].as_ref().and_then(MemberProbe::status)
     }
 
-    /// Some member has said nothing.
+    /// Reports whether a member has not answered.
     pub fn is_incomplete(&self) -> bool {
-        self.of.iter().any(Option::is_none)
+        (0..self.probes.len()).any(|index| self.status(index).is_none())
+    }
+
+    /// Keeps the first reason for which a member has no status.
+    fn note_unknown(&mut self, index: usize, reason: &str) {
+        self.probes[index].get_or_insert_with(|| MemberProbe::Unknown(reason.to_owned()));
     }
 
     /// Says what could not be learned in the end of `members`.
-    pub fn finalize(&mut self, members: &[Member]) {
-        self.unmatched = unmatched(members, &self.of, &self.listed);
-        for stranger in &self.unmatched {
-            let at = if stranger.endpoint.is_empty() {
+    pub fn finalize(&mut self, members: &[MemberState]) {
+        let asked: Vec<(&Member, Option<&MemberStatus>)> =
+            members.iter().enumerate().map(|(index, state)| (&state.member, self.status(index))).collect();
+        self.unmatched = unmatched(&asked, &self.listed);
+        for member in &self.unmatched {
+            let at = if member.endpoint.is_empty() {
                 "that has not started yet".to_owned()
             } else {
-                format!("at {}", stranger.endpoint)
+                format!("at {}", member.endpoint)
             };
-            let silent = if stranger.silent { " that does not answer and" } else { "" };
-            self.warnings.push(format!("etcd has a member {at}{silent} for which there is no pod; it is not shown"));
+            let silent = if member.silent { " that does not answer and" } else { "" };
+            let message = format!("etcd has a member {at}{silent} for which there is no pod; it is not shown");
+            self.warnings.push(MemberWarning { message, reason: None });
         }
-        let first = self.silent.iter().flatten().next().map(Silence::reason);
-        if let (true, Some(reason)) = (self.of.iter().all(Option::is_none), first) {
-            self.warnings.push(format!("roles and health of the members are unknown: {reason}"));
-        } else if has_quorum(&self.of) == Some(false) {
-            self.warnings
-                .push("etcd has lost its quorum: no member knows a leader; a member can still be backed up".to_owned());
-        } else if let (Some(reason), true) = (&self.unlisted, self.is_incomplete()) {
-            self.warnings.push(format!("the members could not be listed: {reason}"));
-        }
+        let probes = || self.probes.iter().flatten();
+        let first = probes().find_map(MemberProbe::reason);
+        let (message, reason) = match (first, &self.unlisted) {
+            (Some(reason), _) if probes().all(|probe| probe.status().is_none()) => {
+                (format!("roles and health of the members are unknown: {reason}"), Some(reason.to_owned()))
+            }
+            _ if has_quorum(probes()) == Some(false) => {
+                let lost = "etcd has lost its quorum: no member knows a leader; a member can still be backed up";
+                (lost.to_owned(), None)
+            }
+            (_, Some(reason)) if self.is_incomplete() => {
+                (format!("the members could not be listed: {reason}"), Some(reason.clone()))
+            }
+            _ => return,
+        };
+        self.warnings.push(MemberWarning { message, reason });
     }
 }
 
-/// Whether etcd has a quorum: a member knows a leader only while there is one (etcd checks it once an election
-/// timeout). `None` when no member answered.
-pub fn has_quorum(statuses: &[Option<MemberStatus>]) -> Option<bool> {
-    let mut answered = statuses.iter().flatten().peekable();
+/// See [`super::MemberSet::has_quorum`].
+pub fn has_quorum<'p>(probes: impl Iterator<Item = &'p MemberProbe>) -> Option<bool> {
+    let mut answered = probes.filter_map(MemberProbe::status).peekable();
     answered.peek()?;
     Some(answered.any(|status| status.has_leader))
 }
@@ -145,13 +129,13 @@ impl Question<'_> {
     /// Asks one pod after the other for all members until one answers.
     async fn all(&self, found: &mut Statuses) -> Result<(), String> {
         let mut order: Vec<usize> = (0..self.members.len()).collect();
-        order.sort_by_key(|index| !self.members[*index].is_ready());
+        order.sort_by_key(|index| !self.members[*index].member.is_ready());
         let mut last = "no pod could be asked".to_owned();
         for index in order {
             for credentials in self.usable(index, None) {
                 match self.ask(index, credentials, true).await {
                     Ask::Answered(entries, silent) => {
-                        found.worked = Some(credentials.origin);
+                        found.verified_origin = Some(credentials.origin);
                         self.place(found, entries);
                         let silent =
                             silent.into_iter().map(|url| MemberListEntry { id: None, urls: vec![url], learner: false });
@@ -165,7 +149,7 @@ impl Question<'_> {
                         break;
                     }
                     // Every other pod would say the same, after the same wait.
-                    Ask::Failed(reason) if self.members[index].is_ready() => return Err(reason),
+                    Ask::Failed(reason) if self.members[index].member.is_ready() => return Err(reason),
                     Ask::Failed(reason) | Ask::NotAsked(reason) | Ask::Refused(reason) => {
                         last = reason;
                         break;
@@ -178,51 +162,55 @@ impl Question<'_> {
 
     /// Asks each pod whose member is still unknown for its own status.
     async fn each_alone(&self, found: &mut Statuses) {
-        let missing: Vec<usize> = (0..self.members.len()).filter(|index| found.of[*index].is_none()).collect();
-        let worked = found.worked;
+        let missing: Vec<usize> = (0..self.members.len()).filter(|index| found.status(*index).is_none()).collect();
+        let worked = found.verified_origin;
         let answers = join_all(missing.iter().map(|index| self.alone(*index, worked))).await;
         for (index, answer) in missing.into_iter().zip(answers) {
             match answer {
                 Ok((entries, origin)) => match self.own(index, entries) {
                     Some(entry) => {
-                        found.worked.get_or_insert(origin);
-                        found.answered(index, entry.into_status());
+                        found.verified_origin.get_or_insert(origin);
+                        found.probes[index] = Some(MemberProbe::Ok(entry.into_status()));
                     }
-                    None => found.silent[index] = Some(Silence::Unknown(NOT_ITS_OWN.to_owned())),
+                    None => found.probes[index] = Some(MemberProbe::Unknown(NOT_ITS_OWN.to_owned())),
                 },
-                Err(silence) => found.silent[index] = Some(silence),
+                Err(probe) => found.probes[index] = Some(probe),
             }
         }
     }
 
-    async fn alone(&self, index: usize, worked: Option<&'static str>) -> Result<(Vec<Entry>, &'static str), Silence> {
-        let member = &self.members[index];
+    async fn alone(
+        &self,
+        index: usize,
+        worked: Option<&'static str>,
+    ) -> Result<(Vec<Entry>, &'static str), MemberProbe> {
+        let member = &self.members[index].member;
         // Others answered: a pod that says itself that it does not run need not be waited for.
         if worked.is_some() && !member.is_ready() {
-            return Err(Silence::Down(format!("pod {} is not ready: {}", member.pod_name, member.why_not_ready())));
+            return Err(MemberProbe::Down(format!("pod {} is not ready: {}", member.pod_name, member.why_not_ready())));
         }
-        let mut silence = Silence::Unknown(format!("no certificate of pod {} can be used there", member.pod_name));
+        let mut probe = MemberProbe::Unknown(format!("no certificate of pod {} can be used there", member.pod_name));
         for credentials in self.usable(index, worked) {
-            silence = match self.ask(index, credentials, false).await {
+            probe = match self.ask(index, credentials, false).await {
                 Ask::Answered(entries, _) => return Ok((entries, credentials.origin)),
-                Ask::Failed(reason) if wants_another_pair(&reason) => Silence::Unknown(reason),
-                Ask::Failed(reason) => Silence::Down(reason),
-                Ask::NotAsked(reason) if !member.is_ready() => Silence::Down(reason),
-                Ask::NotAsked(reason) | Ask::Refused(reason) => return Err(Silence::Unknown(reason)),
+                Ask::Failed(reason) if wants_another_pair(&reason) => MemberProbe::Unknown(reason),
+                Ask::Failed(reason) => MemberProbe::Down(reason),
+                Ask::NotAsked(reason) if !member.is_ready() => MemberProbe::Down(reason),
+                Ask::NotAsked(reason) | Ask::Refused(reason) => return Err(MemberProbe::Unknown(reason)),
             };
         }
-        Err(silence)
+        Err(probe)
     }
 
     fn usable(&self, index: usize, worked: Option<&'static str>) -> impl Iterator<Item = &Credentials> {
-        let usable = self.candidates[index].iter().filter(|candidate| candidate.usable_in_etcd_container);
+        let usable = self.members[index].credentials.iter().filter(|candidate| candidate.usable_in_etcd_container);
         usable.filter(move |candidate| worked.is_none_or(|worked| worked == candidate.origin))
     }
 
     async fn ask(&self, index: usize, credentials: &Credentials, all: bool) -> Ask {
-        let member = &self.members[index];
+        let member = &self.members[index].member;
         let command = command(member, credentials, self.endpoint, all);
-        match etcdctl::run(self.cluster, member, &command, LIMIT).await {
+        match etcdctl::run(self.client, member, &command, LIMIT).await {
             Ok(output) => match parse::read(&output.stdout) {
                 Some(entries) => Ask::Answered(entries, parse::silent(&output.stderr)),
                 None => match etcdctl_error(&output.stderr) {
@@ -245,22 +233,23 @@ impl Question<'_> {
                 urls: vec![url.clone()],
                 learner: status.learner,
             });
-            match self.members.iter().position(|member| member.advertises(&url)) {
-                Some(index) => found.answered(index, status),
+            match self.members.iter().position(|state| state.member.advertises(&url)) {
+                Some(index) => found.probes[index] = Some(MemberProbe::Ok(status)),
                 None => rest.push((url, status)),
             }
         }
         for (url, status) in rest {
-            let answers = |index: &usize| found.of[*index].is_none() && self.members[*index].answers_at(&url);
+            let answers =
+                |index: &usize| found.status(*index).is_none() && self.members[*index].member.answers_at(&url);
             if let Some(index) = (0..self.members.len()).find(answers) {
-                found.answered(index, status);
+                found.probes[index] = Some(MemberProbe::Ok(status));
             }
         }
     }
 
     /// The one answer that is the member's own, of those that its pod gave.
     fn own(&self, index: usize, mut entries: Vec<Entry>) -> Option<Entry> {
-        let member = &self.members[index];
+        let member = &self.members[index].member;
         let local = member.local_endpoint();
         let asked = self.endpoint.unwrap_or(&local);
         let matches: [&dyn Fn(&str) -> bool; 3] =
@@ -316,9 +305,11 @@ mod tests {
 
     #[test]
     fn a_quorum_is_what_one_member_knows_of() {
-        let status = |has_leader| Some(MemberStatus { has_leader, ..MemberStatus::default() });
-        assert_eq!(has_quorum(&[None, None]), None);
-        assert_eq!(has_quorum(&[None, status(false)]), Some(false));
-        assert_eq!(has_quorum(&[status(false), status(true)]), Some(true));
+        let probe = |has_leader| MemberProbe::Ok(MemberStatus { has_leader, ..MemberStatus::default() });
+        let silent = || MemberProbe::Unknown("forbidden".to_owned());
+        let quorum = |probes: &[MemberProbe]| has_quorum(probes.iter());
+        assert_eq!(quorum(&[silent(), silent()]), None);
+        assert_eq!(quorum(&[silent(), probe(false)]), Some(false));
+        assert_eq!(quorum(&[probe(false), probe(true)]), Some(true));
     }
 }

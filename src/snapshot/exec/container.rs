@@ -13,7 +13,7 @@ use crate::etcd::Member;
 use crate::k8s::{ApiError, ExecOutput, ExecStream, KubeClient};
 use crate::snapshot::node::pod::storage_limit_below;
 use crate::snapshot::request::Request;
-use crate::ui::decimal_bytes;
+use crate::util::byte_size::decimal_bytes;
 use crate::util::quantity::quantity;
 
 /// How long a short command may take.

@@ -23,7 +23,8 @@ use crate::etcd::credentials::pod_paths::Credentials;
 use crate::etcd::etcdctl;
 use crate::etcd::etcdctl::error::etcdctl_error;
 use crate::k8s::{ExecEvent, KubeClient};
-use crate::ui::{Progress, Ui};
+use crate::util::events::Events;
+use crate::util::progress::Progress;
 use container::{Reader, Shell};
 
 const LONGEST_PAUSE: Duration = Duration::from_secs(4);
@@ -35,9 +36,9 @@ pub(super) async fn take<W: Write + Send + 'static>(
     request: &Request<'_>,
     writer: &SnapshotWriter<W>,
     owned: &RemoteFile,
-    ui: &Ui,
+    events: &dyn Events,
 ) -> Result<Taken, NotTaken> {
-    let until = Instant::now() + request.deadline;
+    let until = Instant::now() + request.limits.deadline;
     let shell = Shell::of(request);
     let tools = shell.probe(cluster, request).await?;
     let reader = tools.reader().unwrap_or(Reader::Cat);
@@ -50,7 +51,11 @@ pub(super) async fn take<W: Write + Send + 'static>(
     let mut refusal = String::new();
     for directory in directories {
         let candidate = format!("{}/{}.db", directory.path, random_name());
-        match owned.guard(cluster, &shell, &candidate, request.lease, request.deadline).await.map_err(Error::from)? {
+        match owned
+            .guard(cluster, &shell, &candidate, request.limits.job_ttl, request.limits.deadline)
+            .await
+            .map_err(Error::from)?
+        {
             Ok(()) => {
                 if directory.room.is_none() {
                     warnings.push(format!(
@@ -73,14 +78,14 @@ pub(super) async fn take<W: Write + Send + 'static>(
 
     let work = Work { cluster, request, shell: &shell, owned, path: &path, until };
     let copy = async {
-        ui.status("Saving the snapshot in the container");
+        events.status("Saving the snapshot in the container");
         work.save(credentials).await?;
         let size = match tools.size() {
             Some(script) => work.size(script).await?,
             None => None,
         };
-        let progress = Progress::start(ui, size.or(request.db_size));
-        let copied = work.copy(reader, size, writer, &progress).await;
+        let progress = events.copy_progress(size.or(request.db_size));
+        let copied = work.copy(reader, size, writer, progress.as_ref()).await;
         match copied {
             Ok(()) => progress.finish(),
             Err(_) => progress.abandon(),
@@ -144,7 +149,7 @@ struct Work<'w> {
 impl Work<'_> {
     /// Lets etcdctl write the file.
     async fn save(&self, credentials: &Credentials) -> Result<()> {
-        let limits = JobLimits::new(self.request.db_size, self.request.lease, self.request.deadline);
+        let limits = JobLimits::new(self.request.db_size, self.request.limits.job_ttl, self.request.limits.deadline);
         // etcdctl ends by itself even when nobody is left to end it.
         let timeout = format!("{}s", limits.run.as_secs().max(1));
         let command = etcdctl::command(
@@ -195,7 +200,7 @@ impl Work<'_> {
         reader: Reader,
         size: Option<u64>,
         writer: &SnapshotWriter<W>,
-        progress: &Progress,
+        progress: &dyn Progress,
     ) -> Result<(), NotTaken> {
         let mut state = Offset { at: 0, last_byte: Instant::now(), pause: FIRST_PAUSE };
         let most = size.unwrap_or_else(|| self.request.most());
@@ -205,11 +210,11 @@ impl Work<'_> {
                 return Ok(());
             };
             tracing::info!(offset = state.at, %trouble, "the copy pauses");
-            if state.last_byte.elapsed() >= self.request.stall {
+            if state.last_byte.elapsed() >= self.request.limits.stall_timeout {
                 return Err(Error::failed(format!(
                     "the copy stalled: no byte from {} for {}s, after {} bytes: {trouble}",
                     self.shell.place(),
-                    self.request.stall.as_secs_f32(),
+                    self.request.limits.stall_timeout.as_secs_f32(),
                     state.at
                 ))
                 .hint("run the backup again; --stall-timeout sets the limit")
@@ -228,7 +233,7 @@ impl Work<'_> {
         most: u64,
         state: &mut Offset,
         writer: &SnapshotWriter<W>,
-        progress: &Progress,
+        progress: &dyn Progress,
     ) -> Result<Option<String>, NotTaken> {
         let (from, mut skip) = reader.from(state.at);
         let mut command = match self.shell.start(self.cluster, &reader.script(), &[self.path, &from]).await {
@@ -240,7 +245,7 @@ impl Work<'_> {
             Err(failure) => return Err(Error::from(failure).into()),
         };
         loop {
-            let patience = self.request.stall.min(self.until.saturating_duration_since(Instant::now()));
+            let patience = self.request.limits.stall_timeout.min(self.until.saturating_duration_since(Instant::now()));
             let output = match command.next(patience).await {
                 Ok(ExecEvent::Stdout(bytes)) => {
                     let bytes = beyond(bytes, &mut skip);
@@ -258,7 +263,7 @@ impl Work<'_> {
                     writer.push(bytes).await?;
                     state.last_byte = Instant::now();
                     state.pause = FIRST_PAUSE;
-                    progress.at(state.at);
+                    progress.set_position(state.at);
                     continue;
                 }
                 Ok(ExecEvent::Exited(output)) => output,

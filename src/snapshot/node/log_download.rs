@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 use crate::k8s::{KubeClient, LogReadError, NodeLogPath, RangeResponse};
 use crate::snapshot::SnapshotWriter;
 use crate::snapshot::writer::{WriterClosed, may_be_complete};
-use crate::ui::Progress;
+use crate::util::progress::Progress;
 
 /// The most that one request asks for.
 const RANGE: u64 = 64 << 20;
@@ -61,7 +61,7 @@ pub(super) struct LogDownload<'c, W> {
     /// The pod's log directory.
     pub directory: NodeLogPath,
     pub writer: &'c SnapshotWriter<W>,
-    pub progress: &'c Progress,
+    pub progress: &'c dyn Progress,
     /// The longest time without a byte.
     pub stall: Duration,
     /// More bytes than any snapshot of this database can have.
@@ -90,7 +90,7 @@ impl<'c, W: Write + Send + 'static> LogDownload<'c, W> {
         pod: &'c Pod,
         directory: NodeLogPath,
         writer: &'c SnapshotWriter<W>,
-        progress: &'c Progress,
+        progress: &'c dyn Progress,
         stall: Duration,
         most: u64,
     ) -> Self {
@@ -225,7 +225,7 @@ impl<'c, W: Write + Send + 'static> LogDownload<'c, W> {
         self.state.last_byte = Instant::now();
         self.state.trouble = None;
         self.state.pause = GROWING;
-        self.progress.at(self.state.offset);
+        self.progress.set_position(self.state.offset);
         Ok(())
     }
 

@@ -27,7 +27,8 @@ use crate::etcd::Member;
 use crate::etcd::credentials::pod_paths::Credentials;
 use crate::etcd::etcdctl::error::{etcdctl_error, is_tls};
 use crate::k8s::{Access, KubeClient, NodeLogPath};
-use crate::ui::{Progress, Ui, decimal_bytes};
+use crate::util::byte_size::decimal_bytes;
+use crate::util::events::Events;
 
 enum Next {
     Credentials(Error),
@@ -44,9 +45,9 @@ pub async fn take<W: Write + Send + 'static>(
     request: &Request<'_>,
     writer: &SnapshotWriter<W>,
     owned: &JobHandle,
-    ui: &Ui,
+    events: &dyn Events,
 ) -> Result<Taken, NotTaken> {
-    let until = Instant::now() + request.deadline;
+    let until = Instant::now() + request.limits.deadline;
     must_be_allowed(cluster, request.member).await?;
     let checked = preflight::check(cluster, request.member, request.db_size).await?;
     let mut warnings = checked.warnings;
@@ -55,7 +56,7 @@ pub async fn take<W: Write + Send + 'static>(
         warnings.push(format!(
             "not allowed to patch jobs in namespace {}: if this run is killed, its job and file stay for {} after the snapshot is written",
             request.member.namespace,
-            humantime::format_duration(request.deadline)
+            humantime::format_duration(request.limits.deadline)
         ));
     }
 
@@ -84,12 +85,12 @@ pub async fn take<W: Write + Send + 'static>(
             probe: usable[candidate].client_cert.is_some() && !(request.first_verified && candidate == 0),
             limits: JobLimits::new(
                 request.db_size,
-                if fixed { request.deadline } else { request.lease },
-                request.deadline,
+                if fixed { request.limits.deadline } else { request.limits.job_ttl },
+                request.limits.deadline,
             ),
         };
         let attempt = Attempt { cluster, request, plan: &plan, pod_logs: &checked.pod_logs, fixed, until };
-        let next = match attempt.run(writer, owned, ui).await? {
+        let next = match attempt.run(writer, owned, events).await? {
             Ok(directory) => {
                 let place = Some(Place::Node(directory.path));
                 return Ok(Taken { transport: Transport::Node, place, warnings });
@@ -167,7 +168,7 @@ impl Attempt<'_> {
         &self,
         writer: &SnapshotWriter<W>,
         owned: &JobHandle,
-        ui: &Ui,
+        events: &dyn Events,
     ) -> Result<Result<NodeLogPath, Next>, NotTaken> {
         let namespace = self.request.member.namespace.as_str();
         tracing::info!(
@@ -178,21 +179,21 @@ impl Attempt<'_> {
         );
         let job = owned.create(self.cluster, namespace, self.plan.job()).await.map_err(Error::from)?;
         let job_pod = JobPod { cluster: self.cluster, namespace, job: &job };
-        let pod = job_pod.created(self.request.start_limit).await?;
+        let pod = job_pod.created(self.request.limits.pod_running_timeout).await?;
         self.refuse_low_storage_limit(&pod).await?;
         let directory = self.directory(&pod);
-        match started(&job_pod, &pod, self.request.start_limit).await? {
+        match started(&job_pod, &pod, self.request.limits.pod_running_timeout).await? {
             Phase::Failed(failure) => return Ok(self.judge(failure)?),
             phase => debug_assert!(phase.is_started()),
         }
         tracing::info!(node = %directory.node, path = %directory.path, "the snapshot is written here");
 
-        let progress = Progress::start(ui, self.request.db_size);
+        let progress = events.copy_progress(self.request.db_size);
         let lease = Lease {
             cluster: self.cluster,
             namespace,
             job: self.plan.name,
-            length: self.request.lease,
+            length: self.request.limits.job_ttl,
             fixed: self.fixed,
             until: self.until,
         };
@@ -202,8 +203,8 @@ impl Attempt<'_> {
             &pod,
             directory.clone(),
             writer,
-            &progress,
-            self.request.stall,
+            progress.as_ref(),
+            self.request.limits.stall_timeout,
             self.request.most(),
         );
         let copied = tokio::select! {

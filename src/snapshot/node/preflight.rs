@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::Node;
 use crate::error::{Error, Result};
 use crate::etcd::Member;
 use crate::k8s::{DiskSpace, KubeClient, NodeLogPath};
-use crate::ui::decimal_bytes;
+use crate::util::byte_size::decimal_bytes;
 
 /// What the node is like.
 #[derive(Debug)]

@@ -1,0 +1,47 @@
+//! What the user says about etcd: which pods run it, and how it is reached.
+
+use std::path::PathBuf;
+
+use super::credentials::auth_user::AuthUser;
+
+/// Where the members are and what opens them.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// Namespace of the etcd pods; `None`: those that are known.
+    pub namespace: Option<String>,
+    /// Label selector of the etcd pods; `None`: the labels of known distributions.
+    pub selector: Option<String>,
+    /// For a connection to etcd through the API server.
+    pub client: ClientOptions,
+    /// For commands in the etcd pod, and for the snapshot job.
+    pub pod: PodOverrides,
+}
+
+/// The client certificate, CA and user for a direct connection to etcd.
+#[derive(Debug, Clone, Default)]
+pub struct ClientOptions {
+    pub cacert: Option<PathBuf>,
+    pub cert: Option<PathBuf>,
+    pub key: Option<PathBuf>,
+    /// `[NAMESPACE/]NAME` of a Secret that holds CA, client certificate and key.
+    pub cert_secret: Option<String>,
+    /// The name to expect in etcd's certificate; `None`: any of the member's own.
+    pub server_name: Option<String>,
+    pub user: Option<AuthUser>,
+}
+
+impl ClientOptions {
+    /// Reports whether certificates or a user were given, that is, whether a direct connection is wanted.
+    pub fn are_given(&self) -> bool {
+        self.cacert.is_some() || self.cert.is_some() || self.cert_secret.is_some() || self.user.is_some()
+    }
+}
+
+/// Paths and a URL as the etcd container sees them, for a pod whose flags do not tell.
+#[derive(Debug, Clone, Default)]
+pub struct PodOverrides {
+    pub cacert: Option<String>,
+    pub cert: Option<String>,
+    pub key: Option<String>,
+    pub endpoint: Option<String>,
+}

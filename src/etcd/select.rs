@@ -116,7 +116,7 @@ mod tests {
 
     /// The names of the members in their order, best first.
     fn ranked(statuses: &[Option<MemberStatus>]) -> Vec<String> {
-        rank_members(&members(statuses)).into_iter().map(|state| state.member.node.clone()).collect()
+        rank_members(&members(statuses)).into_iter().map(|state| state.member.pod_name.clone()).collect()
     }
 
     fn best(statuses: &[Option<MemberStatus>]) -> Option<String> {
@@ -125,40 +125,43 @@ mod tests {
 
     #[test]
     fn a_follower_is_preferred_to_the_leader() {
-        assert_eq!(ranked(&[Some(status(true)), Some(status(false))]), ["cp2", "cp1"]);
+        assert_eq!(ranked(&[Some(status(true)), Some(status(false))]), ["etcd-cp2", "etcd-cp1"]);
     }
 
     #[test]
     fn a_follower_that_lags_is_worse_than_the_leader() {
         let lagging = MemberStatus { applied: 10, ..status(false) };
-        assert_eq!(best(&[Some(status(true)), Some(lagging)]).as_deref(), Some("cp1"));
+        assert_eq!(best(&[Some(status(true)), Some(lagging)]).as_deref(), Some("etcd-cp1"));
     }
 
     #[test]
     fn neither_a_learner_nor_an_alarm_is_ever_recommended() {
         let learner = MemberStatus { learner: true, ..status(false) };
         let alarmed = MemberStatus { alarms: vec!["NOSPACE".to_owned()], ..status(false) };
-        assert_eq!(ranked(&[Some(status(true)), Some(learner.clone()), Some(alarmed.clone())]), ["cp1"]);
+        assert_eq!(ranked(&[Some(status(true)), Some(learner.clone()), Some(alarmed.clone())]), ["etcd-cp1"]);
         assert_eq!(best(&[Some(learner), Some(alarmed)]), None);
     }
 
     #[test]
     fn without_a_quorum_the_member_that_has_the_most_is_taken() {
         let lost = |applied| Some(MemberStatus { has_leader: false, applied, ..status(false) });
-        assert_eq!(best(&[lost(10), lost(12), lost(11)]).as_deref(), Some("cp2"));
+        assert_eq!(best(&[lost(10), lost(12), lost(11)]).as_deref(), Some("etcd-cp2"));
     }
 
     #[test]
     fn without_any_status_somebody_is_taken() {
-        assert_eq!(best(&[None, None]).as_deref(), Some("cp1"));
+        assert_eq!(best(&[None, None]).as_deref(), Some("etcd-cp1"));
     }
 
     #[test]
     fn a_role_may_stand_for_a_name() {
         let both = members(&[Some(status(true)), Some(status(false))]);
         let node =
-            |word| select_member(&both, MemberSelector::parse(word, &both)).map(|state| state.member.node.as_str());
-        assert_eq!((node("leader"), node("follower"), node("etcd-cp2")), (Ok("cp1"), Ok("cp2"), Ok("cp2")));
+            |word| select_member(&both, MemberSelector::parse(word, &both)).map(|state| state.member.pod_name.as_str());
+        assert_eq!(
+            (node("leader"), node("follower"), node("etcd-cp2")),
+            (Ok("etcd-cp1"), Ok("etcd-cp2"), Ok("etcd-cp2"))
+        );
         let alone = select_member(&both[..1], MemberSelector::Follower).expect_err("there is none");
         assert!(alone.message().contains("no follower"), "{alone}");
         let silent = members(&[None, None]);

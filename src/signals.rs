@@ -96,7 +96,7 @@ pub(super) fn interrupted(signal: Signal) -> Error {
 }
 
 pub(super) fn internal() -> Error {
-    Error::failed("a mistake in this program stopped it; nothing was proven")
+    Error::failed("internal error: the program panicked; the snapshot was not verified")
         .hint("please report it with the output of the same command and -v=4")
 }
 
@@ -130,7 +130,7 @@ mod tests {
         };
         let error = signals.interrupt::<()>(work).await.expect_err("it panicked");
         assert_eq!(error.kind(), ErrorKind::Failed);
-        assert!(error.message().contains("nothing was proven") && !error.message().contains("inner words"));
+        assert!(error.message().contains("the snapshot was not verified") && !error.message().contains("inner words"));
         assert!(released.get());
     }
 }

@@ -83,7 +83,7 @@ fn refusal(status: Option<&MemberStatus>, max_size: u64) -> Option<String> {
     } else if status.learner {
         Some("was not asked, because it is a learner".to_owned())
     } else if status.db_size > max_size {
-        Some("was not asked, because its database is larger than --content-max-size".to_owned())
+        Some("was not asked, because its database is larger than --hash-max-size".to_owned())
     } else {
         None
     }
@@ -244,7 +244,7 @@ mod tests {
         let large = MemberStatus { db_size: 1001, ..status(3) };
         let (asked, replies) = asked(&[Some(alarmed), Some(learner), Some(large), None]);
         assert!(asked.is_empty(), "{asked:?}");
-        for (reply, word) in replies.iter().zip(["NOSPACE", "learner", "--content-max-size", "unknown"]) {
+        for (reply, word) in replies.iter().zip(["NOSPACE", "learner", "--hash-max-size", "unknown"]) {
             assert!(reply.as_ref().expect_err("nobody was asked").contains(word), "{reply:?}");
         }
     }

@@ -31,7 +31,7 @@ const EMPTY_PARTS: u32 = 16;
 /// Length of the checksum behind the database, which `remaining_bytes` does not count.
 const CHECKSUM: u64 = 32;
 
-/// Takes the snapshot and hands its bytes to `writer`, whose proof decides whether it is good.
+/// Takes the snapshot and hands its bytes to `writer`, which verifies the checksum.
 pub(super) async fn take<W: Write + Send + 'static>(
     cluster: &KubeClient,
     request: &Request<'_>,

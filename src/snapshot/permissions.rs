@@ -89,7 +89,7 @@ const RENEW: Permission = Permission {
     group: "batch",
     resources: &["jobs"],
     scope: Scope::Namespace,
-    purpose: "the job's time is short and renewed while copying (--lease)",
+    purpose: "the job's time is short and renewed while copying (--job-ttl)",
     fallback: Some(
         "after a kill, the job and its file stay for up to --deadline after the end of the save; a warning says so",
     ),

@@ -1,7 +1,7 @@
-//! Where the bytes arrive: hashed, written, and proven.
+//! Where the bytes arrive: hashed, written and verified.
 //!
 //! etcd appends the sha-256 of a snapshot to it (`server/etcdserver/api/v3rpc/maintenance.go`, Snapshot), so the last
-//! 32 bytes prove all others. Hashing and writing run in a thread of their own behind a short queue: the network is
+//! 32 bytes are the sha-256 of all others. Hashing and writing run in a thread of their own behind a short queue: the network is
 //! read while the disk is busy, and memory stays bounded when it is not.
 
 use std::io::{self, Write};
@@ -30,7 +30,7 @@ pub(super) fn may_be_complete(size: u64) -> bool {
     size > 512 && size % 512 == TRAILER as u64
 }
 
-/// What a proven snapshot's bytes add up to.
+/// What a verified snapshot's bytes add up to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Checksum {
     /// Bytes, trailer included.
@@ -114,7 +114,7 @@ impl<W: Write + Send + 'static> SnapshotWriter<W> {
         answered.await.map_err(|_| WriterClosed)
     }
 
-    /// Waits for everything to be written; gives the writer back with the proof.
+    /// Waits for everything to be written; gives the writer back with the checksum.
     ///
     /// # Errors
     /// What writing failed with; [`ErrorKind::BadFile`] when the trailer does not match.
@@ -125,7 +125,7 @@ impl<W: Write + Send + 'static> SnapshotWriter<W> {
         let ended =
             self.thread.await.map_err(|_| Error::failed("the thread that writes the file ended unexpectedly"))?;
         let (writer, check) = ended?;
-        Ok((writer, check.prove()?))
+        Ok((writer, check.verify()?))
     }
 }
 
@@ -202,7 +202,7 @@ impl Check {
         may_be_complete(self.size) && self.body.clone().finalize().as_slice() == self.tail.as_slice()
     }
 
-    fn prove(self) -> Result<Checksum> {
+    fn verify(self) -> Result<Checksum> {
         if !may_be_complete(self.size) {
             return Err(Error::new(
                 ErrorKind::BadFile,
@@ -235,19 +235,19 @@ mod tests {
         bytes
     }
 
-    fn prove(bytes: &[u8], piece: usize) -> Result<Checksum> {
+    fn verify(bytes: &[u8], piece: usize) -> Result<Checksum> {
         let mut check = Check::default();
         bytes.chunks(piece).for_each(|piece| check.update(piece));
-        check.prove()
+        check.verify()
     }
 
     #[test]
-    fn pieces_of_any_length_give_the_same_proof() {
+    fn pieces_of_any_length_give_the_same_checksum() {
         let bytes = snapshot(3);
-        let whole = prove(&bytes, bytes.len()).expect("it is good");
+        let whole = verify(&bytes, bytes.len()).expect("it is good");
         assert_eq!(whole.sha256, Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect::<String>());
         for piece in [1, 7, 31, 32, 33, 4096, 5000] {
-            assert_eq!(prove(&bytes, piece).expect("it is good"), whole, "{piece}");
+            assert_eq!(verify(&bytes, piece).expect("it is good"), whole, "{piece}");
         }
     }
 
@@ -257,7 +257,7 @@ mod tests {
         for at in (0..good.len()).step_by(97).chain([good.len() - 1]) {
             let mut bad = good.clone();
             bad[at] ^= 1;
-            assert_eq!(prove(&bad, 1000).expect_err("one bit differs").kind(), ErrorKind::BadFile, "{at}");
+            assert_eq!(verify(&bad, 1000).expect_err("one bit differs").kind(), ErrorKind::BadFile, "{at}");
         }
     }
 
@@ -265,7 +265,7 @@ mod tests {
     fn a_cut_at_any_place_is_seen() {
         let good = snapshot(2);
         for length in (0..good.len()).step_by(61).chain([good.len() - 1, good.len() - 32, 512 + 32]) {
-            assert!(prove(&good[..length], 1000).is_err(), "{length}");
+            assert!(verify(&good[..length], 1000).is_err(), "{length}");
         }
     }
 

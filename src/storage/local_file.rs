@@ -1,6 +1,6 @@
 //! Where a snapshot goes.
 //!
-//! A file appears under its name only when it is proven; until then it has a name of its own beside it, readable by
+//! A file appears under its name only when it is verified; until then it has a name of its own beside it, readable by
 //! its owner alone, and disappears with the run.
 
 use std::fs::File;
@@ -138,7 +138,7 @@ impl PendingFile {
     /// that nobody can interrupt it.
     ///
     /// # Errors
-    /// Another file took the name meanwhile, or the directory changed. The snapshot is proven, so it is kept under
+    /// Another file took the name meanwhile, or the directory changed. The snapshot is verified, so it is kept under
     /// another name then, which the sentence tells.
     pub fn persist(self) -> Result<Kept> {
         let PendingFile { target, temporary, replace, .. } = self;
@@ -152,21 +152,21 @@ impl PendingFile {
         };
         let other = name_beside(&target, ".new", failed.path)?;
         Err(Error::failed(format!(
-            "the snapshot cannot be called {}: {why}; it is proven, and kept as {}",
+            "the snapshot cannot be called {}: {why}; it is verified, and kept as {}",
             target.display(),
             other.path.display()
         ))
         .hint("give it the name that you want"))
     }
 
-    /// Gives the file the name `TARGET.unproven`: it is not what was asked for, and it may be the only copy there is. A
+    /// Gives the file the name `TARGET.unverified`: it is not what was asked for, and it may be the only copy there is. A
     /// file that an earlier run left under that name stays, and this one gets a number behind it. As with
     /// [`PendingFile::persist`], its bytes must be on disk.
     ///
     /// # Errors
     /// The directory cannot be written to any more.
     pub fn persist_unverified(self) -> Result<Kept> {
-        name_beside(&self.target, ".unproven", self.temporary)
+        name_beside(&self.target, ".unverified", self.temporary)
     }
 }
 
@@ -261,14 +261,14 @@ mod tests {
         let error = pending.persist().expect_err("the name is taken");
         assert!(error.message().ends_with("snap.db.new"), "{error}");
         assert_eq!(std::fs::read_to_string(&target).expect("it is there"), "theirs");
-        // A proven snapshot is not thrown away for its name.
+        // A verified snapshot is not thrown away for its name.
         let other = directory.path().join("snap.db.new");
         assert_eq!(std::fs::read_to_string(other).expect("it is there"), "ours");
         assert_eq!(names(directory.path()).len(), 2);
     }
 
     #[test]
-    fn an_unproven_file_overwrites_neither_the_target_nor_an_earlier_one() {
+    fn an_unverified_file_overwrites_neither_the_target_nor_an_earlier_one() {
         let directory = tempfile::tempdir().expect("a directory");
         let target = directory.path().join("snap.db");
         std::fs::write(&target, "old").expect("it is written");
@@ -279,8 +279,8 @@ mod tests {
         }
         let read = |name: &str| std::fs::read_to_string(directory.path().join(name)).expect("it is there");
         assert_eq!(read("snap.db"), "old");
-        assert_eq!(read("snap.db.unproven"), "first");
-        assert_eq!(read("snap.db.unproven.2"), "second");
+        assert_eq!(read("snap.db.unverified"), "first");
+        assert_eq!(read("snap.db.unverified.2"), "second");
         assert_eq!(names(directory.path()).len(), 3);
     }
 

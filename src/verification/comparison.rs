@@ -131,13 +131,10 @@ impl Comparison {
         // The revision that all of those that agree were seen at.
         match agreed.min() {
             Some(revision) => {
-                let (agreeing, voters) = (self.agreeing(), self.voters());
-                let verb = if agreeing == 1 { "agrees" } else { "agree" };
-                let plural = if voters == 1 { "" } else { "s" };
-                parts.push(format!("{agreeing} of {voters} member{plural} {verb} at revision {revision}"));
+                parts.push(format!("{} of {} agree at revision {revision}", self.agreeing(), self.voters()));
             }
             None if self.verdict() == Verdict::NotComparable => parts.push("not comparable".to_owned()),
-            None => parts.push(format!("no member of {} agrees", self.voters())),
+            None => parts.push(format!("0 of {} agree", self.voters())),
         }
         for (name, revision) in self.differing() {
             parts.push(format!("{name} differs at revision {revision}"));
@@ -202,18 +199,18 @@ mod tests {
     fn all_agree() {
         let comparison = compared(&[hash(OURS), hash(OURS), hash(OURS)]);
         assert_eq!(comparison.verdict(), Verdict::Verified);
-        assert_eq!(comparison.summary(), "3 of 3 members agree at revision 9");
-        assert_eq!(compared(&[hash(OURS)]).summary(), "1 of 1 member agrees at revision 9");
+        assert_eq!(comparison.summary(), "3 of 3 agree at revision 9");
+        assert_eq!(compared(&[hash(OURS)]).summary(), "1 of 1 agree at revision 9");
     }
 
     #[test]
     fn a_majority_is_one_of_all_members_not_of_those_that_answered() {
         let two = compared(&[hash(OURS), silent("did not answer"), hash(OURS)]);
         assert_eq!(two.verdict(), Verdict::Verified);
-        assert_eq!(two.summary(), "2 of 3 members agree at revision 9; cp2 did not answer");
+        assert_eq!(two.summary(), "2 of 3 agree at revision 9; cp2 did not answer");
         let one = compared(&[hash(OURS), silent("did not answer"), silent("has the alarm NOSPACE")]);
         assert_eq!(one.verdict(), Verdict::NotComparable);
-        assert!(one.summary().starts_with("1 of 3 members agrees at revision 9; cp2 did not answer"));
+        assert!(one.summary().starts_with("1 of 3 agree at revision 9; cp2 did not answer"));
     }
 
     #[test]
@@ -221,16 +218,16 @@ mod tests {
         let comparison = compared(&[hash(OURS), hash(OURS), hash(6)]);
         assert_eq!(comparison.verdict(), Verdict::MemberDiffers);
         assert_eq!(comparison.differing().collect::<Vec<_>>(), [("cp3", 9)]);
-        assert_eq!(comparison.summary(), "2 of 3 members agree at revision 9; cp3 differs at revision 9");
+        assert_eq!(comparison.summary(), "2 of 3 agree at revision 9; cp3 differs at revision 9");
     }
 
     #[test]
-    fn a_file_that_differs_from_the_majority_or_has_none_is_not_proven() {
+    fn a_file_that_differs_from_the_majority_or_has_none_is_not_verified() {
         assert_eq!(compared(&[hash(6), hash(6), hash(OURS)]).verdict(), Verdict::FileDiffers);
         assert_eq!(compared(&[hash(6)]).verdict(), Verdict::FileDiffers);
         assert_eq!(compared(&[hash(OURS), hash(6)]).verdict(), Verdict::FileDiffers);
         assert_eq!(compared(&[hash(OURS), hash(6), silent("did not answer")]).verdict(), Verdict::FileDiffers);
-        assert_eq!(compared(&[hash(6)]).summary(), "no member of 1 agrees; cp1 differs at revision 9");
+        assert_eq!(compared(&[hash(6)]).summary(), "0 of 1 agree; cp1 differs at revision 9");
     }
 
     #[test]
@@ -263,7 +260,7 @@ mod tests {
         );
         assert_eq!(both.verdict(), Verdict::Verified);
         // Both were seen to agree at 9, only one at 12.
-        assert_eq!(both.summary(), "2 of 2 members agree at revision 9");
+        assert_eq!(both.summary(), "2 of 2 agree at revision 9");
         let differs = Comparison::of(voters(1), &[round(&[hash(OURS)]), round(&[late(8)])], &file);
         assert_eq!(differs.verdict(), Verdict::FileDiffers);
         let differed = Comparison::of(voters(1), &[round(&[hash(6)]), round(&[late(7)])], &file);
@@ -278,6 +275,6 @@ mod tests {
         let round = HashRound { replies: vec![hash(OURS), silent("is a learner")] };
         let comparison = Comparison::of(voters, &[round], &file);
         assert_eq!(comparison.verdict(), Verdict::Verified);
-        assert_eq!(comparison.summary(), "1 of 1 member agrees at revision 9");
+        assert_eq!(comparison.summary(), "1 of 1 agree at revision 9");
     }
 }

@@ -1,4 +1,4 @@
-//! Levels 2 and 3 of the proof, on the file that has just arrived: most of its bytes are still in memory, and nothing
+//! Levels 2 and 3 of the verification, on the file that has just arrived: most of its bytes are still in memory, and nothing
 //! is needed from the node any more.
 
 use std::fs::File;

@@ -78,7 +78,7 @@ fn flags_that_make_no_sense() {
     fails(&["--pod-cert", "/a"], 2, "--pod-key");
     fails(&["--deadline", "soon"], 2, "expected a duration");
     fails(&["--deadline", "18446744073709551615"], 2, "must be at most 30 days");
-    fails(&["--lease", "500ms"], 2, "must be at least 1s");
+    fails(&["--job-ttl", "500ms"], 2, "must be at least 1s");
 }
 
 #[test]

@@ -164,7 +164,7 @@ fn a_killed_run_leaves_nothing_when_its_lease_is_over() {
         shell(faults);
         faults.container.throttle = Some(1_000_000);
     });
-    let words = [&EXEC[..], &["--lease", "1s"]].concat();
+    let words = [&EXEC[..], &["--job-ttl", "1s"]].concat();
     let outcome = rig.start(&words).copying().signal("KILL").end();
     assert_eq!(outcome.code, None);
     assert!(rig.cluster.left().2 > 0, "the file is there at first");
@@ -181,5 +181,5 @@ fn a_copy_that_is_longer_than_the_lease_renews_it() {
         shell(faults);
         faults.container.throttle = Some(800_000);
     });
-    rig.run(&[&EXEC[..], &["--lease", "3s"]].concat()).code(0).leaves_only(&["x.db"]);
+    rig.run(&[&EXEC[..], &["--job-ttl", "3s"]].concat()).code(0).leaves_only(&["x.db"]);
 }

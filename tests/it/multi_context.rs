@@ -68,7 +68,7 @@ fn one_broken_context_does_not_stop_the_others() {
     let codes: Vec<&Value> = documents.as_array().unwrap().iter().map(|document| &document["exitCode"]).collect();
     assert_eq!(codes, [&Value::Null, &Value::Null, &json!(1), &json!(3), &json!(1)]);
     assert_eq!(documents[0]["cluster"]["context"], "a");
-    assert_eq!(documents[0]["verified"]["transport"], "proven");
+    assert_eq!(documents[0]["verified"]["checksum"], "verified");
     assert!(documents[2]["error"].as_str().unwrap().contains("cannot reach"));
     assert_eq!(documents[2]["cluster"]["context"], "gone");
     outcome.leaves_only(&["out"]);

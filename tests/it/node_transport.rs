@@ -41,7 +41,7 @@ fn the_document_is_on_standard_output_and_the_talk_is_not() {
     assert!(String::from_utf8_lossy(&sum.stdout).starts_with(document["sha256"].as_str().unwrap()));
     assert_eq!(document["sizeBytes"].as_u64(), Some(std::fs::metadata(rig.path("x.db")).unwrap().len()));
     assert_eq!(document["member"]["pod"], "kube-system/etcd-cp1");
-    assert_eq!(document["verified"]["transport"], "proven");
+    assert_eq!(document["verified"]["checksum"], "verified");
     assert_eq!(document["cluster"]["uid"], "uid-of-kube-system");
 }
 
@@ -207,6 +207,6 @@ fn fails_with(script: impl FnOnce(&mut Faults), words: &[&str], one: &str, other
 #[test]
 fn a_download_slower_than_the_lease_renews_it() {
     let rig = Rig::with(|faults| faults.throttle = Some(800_000));
-    rig.run(&["--out", "x.db", "--lease", "4s"]).code(0).leaves_only(&["x.db"]);
+    rig.run(&["--out", "x.db", "--job-ttl", "4s"]).code(0).leaves_only(&["x.db"]);
     assert!(!rig.cluster.requests("PATCH", "/jobs/").is_empty());
 }

@@ -62,7 +62,7 @@ fn standard_output_that_is_closed() {
 #[test]
 fn a_killed_run_leaves_nothing_when_its_lease_is_over() {
     let rig = Rig::with(slow);
-    let outcome = rig.start(&["--out", "x.db", "--lease", "1s"]).copying().signal("KILL").end();
+    let outcome = rig.start(&["--out", "x.db", "--job-ttl", "1s"]).copying().signal("KILL").end();
     assert_eq!(outcome.code, None);
     let part: Vec<_> = std::fs::read_dir(rig.directory.path())
         .unwrap()
@@ -80,7 +80,7 @@ fn a_killed_run_leaves_nothing_when_its_lease_is_over() {
 #[test]
 fn a_run_that_is_killed_while_etcdctl_writes_leaves_nothing_when_the_jobs_deadline_is_over() {
     let rig = Rig::with(|faults| faults.save_rate = Some(200_000));
-    let started = rig.start(&["--out", "x.db", "--deadline", "3s", "--lease", "1s"]).copying();
+    let started = rig.start(&["--out", "x.db", "--deadline", "3s", "--job-ttl", "1s"]).copying();
     assert_eq!(started.signal("KILL").end().code, None);
     assert!(rig.cluster.left().2 > 0, "etcdctl has ended already");
     let start = std::time::Instant::now();

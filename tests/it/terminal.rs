@@ -180,7 +180,7 @@ fn the_password_of_an_etcd_user_is_asked_for_once_and_does_not_show() {
     assert_eq!(code, 0, "{printed}");
     assert!(!printed.contains("secret-of-root") && !printed.contains("Password of"), "{printed}");
     // For the members' state, the copy and the comparison.
-    assert!(printed.contains("content: 1 of 1 member agrees"), "{printed}");
+    assert!(printed.contains("members: 1 of 1 agree"), "{printed}");
 
     let mut session = on_terminal_with(&rig, "echo", "--out y.db --transport direct --etcd-user root; stty -a");
     session.exp_string("Password of etcd user root:").expect("it asks");

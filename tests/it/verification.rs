@@ -41,7 +41,7 @@ fn overwrite_the_root(bytes: &mut [u8]) {
 
 fn verified(outcome: &Outcome<'_>) -> [String; 3] {
     let document = outcome.json();
-    ["transport", "structure", "content"].map(|level| document["verified"][level].as_str().unwrap().to_owned())
+    ["checksum", "structure", "members"].map(|level| document["verified"][level].as_str().unwrap().to_owned())
 }
 
 #[test]
@@ -52,8 +52,8 @@ fn three_members_that_agree_and_the_figures_of_etcdutl() {
     let line =
         format!("structure: {} keys, revision {}, hash {};", status["totalKey"], status["revision"], status["hash"]);
     let outcome = outcome.says("Verified  transport: sha-256 matches; structure: ").says(&line);
-    let outcome = outcome.says(&format!("content: 3 of 3 members agree at revision {}", status["revision"]));
-    assert_eq!(verified(&outcome), ["proven", "proven", "proven"]);
+    let outcome = outcome.says(&format!("members: 3 of 3 agree at revision {}", status["revision"]));
+    assert_eq!(verified(&outcome), ["verified", "verified", "verified"]);
     assert_eq!(outcome.json()["revision"], status["revision"]);
     outcome.leaves_only(&["x.db"]);
     // One after the other, the leader last, and only once: nothing was written meanwhile.
@@ -70,7 +70,7 @@ fn the_job_is_gone_before_anything_is_asked_of_the_finished_file() {
         move || drop(etcd.ctl(&["put", "/registry/later", "x"]))
     });
     let rig = Rig::singles([&*etcd], |faults| faults.before_save = Some(writing));
-    rig.run(&["--out", "x.db"]).code(0).says("content: 1 of 1 member agrees");
+    rig.run(&["--out", "x.db"]).code(0).says("members: 1 of 1 agree");
     let requests = rig.cluster.shared.state().requests.clone();
     let deleted = requests.iter().position(|request| request.method == "DELETE").unwrap();
     let last = requests.iter().rposition(|request| request.target.contains("hashkv")).unwrap();
@@ -85,29 +85,29 @@ fn one_member_that_differs_is_named_and_the_file_keeps_its_name() {
     let rig = Rig::singles(one_odd(), |_| ());
     let outcome = rig.run(&["--out", "x.db", "--member", "cp1", "-o", "json"]).code(4);
     let outcome = outcome
-        .says("2 of 3 members agree at revision")
+        .says("2 of 3 agree at revision")
         .says("cp3 differs")
         .says("Etcd successfully backed up to x.db")
         .says("error: member cp3 (pod kube-system/etcd-cp3) holds other data than the snapshot and the other members")
         .says("do not restore from that member");
-    assert_eq!(verified(&outcome), ["proven", "proven", "member differs"]);
+    assert_eq!(verified(&outcome), ["verified", "verified", "member differs"]);
     assert_eq!(outcome.json()["file"], "x.db");
     outcome.leaves_only(&["x.db"]);
 }
 
 #[test]
-fn a_file_that_differs_from_the_majority_is_kept_as_unproven() {
+fn a_file_that_differs_from_the_majority_is_kept_as_unverified() {
     let rig = Rig::singles(one_odd(), |_| ());
     let outcome = rig.run(&["--out", "x.db", "--member", "cp3", "-o", "json"]).code(4);
     let outcome = outcome
-        .says("the snapshot of member cp3 differs from what members cp1 and cp2 hold; it is kept as x.db.unproven")
+        .says("the snapshot of member cp3 differs from what members cp1 and cp2 hold; it is kept as x.db.unverified")
         .says("back up one of them instead, with --member cp1")
         .says("then replace member cp3");
     assert!(!outcome.stderr.contains("successfully"), "{}", outcome.stderr);
-    assert_eq!(verified(&outcome), ["proven", "proven", "differs"]);
-    assert_eq!(outcome.json()["file"], "x.db.unproven");
-    outcome.leaves_only(&["x.db.unproven"]);
-    assert_eq!(Etcd::restored(&rig.path("x.db.unproven")).count(), 500);
+    assert_eq!(verified(&outcome), ["verified", "verified", "differs"]);
+    assert_eq!(outcome.json()["file"], "x.db.unverified");
+    outcome.leaves_only(&["x.db.unverified"]);
+    assert_eq!(Etcd::restored(&rig.path("x.db.unverified")).count(), 500);
 }
 
 #[test]
@@ -115,47 +115,47 @@ fn without_a_majority_nobody_knows_who_is_right() {
     let [_, right, wrong] = one_odd();
     let rig = Rig::singles([right, wrong], |_| ());
     let outcome = rig.run(&["--out", "x.db", "--member", "cp1"]).code(4);
-    outcome.says("the members do not agree with each other").leaves_only(&["x.db.unproven"]);
+    outcome.says("the members do not agree with each other").leaves_only(&["x.db.unverified"]);
 }
 
 #[test]
-fn an_unproven_file_replaces_neither_the_old_one_nor_another_unproven_one() {
+fn an_unverified_file_replaces_neither_the_old_one_nor_another_unverified_one() {
     let rig = Rig::singles(one_odd(), |_| ());
     std::fs::write(rig.path("x.db"), "old").unwrap();
-    std::fs::write(rig.path("x.db.unproven"), "older").unwrap();
+    std::fs::write(rig.path("x.db.unverified"), "older").unwrap();
     let outcome = rig.run(&["--out", "x.db", "--force", "--member", "cp3"]).code(4);
-    outcome.says("kept as x.db.unproven.2").leaves_only(&["x.db", "x.db.unproven", "x.db.unproven.2"]);
+    outcome.says("kept as x.db.unverified.2").leaves_only(&["x.db", "x.db.unverified", "x.db.unverified.2"]);
     assert_eq!(std::fs::read_to_string(rig.path("x.db")).unwrap(), "old");
-    assert_eq!(std::fs::read_to_string(rig.path("x.db.unproven")).unwrap(), "older");
+    assert_eq!(std::fs::read_to_string(rig.path("x.db.unverified")).unwrap(), "older");
 }
 
 #[test]
 fn a_right_checksum_on_a_damaged_database_is_a_bad_file() {
     let rig = Rig::with(|faults| faults.damage = Some(overwrite_the_root));
     let outcome = rig.run(&["--out", "x.db", "-o", "json"]).code(4);
-    let outcome = outcome.says("the database in the snapshot is damaged").says("kept as x.db.unproven");
-    assert_eq!(verified(&outcome), ["proven", "failed", "not checked"]);
-    outcome.leaves_only(&["x.db.unproven"]);
+    let outcome = outcome.says("the database in the snapshot is damaged").says("kept as x.db.unverified");
+    assert_eq!(verified(&outcome), ["verified", "failed", "not checked"]);
+    outcome.leaves_only(&["x.db.unverified"]);
 }
 
 #[test]
 fn the_level_that_is_asked_for_is_the_one_that_is_looked_at() {
     let damaged = |faults: &mut Faults| faults.damage = Some(overwrite_the_root);
     let rig = Rig::with(damaged);
-    let outcome = rig.run(&["--out", "x.db", "--verify", "transport", "-o", "json"]).code(0);
-    assert_eq!(verified(&outcome), ["proven", "not checked", "not checked"]);
+    let outcome = rig.run(&["--out", "x.db", "--verify", "checksum", "-o", "json"]).code(0);
+    assert_eq!(verified(&outcome), ["verified", "not checked", "not checked"]);
     outcome.says("structure: not checked").leaves_only(&["x.db"]);
 
     let rig = Rig::singles(one_odd(), |_| ());
     let outcome = rig.run(&["--out", "x.db", "--member", "cp3", "--verify", "structure", "-o", "json"]).code(0);
-    assert_eq!(verified(&outcome), ["proven", "proven", "not checked"]);
-    outcome.says("content: not checked").leaves_only(&["x.db"]);
+    assert_eq!(verified(&outcome), ["verified", "verified", "not checked"]);
+    outcome.says("members: not checked").leaves_only(&["x.db"]);
     assert!(asked(&rig).is_empty());
 
     let rig = Rig::new();
-    rig.run(&["--out", "x.db", "--verify", "content"]).code(0).leaves_only(&["x.db"]);
-    for level in ["structure", "content"] {
-        rig.run(&["--out", "-", "--verify", level]).code(2).says("only a file can be proven further");
+    rig.run(&["--out", "x.db", "--verify", "members"]).code(0).leaves_only(&["x.db"]);
+    for level in ["structure", "members"] {
+        rig.run(&["--out", "-", "--verify", level]).code(2).says("--verify structure and members need a file");
     }
 }
 
@@ -168,22 +168,26 @@ fn shut_out(faults: &mut Faults) {
 fn without_exec_and_port_forward_the_content_is_not_comparable_and_it_is_said_why() {
     let rig = Rig::with(shut_out);
     let outcome = rig.run(&["--out", "x.db", "-o", "json"]).code(0);
-    assert_eq!(verified(&outcome), ["proven", "proven", "not comparable"]);
-    assert!(outcome.json()["warnings"].to_string().contains("content was not proven"), "{}", outcome.json());
-    outcome.says("content: not comparable").says("its state is unknown").leaves_only(&["x.db"]);
+    assert_eq!(verified(&outcome), ["verified", "verified", "not comparable"]);
+    assert!(
+        outcome.json()["warnings"].to_string().contains("could not be compared with the members"),
+        "{}",
+        outcome.json()
+    );
+    outcome.says("members: not comparable").says("its state is unknown").leaves_only(&["x.db"]);
 
     let rig = Rig::with(shut_out);
-    let outcome = rig.run(&["--out", "x.db", "--verify", "content"]).code(1);
+    let outcome = rig.run(&["--out", "x.db", "--verify", "members"]).code(1);
     outcome
         .says("error: the content could not be compared with the members")
-        .says("kept as x.db.unproven")
-        .leaves_only(&["x.db.unproven"]);
+        .says("kept as x.db.unverified")
+        .leaves_only(&["x.db.unverified"]);
 }
 
 #[test]
 fn without_exec_the_members_are_asked_over_a_connection_of_our_own() {
     let rig = Rig::members(three(), |faults| faults.forbid.push(("get", "pods/exec")));
-    rig.run(&["--out", "x.db"]).code(0).says("content: 3 of 3 members agree at revision").leaves_only(&["x.db"]);
+    rig.run(&["--out", "x.db"]).code(0).says("members: 3 of 3 agree at revision").leaves_only(&["x.db"]);
     assert!(asked(&rig).is_empty());
 }
 
@@ -191,7 +195,7 @@ fn without_exec_the_members_are_asked_over_a_connection_of_our_own() {
 fn a_member_with_an_alarm_is_never_asked() {
     let rig = Rig::members(three(), |faults| faults.member("cp2").alarm = Some("NOSPACE"));
     let outcome = rig.run(&["--out", "x.db"]).code(0);
-    outcome.says("content: 2 of 3 members agree").says("cp2 was not asked, because it has the alarm NOSPACE");
+    outcome.says("members: 2 of 3 agree").says("cp2 was not asked, because it has the alarm NOSPACE");
     assert!(asked(&rig).iter().all(|(pod, _)| pod != "etcd-cp2"), "{:?}", asked(&rig));
     assert!(!asked(&rig).is_empty());
 }
@@ -199,8 +203,8 @@ fn a_member_with_an_alarm_is_never_asked() {
 #[test]
 fn large_databases_are_left_alone() {
     let rig = Rig::new();
-    let outcome = rig.run(&["--out", "x.db", "--content-max-size", "1Mi"]).code(0);
-    outcome.says("content: not comparable").says("larger than --content-max-size").leaves_only(&["x.db"]);
+    let outcome = rig.run(&["--out", "x.db", "--hash-max-size", "1Mi"]).code(0);
+    outcome.says("members: not comparable").says("larger than --hash-max-size").leaves_only(&["x.db"]);
     assert!(asked(&rig).is_empty());
 }
 
@@ -219,10 +223,10 @@ fn a_member_that_takes_too_long_is_not_waited_for_and_the_leader_is_spared() {
     let slow = ["cp1", "cp2"][usize::from(leader == 0)];
     let rig = Rig::members(three(), |faults| faults.member(slow).slow_hash = Some(Duration::from_secs(60)));
     let start = Instant::now();
-    let outcome = rig.run(&["--out", "x.db", "--content-timeout", "2s"]).code(0);
+    let outcome = rig.run(&["--out", "x.db", "--hash-timeout", "2s"]).code(0);
     assert!(start.elapsed() < Duration::from_secs(40), "{:?}", start.elapsed());
     outcome
-        .says("content: 1 of 3 members agrees")
+        .says("members: 1 of 3 agree")
         .says(&format!("{slow} did not answer"))
         .says("the leader's writes would wait")
         .leaves_only(&["x.db"]);
@@ -241,7 +245,7 @@ fn members_without_a_pod_count_in_the_majority() {
     let no_exec: fn(&mut Faults) = |faults| faults.forbid.push(("get", "pods/exec"));
     for script in [shell, no_exec] {
         let rig = one_pod_of_three(script);
-        let outcome = rig.run(&["--out", "x.db"]).code(0).says("content: 1 of 3 members agrees at revision");
+        let outcome = rig.run(&["--out", "x.db"]).code(0).says("members: 1 of 3 agree at revision");
         let url = &three().members[1].url;
         outcome
             .says(&format!("etcd has a member at {url} for which there is no pod"))
@@ -266,7 +270,7 @@ fn a_variable_that_names_all_members_confuses_nothing() {
         });
         rig.run(&["--out", "x.db", "--transport", transport])
             .code(0)
-            .says("content: 3 of 3 members agree at revision")
+            .says("members: 3 of 3 agree at revision")
             .leaves_only(&["x.db"]);
     }
 }
@@ -298,8 +302,8 @@ fn a_compaction_while_copying_does_not_take_the_comparison_away() {
         faults.save_rate = Some(1 << 20);
         faults.when_served = Some((2 << 20, compacting));
     });
-    let outcome = rig.run(&["--out", "x.db", "--content-after", "0s"]).code(0);
-    outcome.says(&format!("content: 1 of 1 member agrees at revision {revision}")).leaves_only(&["x.db"]);
+    let outcome = rig.run(&["--out", "x.db", "--hash-after", "0s"]).code(0);
+    outcome.says(&format!("members: 1 of 1 agree at revision {revision}")).leaves_only(&["x.db"]);
 }
 
 #[test]
@@ -312,7 +316,7 @@ fn a_compaction_before_the_copy_leaves_the_files_own_revision() {
     let rig = Rig::singles([&*etcd], |faults| faults.before_save = Some(compacting));
     let outcome = rig.run(&["--out", "x.db"]).code(0);
     let status = status(&rig, "x.db");
-    outcome.says(&format!("content: 1 of 1 member agrees at revision {}", status["revision"]));
+    outcome.says(&format!("members: 1 of 1 agree at revision {}", status["revision"]));
 }
 
 #[test]
@@ -328,8 +332,8 @@ fn compactions_before_and_while_copying_leave_nothing_to_compare() {
         faults.save_rate = Some(1 << 20);
         faults.when_served = Some((1 << 20, meanwhile));
     });
-    let outcome = rig.run(&["--out", "x.db", "--content-after", "0s"]).code(0);
-    outcome.says("content: not comparable").says("has compacted revision").leaves_only(&["x.db"]);
+    let outcome = rig.run(&["--out", "x.db", "--hash-after", "0s"]).code(0);
+    outcome.says("members: not comparable").says("has compacted revision").leaves_only(&["x.db"]);
 }
 
 #[test]
@@ -343,7 +347,7 @@ fn a_slow_copy_asks_meanwhile_and_again_at_the_files_own_revision() {
         faults.before_save = Some(writing);
         faults.save_rate = Some(2 << 20);
     });
-    rig.run(&["--out", "x.db", "--content-after", "100ms"]).code(0).says("content: 1 of 1 member agrees");
+    rig.run(&["--out", "x.db", "--hash-after", "100ms"]).code(0).says("members: 1 of 1 agree");
     let asked = asked(&rig);
     let revisions: Vec<u64> = asked.iter().map(|(_, revision)| *revision).collect();
     let own = status(&rig, "x.db")["revision"].as_u64().unwrap();
@@ -354,7 +358,7 @@ fn a_slow_copy_asks_meanwhile_and_again_at_the_files_own_revision() {
 fn an_interruption_while_a_member_is_asked_leaves_nothing() {
     let rig = Rig::with(|faults| faults.member("cp1").slow_hash = Some(Duration::from_secs(60)));
     let asking = rig.start(&["--out", "x.db"]).until(|rig| !asked(rig).is_empty() && rig.cluster.left() == (0, 0, 0));
-    let outcome = asking.signal("INT").end().code(130).says("the snapshot was not proven, and is removed");
+    let outcome = asking.signal("INT").end().code(130).says("the snapshot was not verified, and is removed");
     assert!(!outcome.stderr.contains("Removing the job"), "{}", outcome.stderr);
     outcome.leaves_only(&[]);
 }
@@ -365,19 +369,19 @@ fn a_file_is_compared_with_the_members_of_today_where_they_still_know_its_revisi
     rig.run(&["--out", "right.db", "--member", "cp1", "--verify", "structure"]).code(0);
     rig.run(&["--out", "wrong.db", "--member", "cp3", "--verify", "structure"]).code(0);
     let outcome = rig.run(&["verify", "right.db", "--against-cluster", "-o", "json"]).code(4);
-    assert_eq!(verified(&outcome), ["proven", "proven", "member differs"]);
+    assert_eq!(verified(&outcome), ["verified", "verified", "member differs"]);
     outcome.says("member cp3 (pod kube-system/etcd-cp3) holds other data than right.db and the other members");
     let outcome = rig.run(&["verify", "wrong.db", "--against-cluster", "-o", "json"]).code(4);
-    assert_eq!(verified(&outcome), ["proven", "proven", "differs"]);
+    assert_eq!(verified(&outcome), ["verified", "verified", "differs"]);
     outcome.says("wrong.db holds other data than the members: 1 of 3 members agrees");
 
     let etcd = own();
     let rig = Rig::singles([&*etcd], |_| ());
     rig.run(&["--out", "x.db"]).code(0);
     let outcome = rig.run(&["verify", "x.db", "--against-cluster", "-o", "json"]).code(0);
-    assert_eq!(verified(&outcome), ["proven", "proven", "proven"]);
+    assert_eq!(verified(&outcome), ["verified", "verified", "verified"]);
     compact(&etcd);
     let outcome = rig.run(&["verify", "x.db", "--against-cluster", "-o", "json"]).code(0);
-    assert_eq!(verified(&outcome), ["proven", "proven", "not comparable"]);
-    outcome.says("warning: x.db was not proven against the members").says("has compacted revision");
+    assert_eq!(verified(&outcome), ["verified", "verified", "not comparable"]);
+    outcome.says("warning: x.db could not be compared with the members").says("has compacted revision");
 }

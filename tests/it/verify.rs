@@ -72,7 +72,7 @@ fn a_good_snapshot_gets_a_row_with_the_figures_of_etcdutl() {
             &status["totalKey"].to_string()
         ]
     );
-    assert_eq!(row[6..], ["3.6.0", "proven", "proven", "not", "checked"]);
+    assert_eq!(row[6..], ["3.6.0", "verified", "verified", "not", "checked"]);
 }
 
 #[test]
@@ -81,14 +81,14 @@ fn the_document_has_every_figure_and_level() {
     let document = is_good(directory.path(), "snap.db");
     same_figures(&document, &directory.path().join("snap.db"));
     assert_eq!(document["sizeBytes"], snapshot().len());
-    assert_eq!(document["verified"]["transport"], "proven");
-    assert_eq!(document["verified"]["structure"], "proven");
+    assert_eq!(document["verified"]["checksum"], "verified");
+    assert_eq!(document["verified"]["structure"], "verified");
     assert_eq!(document["problems"], serde_json::json!([]));
     assert_eq!(document["sha256"].as_str().map(str::len), Some(64));
     assert!(document["compactRevision"].as_i64().unwrap() > 0);
 
     let yaml = verify(directory.path(), &["snap.db", "-o", "yaml"]);
-    assert!(yaml.stdout.starts_with("file: snap.db\n") && yaml.stdout.contains("\n  transport: proven\n"));
+    assert!(yaml.stdout.starts_with("file: snap.db\n") && yaml.stdout.contains("\n  checksum: verified\n"));
 }
 
 #[test]
@@ -143,8 +143,8 @@ fn a_members_own_database_is_proven_but_for_the_transport() {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let file = data.join("member/snap/db");
         let document = is_good(directory.path(), file.to_str().unwrap());
-        assert_eq!(document["verified"]["transport"], "no trailer");
-        assert_eq!(document["verified"]["structure"], "proven");
+        assert_eq!(document["verified"]["checksum"], "no trailer");
+        assert_eq!(document["verified"]["structure"], "verified");
         assert_eq!(document["format"], "member database");
         same_figures(&document, &file);
     }
@@ -158,7 +158,7 @@ fn the_database_of_a_member_that_was_killed_or_ended_is_read() {
         leave(&mut etcd);
         let document = is_good(Path::new("/"), etcd.database().to_str().unwrap());
         assert_eq!(document["format"], "member database");
-        assert_eq!(document["verified"]["transport"], "no trailer");
+        assert_eq!(document["verified"]["checksum"], "no trailer");
         same_figures(&document, &etcd.database());
     }
 }
@@ -194,7 +194,7 @@ fn a_members_own_database_that_was_opened_without_a_change_is_no_snapshot() {
         room.set_len(16 << 20).unwrap();
         let document = is_good(directory.path(), &name);
         assert_eq!(
-            (&document["format"], &document["verified"]["transport"]),
+            (&document["format"], &document["verified"]["checksum"]),
             (&"member database".into(), &"no trailer".into())
         );
     }

@@ -1,6 +1,6 @@
 //! What becomes of a file whose bytes all arrived: its name, and the error that the run ends with.
 //!
-//! A file gets the name that was asked for when all that could be proven was. Whatever else arrived whole is kept under
+//! A file gets the name that was asked for when every level that could be checked holds. Whatever else arrived whole is kept under
 //! another name, because it may be the only copy there is.
 
 use crate::error::{Error, ErrorKind};

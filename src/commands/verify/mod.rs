@@ -1,6 +1,6 @@
-//! `verify`: prove files that are here already, without a cluster.
+//! `verify`: verifies files that were taken before, without a cluster.
 //!
-//! A snapshot may lie for months before it is needed; what was proven when it was taken can be proven again at any
+//! A snapshot may lie for months before it is needed; what was verified when it was taken can be verified again at any
 //! time. Each file gets a row or a document, each bad one its sentence, and the exit code says whether all are good.
 
 mod against_cluster;
@@ -88,7 +88,7 @@ struct Verdict {
     alarms: u64,
 }
 
-/// The levels of proof, in a word each.
+/// What each level found.
 #[derive(Debug, Serialize)]
 struct Levels {
     checksum: &'static str,

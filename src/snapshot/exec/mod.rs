@@ -30,7 +30,7 @@ use container::{Reader, Shell};
 const LONGEST_PAUSE: Duration = Duration::from_secs(4);
 const FIRST_PAUSE: Duration = Duration::from_millis(300);
 
-/// Takes the snapshot and hands its bytes to `writer`, whose proof decides whether it is good.
+/// Takes the snapshot and hands its bytes to `writer`, which verifies the checksum.
 pub(super) async fn take<W: Write + Send + 'static>(
     cluster: &KubeClient,
     request: &Request<'_>,

@@ -228,7 +228,7 @@ pub fn removed(namespace: &str, job: &str) -> Error {
     Error::failed(format!(
         "job {namespace}/{job} was removed while the snapshot was taken, by somebody else or because its time ran out"
     ))
-    .hint("run the backup again; on a slow or shaky line with a longer --lease")
+    .hint("run the backup again; on a slow or shaky line with a longer --job-ttl")
 }
 
 /// The condition with which a job ended, well or badly; `None` while it runs.

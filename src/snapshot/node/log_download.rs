@@ -195,7 +195,7 @@ impl<'c, W: Write + Send + 'static> LogDownload<'c, W> {
             // Only something that ignores ranges answers without news; it needs the same patience as a 416.
             return self.on_eof(piece.size).await;
         }
-        if at_end && self.proven_early().await? {
+        if at_end && self.verified_early().await? {
             return Ok(true);
         }
         // Without ranges each answer costs the whole file, so there is always a pause.
@@ -234,7 +234,7 @@ impl<'c, W: Write + Send + 'static> LogDownload<'c, W> {
         if size.is_some_and(|size| size < self.state.offset) {
             return Err(self.shrunk(size.unwrap_or_default()));
         }
-        if !self.state.part || self.proven_early().await? {
+        if !self.state.part || self.verified_early().await? {
             return Ok(true);
         }
         self.ask_pod().await?;
@@ -248,7 +248,7 @@ impl<'c, W: Write + Send + 'static> LogDownload<'c, W> {
     }
 
     /// Whether the trailer matches already; asked once for each length.
-    async fn proven_early(&mut self) -> Result<bool, CopyFailure> {
+    async fn verified_early(&mut self) -> Result<bool, CopyFailure> {
         if !may_be_complete(self.state.offset) || self.state.checked_at == self.state.offset {
             return Ok(false);
         }

@@ -36,7 +36,7 @@ enum Next {
     OverrideOwner(Error),
 }
 
-/// Takes the snapshot and hands its bytes to `writer`, whose proof decides whether it is good.
+/// Takes the snapshot and hands its bytes to `writer`, which verifies the checksum.
 ///
 /// # Errors
 /// Why there is no whole snapshot.

@@ -7,7 +7,7 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::cluster::{Cluster, PATIENCE, User, until};
-use super::proof::Truth;
+use super::restore::Truth;
 
 /// A run that has not begun.
 pub struct Backup<'c> {
@@ -46,7 +46,7 @@ impl Cluster {
     }
 
     /// The file restores to exactly what that etcd holds, and is not older than the revision `since`. It is removed.
-    pub fn proven_file(&self, file: &Path, truth: &Truth, since: u64) {
+    pub fn verified_file(&self, file: &Path, truth: &Truth, since: u64) {
         self.note_compared(truth.compare(self, file, since));
         let _ = std::fs::remove_file(file);
     }
@@ -284,10 +284,10 @@ impl Outcome<'_> {
     }
 
     /// It ended well, and the file restores to exactly what etcd holds, at a revision no older than the run.
-    pub fn proven(self) -> Self {
+    pub fn verified(self) -> Self {
         let outcome = self.code(0);
         let since = outcome.since.unwrap_or_else(|| panic!("etcd did not answer before kubectl {}", outcome.words));
-        outcome.cluster.proven_file(&outcome.file, &outcome.truth, since);
+        outcome.cluster.verified_file(&outcome.file, &outcome.truth, since);
         outcome
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::cluster::{Cluster, outcome, until};
-use super::proof::Truth;
+use super::restore::Truth;
 use super::undo::Undo;
 
 /// How etcd is run. Whatever is not said is as kubeadm does it, at ports of its own.

@@ -5,8 +5,8 @@ pub mod cluster;
 pub mod etcd_pod;
 pub mod logs;
 pub mod node;
-pub mod proof;
 pub mod remains;
+pub mod restore;
 pub mod undo;
 
 /// One scenario. Its function panics when something is not as it must be.

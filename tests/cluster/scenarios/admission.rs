@@ -90,7 +90,7 @@ fn tainted(cluster: &Cluster) {
     let _undo = Undo::by(|| {
         let _ = cluster.try_kubectl(&["taint", "node", "cp1", "e2e-"]);
     });
-    cluster.backup(&[]).run().proven();
+    cluster.backup(&[]).run().verified();
 }
 
 fn cordoned(cluster: &Cluster) {
@@ -98,7 +98,7 @@ fn cordoned(cluster: &Cluster) {
     let _undo = Undo::by(|| {
         let _ = cluster.try_kubectl(&["uncordon", "cp1"]);
     });
-    cluster.backup(&[]).run().proven();
+    cluster.backup(&[]).run().verified();
 }
 
 fn always_pull(cluster: &Cluster) {

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::harness::backup::Outcome;
 use crate::harness::cluster::{Cluster, PATIENCE, until};
-use crate::harness::proof::Truth;
+use crate::harness::restore::Truth;
 use crate::harness::undo::Undo;
 use crate::harness::{Needs, Scenario, scenario};
 
@@ -39,7 +39,7 @@ fn api_server_killed(cluster: &Cluster) {
     drop(slowed);
     cluster.must_be_healthy();
     must_have_paused(&outcome);
-    outcome.proven();
+    outcome.verified();
 }
 
 fn kubelet_restarted(cluster: &Cluster) {
@@ -51,7 +51,7 @@ fn kubelet_restarted(cluster: &Cluster) {
     let outcome = running.end();
     drop(slowed);
     must_have_paused(&outcome);
-    outcome.proven();
+    outcome.verified();
 }
 
 /// Else it was not the copy that was disturbed.
@@ -75,14 +75,14 @@ fn cut_for_a_while(cluster: &Cluster) {
     drop(cut);
     let outcome = running.end();
     drop(slowed);
-    outcome.proven();
+    outcome.verified();
 }
 
 fn cut_for_ever(cluster: &Cluster) {
     let node = cluster.node("cp1");
     cluster.fill(MEGABYTES);
     let slowed = node.slowed_to(SPEED);
-    let words = ["--stall-timeout", "10s", "--request-timeout", "5s", "--lease", "15s"];
+    let words = ["--stall-timeout", "10s", "--request-timeout", "5s", "--job-ttl", "15s"];
     let running = cluster.backup(&words).may_leave_its_job().start().until_arrived(UNDER_WAY);
     let cut = node.cut_off();
     let outcome = running.end();
@@ -98,7 +98,7 @@ fn job_deleted(cluster: &Cluster) {
     let _slowed = node.slowed_to(SPEED);
     // A short lease is renewed often, so the run notices before the kubelet has removed the file. Else the copy may end
     // well before that, which is no fault.
-    let running = cluster.backup(&["--lease", "10s"]).start().until_arrived(UNDER_WAY);
+    let running = cluster.backup(&["--job-ttl", "10s"]).start().until_arrived(UNDER_WAY);
     cluster.kubectl(&["-n", "kube-system", "delete", "jobs", "-l", "app.kubernetes.io/name=etcd-backup"]);
     running.end().code(1).without_file().says("was removed while the snapshot was taken");
 }
@@ -107,7 +107,7 @@ fn workstation_dies(cluster: &Cluster) {
     let node = cluster.node("cp1");
     cluster.fill(MEGABYTES);
     let _slowed = node.slowed_to(SPEED);
-    let running = cluster.backup(&["--lease", "10s"]).start().until_arrived(UNDER_WAY);
+    let running = cluster.backup(&["--job-ttl", "10s"]).start().until_arrived(UNDER_WAY);
     let outcome = running.signal("KILL").end().code(None);
     // As the README says: the partial file stays here, and everything on the cluster goes by itself.
     let name = outcome.file.file_name().expect("a name").to_string_lossy().into_owned();
@@ -133,14 +133,14 @@ fn longer_than_the_lease(cluster: &Cluster) {
     cluster.fill(MEGABYTES);
     let slowed = node.slowed_to(SPEED / 2);
     let begun = Instant::now();
-    let running = cluster.backup(&["--lease", "6s"]).start().until_arrived(1_000_000);
+    let running = cluster.backup(&["--job-ttl", "6s"]).start().until_arrived(1_000_000);
     // The kubelet keeps the file longer than the job, so a copy that ends well does not say that the lease was renewed.
     std::thread::sleep(Duration::from_secs(14).saturating_sub(begun.elapsed()));
     assert!(!jobs(cluster).is_empty(), "the job went with its first lease");
     let outcome = running.end().code(0);
     drop(slowed);
     assert!(outcome.took > Duration::from_secs(15), "the copy was not slow: {:?}", outcome.took);
-    outcome.proven();
+    outcome.verified();
 }
 
 fn jobs(cluster: &Cluster) -> String {
@@ -170,7 +170,7 @@ fn member_killed(cluster: &Cluster) {
     running.end().code(1).without_file().says("etcdctl failed on the node: ");
     cluster.must_be_healthy();
     // The next one finds it well again.
-    cluster.backup(&["--member", "cp2"]).run().proven();
+    cluster.backup(&["--member", "cp2"]).run().verified();
 }
 
 fn own_member_killed(cluster: &Cluster) {
@@ -182,7 +182,7 @@ fn own_member_killed(cluster: &Cluster) {
     let outcome = running.end();
     drop(slowed);
     cluster.must_be_healthy();
-    outcome.proven();
+    outcome.verified();
 }
 
 /// The API server keeps its state in these very members: without them it cannot create the job, and that is said.
@@ -208,5 +208,5 @@ fn quorum_lost(cluster: &Cluster) {
     let since = Truth::member(&survivor).revision(cluster).expect("the survivor answers");
     survivor.must(&format!("ctr -n k8s.io tasks exec --exec-id e2e $(ctr -n k8s.io tasks ls | awk -v p=$(pidof etcd) '$2 == p {{ print $1 }}') {words}"));
     let saved = survivor.path("var/lib/etcd/snapshot.db");
-    cluster.proven_file(&saved, &Truth::member(&survivor), since);
+    cluster.verified_file(&saved, &Truth::member(&survivor), since);
 }

@@ -23,7 +23,7 @@ fn one_member(cluster: &Cluster) {
         .run()
         .says("Verified  transport: sha-256 matches")
         .says("Etcd successfully backed up to")
-        .proven();
+        .verified();
 }
 
 fn document(cluster: &Cluster) {
@@ -39,7 +39,7 @@ fn document(cluster: &Cluster) {
     let sum = std::process::Command::new("sha256sum").arg(&outcome.file).output().expect("sha256sum starts");
     let sum = String::from_utf8_lossy(&sum.stdout).into_owned();
     assert_eq!(document["sha256"].as_str(), sum.split_whitespace().next());
-    outcome.proven();
+    outcome.verified();
 }
 
 fn standard_output(cluster: &Cluster) {
@@ -49,7 +49,7 @@ fn standard_output(cluster: &Cluster) {
     let script = format!("set -o pipefail; kubectl etcd-backup --quiet --out - | cat > {}", file.display());
     let status = cluster.workstation("bash").args(["-c", &script]).status().expect("bash starts");
     assert!(status.success(), "the pipe ended with {status}");
-    cluster.proven_file(&file, &truth, since);
+    cluster.verified_file(&file, &truth, since);
 }
 
 /// From files and from a Secret; the job is no longer needed then.
@@ -61,7 +61,7 @@ fn straight(cluster: &Cluster) {
         .backup(&["--etcd-cacert", &ca, "--etcd-cert", &cert, "--etcd-key", &key])
         .run()
         .says("Transport direct");
-    by_files.says_nothing_of("Transport node").proven();
+    by_files.says_nothing_of("Transport node").verified();
 
     let secret = ["-n", "kube-system", "create", "secret", "generic", "e2e-etcd-client"];
     let entry = |name: &str, path: &str| format!("--from-file={name}={path}");
@@ -72,7 +72,7 @@ fn straight(cluster: &Cluster) {
         let _ = cluster.try_kubectl(&["-n", "kube-system", "delete", "secret", "e2e-etcd-client"]);
     });
     let by_secret = cluster.backup(&["--etcd-cert-secret", "e2e-etcd-client"]).run().says("Transport direct");
-    by_secret.says("Secret kube-system/e2e-etcd-client").says_nothing_of("Transport node").proven();
+    by_secret.says("Secret kube-system/e2e-etcd-client").says_nothing_of("Transport node").verified();
 }
 
 /// The node of the leader, and those of the followers.
@@ -112,7 +112,7 @@ fn roles(cluster: &Cluster) -> (String, Vec<String>) {
 
 fn three_members(cluster: &Cluster) {
     let (leader, followers) = roles(cluster);
-    let outcome = cluster.backup(&[]).run().says("3 etcd members in kube-system").proven();
+    let outcome = cluster.backup(&[]).run().says("3 etcd members in kube-system").verified();
     assert!(!outcome.said.contains(&format!("backup on pod etcd-{leader}")), "the leader was taken\n{}", outcome.said);
     let taken = followers.iter().any(|node| outcome.said.contains(&format!("backup on pod etcd-{node}")));
     assert!(taken, "no follower was taken\n{}", outcome.said);
@@ -121,7 +121,7 @@ fn three_members(cluster: &Cluster) {
 fn named(cluster: &Cluster) {
     let (leader, followers) = roles(cluster);
     for node in [&leader, &followers[0], &followers[1]] {
-        cluster.backup(&["--member", node]).run().says(&format!("backup on pod etcd-{node}")).proven();
+        cluster.backup(&["--member", node]).run().says(&format!("backup on pod etcd-{node}")).verified();
     }
     cluster.backup(&["--member", "cp9"]).run().code(2).without_file();
 }
@@ -142,7 +142,7 @@ fn picked(cluster: &Cluster) {
     let key = if to > from { "\x1b[B" } else { "\x1b[A" };
     let running = running.types(&key.repeat(from.abs_diff(to)));
     std::thread::sleep(std::time::Duration::from_millis(500));
-    running.types("\r").end().says(&format!("backup on pod etcd-{leader}")).proven();
+    running.types("\r").end().says(&format!("backup on pod etcd-{leader}")).verified();
 }
 
 fn left(cluster: &Cluster) {

@@ -53,7 +53,7 @@ fn back_up(cluster: &Cluster, layout: &Layout, args: &[&str]) {
 fn proven<'c>(cluster: &'c Cluster, layout: &Layout, etcd: &EtcdPod<'_>, args: &[&str]) -> Outcome<'c> {
     let mut words = vec!["-n", layout.namespace];
     words.extend(args);
-    cluster.backup(&words).of(&etcd.truth).run().says_nothing_of("warning: ").proven()
+    cluster.backup(&words).of(&etcd.truth).run().says_nothing_of("warning: ").verified()
 }
 
 /// With etcdctl in the container, where the image allows that.
@@ -177,7 +177,7 @@ fn openshift(cluster: &Cluster) {
     let etcd = cluster.with_etcd(&layout);
     proven(cluster, &layout, &etcd, &[]).says("Transport node");
     // Without its namespace it is found after kube-system, where the rig's own etcd has another label.
-    cluster.backup(&["-l", "app=etcd"]).of(&etcd.truth).run().says("1 etcd member in openshift-etcd").proven();
+    cluster.backup(&["-l", "app=etcd"]).of(&etcd.truth).run().says("1 etcd member in openshift-etcd").verified();
 }
 
 fn stateful_set(cluster: &Cluster) {
@@ -336,5 +336,5 @@ fn one_of_three(cluster: &Cluster) {
         status[0]["Status"].is_object() && status[0]["Status"]["leader"].as_u64().unwrap_or_default() == 0
     });
     let outcome = cluster.backup(&["-n", "survivor"]).of(&members[0].truth).run();
-    outcome.says("etcd has lost its quorum: no member knows a leader; a member can still be backed up").proven();
+    outcome.says("etcd has lost its quorum: no member knows a leader; a member can still be backed up").verified();
 }

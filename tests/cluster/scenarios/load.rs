@@ -24,21 +24,21 @@ pub fn scenarios() -> Vec<Scenario> {
 fn two_at_once(cluster: &Cluster) {
     let (first, second) = (cluster.backup(&[]).start(), cluster.backup(&[]).start());
     let (first, second) = (first.end(), second.end());
-    first.proven();
-    second.proven();
+    first.verified();
+    second.verified();
 }
 
 fn in_a_row(cluster: &Cluster, times: usize) {
     let node = cluster.node("cp1");
     // The first ones fill caches.
     for _ in 0..3 {
-        cluster.backup(&[]).run().proven();
+        cluster.backup(&[]).run().verified();
     }
     let before = Held::by(&node);
     for time in 0..times {
         let outcome = cluster.backup(&[]).run().code(0);
         if time % 10 == 0 || time + 1 == times {
-            outcome.proven();
+            outcome.verified();
         } else {
             std::fs::remove_file(&outcome.file).expect("the file is there");
         }
@@ -109,11 +109,11 @@ impl Held {
 
 fn large(cluster: &Cluster) {
     cluster.fill(2000);
-    let outcome = cluster.backup(&["--content-max-size", "4Gi"]).run().code(0).says("1 of 1 member agrees");
+    let outcome = cluster.backup(&["--hash-max-size", "4Gi"]).run().code(0).says("1 of 1 member agrees");
     let size = std::fs::metadata(&outcome.file).expect("the file is there").len();
     eprintln!("    {size} bytes in {:.1} s", outcome.took.as_secs_f32());
     assert!(size > 2_000_000_000, "{size} bytes");
-    outcome.proven();
+    outcome.verified();
 }
 
 /// etcd busy with puts and deletes, in a process of its own.
@@ -261,5 +261,5 @@ fn under_load(cluster: &Cluster) {
     assert!(rounds_then > rounds, "no object was written meanwhile");
     assert_eq!(busy["failed"], 0, "writes failed: {busy}");
     assert!(busy["writes"].as_u64() > Some(0), "nothing was written: {busy}");
-    outcome.proven();
+    outcome.verified();
 }

@@ -1,8 +1,8 @@
 //! The scenarios, one file per subject.
 
 mod admission;
-mod content;
 mod faults;
+mod hash_check;
 mod kubeadm;
 mod layouts;
 mod load;
@@ -20,7 +20,7 @@ pub fn all() -> Vec<Scenario> {
         layouts::scenarios(),
         nodes::scenarios(),
         faults::scenarios(),
-        content::scenarios(),
+        hash_check::scenarios(),
         load::scenarios(),
     ];
     subjects.into_iter().flatten().collect()

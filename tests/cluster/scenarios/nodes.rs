@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::harness::cluster::{Cluster, outcome, until};
 use crate::harness::etcd_pod::PKI;
-use crate::harness::proof::Truth;
+use crate::harness::restore::Truth;
 use crate::harness::undo::Undo;
 use crate::harness::{Needs, Scenario, scenario};
 
@@ -37,7 +37,7 @@ fn other_directory(cluster: &Cluster) {
     // The kubelet cleans up in the directory of its configuration only, and that is soon another one.
     let _remains = Undo::by(|| drop(node.shell("rm -rf /var/log/of-pods")));
     let _undo = node.kubelet_with(|config| format!("{config}podLogsDir: /var/log/of-pods\n"));
-    cluster.backup(&["-v=2"]).run().says("path=/var/log/of-pods/kube-system_etcd-backup-").proven();
+    cluster.backup(&["-v=2"]).run().says("path=/var/log/of-pods/kube-system_etcd-backup-").verified();
     until(Duration::from_secs(120), "the kubelet removes the job's directory", || {
         node.must("ls /var/log/of-pods").lines().all(|name| !name.contains("etcd-backup-"))
     });
@@ -124,7 +124,7 @@ fn other_owner(cluster: &Cluster) {
     node.must(&format!("chown -R 982:982 {PKI} && chmod 0700 {PKI} && chmod 0600 {PKI}/*"));
     let _undo =
         Undo::by(|| drop(node.shell(&format!("chown -R 0:0 {PKI} && chmod 0755 {PKI} && chmod 0644 {PKI}/*.crt"))));
-    cluster.backup(&[]).run().proven();
+    cluster.backup(&[]).run().verified();
 }
 
 /// As a PKI of its own often has it: the server's certificate may not be shown by a client.
@@ -145,7 +145,7 @@ fn server_only(cluster: &Cluster) {
     let taken = cluster.backup(&["-v=2"]).of(&truth).run().code(0);
     assert!(taken.said.contains("certificates=\"etcd's peer certificate\""), "{}", taken.said);
     drop(_undo);
-    taken.proven();
+    taken.verified();
 }
 
 /// A proxy on the workstation, and the kubeconfig of who goes through it.
@@ -202,7 +202,7 @@ fn ignores_range(cluster: &Cluster) {
     drop(slowed);
     let whole_again = |line: &str| line.contains(" from=") && !line.contains(" from=0 ") && line.contains("status=200");
     assert!(outcome.said.lines().any(whole_again), "no range was ignored:\n{}", outcome.said);
-    outcome.proven();
+    outcome.verified();
 }
 
 fn compresses(cluster: &Cluster) {
@@ -214,5 +214,5 @@ fn compresses(cluster: &Cluster) {
 fn base_path(cluster: &Cluster) {
     let base = "/k8s/clusters/c-x";
     let proxy = Proxy::start(cluster, base, &[&format!("base={base}")]);
-    cluster.backup(&[]).kubeconfig(proxy.kubeconfig.clone()).run().proven();
+    cluster.backup(&[]).kubeconfig(proxy.kubeconfig.clone()).run().verified();
 }

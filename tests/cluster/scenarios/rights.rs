@@ -163,7 +163,7 @@ fn everything(cluster: &Cluster, rules: &[Rule]) {
     let document: Value = serde_json::from_str(&outcome.stdout).expect("standard output is JSON");
     assert_eq!(document["warnings"], json!([]), "{document}");
     assert!(document["cluster"]["uid"].is_string(), "{document}");
-    outcome.proven();
+    outcome.verified();
 }
 
 fn only_required(cluster: &Cluster, rules: &[Rule]) {
@@ -176,7 +176,7 @@ fn only_required(cluster: &Cluster, rules: &[Rule]) {
         .says("not allowed to patch jobs");
     let document: Value = serde_json::from_str(&outcome.stdout).expect("standard output is JSON");
     assert!(document["cluster"]["uid"].is_null(), "{document}");
-    outcome.proven();
+    outcome.verified();
 }
 
 fn without_required(cluster: &Cluster, rules: &[Rule], missing: &Rule) {
@@ -254,5 +254,5 @@ fn without_optional(cluster: &Cluster, rules: &[Rule], missing: &Rule) {
         ("get", "pods/log") | ("create", "pods/exec" | "pods/portforward") => outcome,
         (verb, resource) => panic!("the README has an optional rule that nothing is known about: {verb} {resource}"),
     };
-    outcome.proven();
+    outcome.verified();
 }

@@ -2,7 +2,7 @@
 
 use crate::harness::cluster::{Cluster, PATIENCE, until};
 use crate::harness::node::Node;
-use crate::harness::proof::Truth;
+use crate::harness::restore::Truth;
 use crate::harness::undo::Undo;
 use crate::harness::{Needs, Scenario, scenario};
 
@@ -11,7 +11,7 @@ const WRITTEN: &str = "as-it-was-written-0123456789";
 const CHANGED: &str = "as-no-one-wrote-it-012345678";
 
 pub fn scenarios() -> Vec<Scenario> {
-    vec![scenario("content: a member's database was changed on its disk", Needs::Three, changed_on_disk)]
+    vec![scenario("hash check: a member's database was changed on its disk", Needs::Three, changed_on_disk)]
 }
 
 fn changed_on_disk(cluster: &Cluster) {
@@ -49,7 +49,8 @@ fn changed_on_disk(cluster: &Cluster) {
     let outcome = cluster.backup(&["--member", "cp3"]).run().code(4);
     let outcome = outcome.says("the snapshot of member cp3 differs from what members cp1 and cp2 hold");
     assert!(!outcome.file.exists(), "the file has the final name");
-    let kept = outcome.file.with_file_name(format!("{}.unproven", outcome.file.file_name().expect("a name").display()));
+    let kept =
+        outcome.file.with_file_name(format!("{}.unverified", outcome.file.file_name().expect("a name").display()));
     assert!(kept.exists(), "the file was not kept");
     std::fs::remove_file(&kept).expect("it can be removed");
 }

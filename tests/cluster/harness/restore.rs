@@ -1,4 +1,4 @@
-//! The proof that every scenario ends with: the file is restored with etcd's own tool, an etcd is booted on it, and
+//! What every scenario ends with: the file is restored with etcd's own tool, an etcd is booted on it, and
 //! each key, value and revision in it is compared with the cluster's own at the same revision.
 
 use std::path::{Path, PathBuf};

@@ -38,8 +38,8 @@ mod mutation;
 mod proof;
 #[path = "it/rbac.rs"]
 mod rbac;
-#[path = "it/readme.rs"]
-mod readme;
+#[path = "it/reference.rs"]
+mod reference;
 #[path = "it/several.rs"]
 mod several;
 #[allow(dead_code)]

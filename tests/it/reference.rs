@@ -14,7 +14,7 @@ const COMMANDS: [&str; 5] = ["", "members", "verify", "rbac", "cleanup"];
 const HEAD: &str = "\
 # Reference
 
-The output of `--help` for each command. A test generates this page, see [Contributing](../CONTRIBUTING.md#documentation).
+The output of `--help` for each command. A test [generates](../CONTRIBUTING.md#documentation) this page.
 
 ";
 

@@ -36,8 +36,8 @@ mod mutation;
 mod node_transport;
 #[path = "it/rbac.rs"]
 mod rbac;
-#[path = "it/readme.rs"]
-mod readme;
+#[path = "it/reference.rs"]
+mod reference;
 #[path = "it/shutdown.rs"]
 mod shutdown;
 #[allow(dead_code)]

@@ -1,8 +1,8 @@
-//! The rights: what `rbac` prints is what a backup needs, and what the README shows.
+//! The rights: what `rbac` prints is what a backup needs, and what docs/permissions.md shows.
 
 use serde_json::{Value, json};
 
-use super::readme::block_of;
+use super::reference::check_block;
 use crate::support::{Rig, three};
 
 /// The rules in a printed list of roles.
@@ -11,14 +11,10 @@ fn rules(list: &Value) -> Vec<Value> {
 }
 
 #[test]
-fn the_readme_shows_the_rules_that_rbac_prints() {
+fn the_reference_of_permissions_is_what_rbac_prints() {
     let rig = Rig::members(three(), |_| ());
     let printed = rig.run(&["rbac", "--optional"]).code(0).says("as good as cluster-admin").printed();
-    let readme = block_of("rbac", "yaml");
-    assert_eq!(
-        readme, printed,
-        "README.md, block <!-- rbac -->, is the output of 'rbac --optional' for cp1, cp2 and cp3"
-    );
+    check_block("docs/permissions.md", "rbac", "yaml", &printed);
 }
 
 #[test]

@@ -109,7 +109,7 @@ fn workstation_dies(cluster: &Cluster) {
     let _slowed = node.slowed_to(SPEED);
     let running = cluster.backup(&["--job-ttl", "10s"]).start().until_arrived(UNDER_WAY);
     let outcome = running.signal("KILL").end().code(None);
-    // As the README says: the partial file stays here, and everything on the cluster goes by itself.
+    // The partial file stays here, and everything on the cluster expires.
     let name = outcome.file.file_name().expect("a name").to_string_lossy().into_owned();
     for entry in std::fs::read_dir(cluster.directory()).expect("a directory").flatten() {
         if entry.file_name().to_string_lossy().contains(&name) {

@@ -1,5 +1,5 @@
-//! Users with exactly the rules that the README prints, with one less, and without the optional ones. The rules are
-//! read out of the README, so that it and these scenarios cannot drift apart.
+//! Users with exactly the rules that docs/permissions.md prints, with one less, and without the optional ones. The rules are
+//! read from that page, so that the page and these scenarios cannot drift apart.
 
 use serde_json::{Value, json};
 
@@ -7,7 +7,7 @@ use crate::harness::cluster::{Cluster, User, until};
 use crate::harness::undo::Undo;
 use crate::harness::{Needs, Scenario, scenario};
 
-const README: &str = include_str!("../../../README.md");
+const PERMISSIONS: &str = include_str!("../../../docs/permissions.md");
 
 /// A verb on a resource, of a Role or of a ClusterRole.
 #[derive(Clone, PartialEq)]
@@ -16,7 +16,7 @@ struct Rule {
     group: String,
     resource: String,
     verb: String,
-    /// As in the README: `cp1` and `etcd-cp1` stand for nodes and pods that are called otherwise here.
+    /// As on that page: `cp1` and `etcd-cp1` stand for nodes and pods that are called otherwise here.
     names: Vec<String>,
 }
 
@@ -39,7 +39,9 @@ pub fn scenarios() -> Vec<Scenario> {
     let (required, optional) = (of_readme(false), of_readme(true));
     let mut found = Vec::new();
     let all: Vec<Rule> = required.iter().chain(&optional).cloned().collect();
-    found.push(scenario("rights: all rules of the README", Needs::Any, move |cluster| everything(cluster, &all)));
+    found.push(scenario("rights: all rules of docs/permissions.md", Needs::Any, move |cluster| {
+        everything(cluster, &all)
+    }));
     let rules = required.clone();
     found.push(scenario("rights: only the required rules", Needs::Any, move |cluster| only_required(cluster, &rules)));
     for missing in &required {
@@ -57,21 +59,22 @@ pub fn scenarios() -> Vec<Scenario> {
     found
 }
 
-/// The rules of the README's section on permissions: those of its roles whose name ends with `-optional`, or the others.
+/// The rules of the manifest: those of its roles whose name ends with `-optional`, or the others.
 fn of_readme(optional: bool) -> Vec<Rule> {
-    let (_, section) = README.split_once("\n## Permissions\n").expect("the README has a section on permissions");
+    let (_, section) =
+        PERMISSIONS.split_once("\n## The whole manifest\n").expect("docs/permissions.md has the manifest");
     let section = section.split("\n## ").next().unwrap_or(section);
     let (_, block) = section.split_once("```yaml\n").expect("it has a block of YAML");
     let block = block.split("\n```").next().unwrap_or(block);
     let mut rules = Vec::new();
     for document in block.split("\n---\n") {
-        let object: Value = serde_yaml::from_str(document).expect("the README's YAML is sound");
+        let object: Value = serde_yaml::from_str(document).expect("the manifest is valid YAML");
         let is_optional = object["metadata"]["name"].as_str().is_some_and(|name| name.ends_with("-optional"));
         if matches!(object["kind"].as_str(), Some("Role" | "ClusterRole")) && is_optional == optional {
             rules.extend(flat(&object["rules"], object["kind"] == "ClusterRole"));
         }
     }
-    assert!(!rules.is_empty(), "the README names no rules");
+    assert!(!rules.is_empty(), "the manifest has no rules");
     rules
 }
 
@@ -169,7 +172,7 @@ fn everything(cluster: &Cluster, rules: &[Rule]) {
 fn only_required(cluster: &Cluster, rules: &[Rule]) {
     let (user, _undo) = with_rules(cluster, rules);
     let outcome = cluster.backup(&["-o", "json"]).with_rights_of(&user).run();
-    // What it could not tell, as the README's table says.
+    // What it could not tell, as the table of that page says.
     let outcome = outcome
         .says("roles and health of the members are unknown")
         .says("the condition of node")
@@ -252,7 +255,9 @@ fn without_optional(cluster: &Cluster, rules: &[Rule], missing: &Rule) {
         }
         // etcdctl's words are a hint for a copy that never began. The others matter to API servers of another version.
         ("get", "pods/log") | ("create", "pods/exec" | "pods/portforward") => outcome,
-        (verb, resource) => panic!("the README has an optional rule that nothing is known about: {verb} {resource}"),
+        (verb, resource) => {
+            panic!("docs/permissions.md has an optional rule that no scenario knows: {verb} {resource}")
+        }
     };
     outcome.verified();
 }

@@ -4,6 +4,8 @@
 
 #[path = "it/api_server_tls.rs"]
 mod api_server_tls;
+#[path = "it/architecture.rs"]
+mod architecture;
 #[path = "it/buckets.rs"]
 mod buckets;
 #[path = "it/cli.rs"]

@@ -62,7 +62,6 @@ Exit codes:
     bin_name = "kubectl etcd-backup",
     version,
     max_term_width = 100,
-    subcommand_precedence_over_arg = true,
     after_help = AFTER_HELP
 )]
 struct Cli {

@@ -71,10 +71,10 @@ fn names_that_the_kubeconfig_does_not_have() {
 #[test]
 fn flags_that_make_no_sense() {
     fails(&["--nonsense"], 2, "unexpected argument '--nonsense'");
-    fails(&["-o", "snap.db"], 2, "for the file use --out snap.db");
+    fails(&["-o", "snap.db"], 2, "name the file with --out snap.db");
     fails(&["--out", "-", "-o", "json"], 2, "both want standard output");
     fails(&["--as-group", "admins"], 2, "--as-group and --as-uid need --as");
-    fails(&["--out", "x.db", "cleanup"], 2, "--out belongs to a backup");
+    fails(&["--out", "x.db", "cleanup"], 2, "--out cannot be used with");
     fails(&["--pod-cert", "/a"], 2, "--pod-key");
     fails(&["--deadline", "soon"], 2, "expected a duration");
     fails(&["--deadline", "18446744073709551615"], 2, "must be at most 30 days");

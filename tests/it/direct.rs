@@ -300,7 +300,7 @@ fn authentication_needs_a_user_and_its_password() {
     let outcome = rig.run_with(("ETCDCTL_PASSWORD", "secret-of-root"), &loud).code(0).leaves_only(&["x.db"]);
     assert!(!outcome.stderr.contains("secret-of-root"), "no password is logged");
     is_a_snapshot(&rig.path("x.db"));
-    rig.run(&["--etcd-user", "root:pw"]).code(2).says("name the user alone");
+    rig.run(&["--etcd-user", "root:pw"]).code(2).says("give the user name only");
 }
 
 #[test]

@@ -144,8 +144,8 @@ fn an_alarm_is_seen() {
 #[test]
 fn the_other_strategies_of_kubectl() {
     let rig = Rig::new();
-    rig.run(&["--dry-run=server"]).code(2).says("tests the job alone, not its pod").says("--dry-run=client");
-    rig.run(&["--dry-run"]).code(2).says("say --dry-run=client");
+    rig.run(&["--dry-run=server"]).code(2).says("checks the job but not its pod").says("--dry-run=client");
+    rig.run(&["--dry-run"]).code(2).says("use --dry-run=client");
     rig.run(&["--dry-run=none", "--out", "x.db"]).code(0).leaves_only(&["x.db"]);
 }
 

@@ -132,7 +132,7 @@ fn a_second_signal_says_that_something_may_be_left() {
     });
     let running = rig.start(&["--out", "x.db", "-q"]).copying().signal("INT");
     let deleting = running.until(|rig| !rig.cluster.requests("DELETE", "").is_empty());
-    deleting.signal("INT").end().code(130).says("it may still be there").says("cleanup --all");
+    deleting.signal("INT").end().code(130).says("it may still exist").says("cleanup --all");
 }
 
 #[test]

@@ -51,7 +51,7 @@ fn three_members_that_agree_and_the_figures_of_etcdutl() {
     let status = status(&rig, "x.db");
     let line =
         format!("structure: {} keys, revision {}, hash {};", status["totalKey"], status["revision"], status["hash"]);
-    let outcome = outcome.says("Verified  transport: sha-256 matches; structure: ").says(&line);
+    let outcome = outcome.says("Verified  checksum: sha-256 matches; structure: ").says(&line);
     let outcome = outcome.says(&format!("members: 3 of 3 agree at revision {}", status["revision"]));
     assert_eq!(verified(&outcome), ["verified", "verified", "verified"]);
     assert_eq!(outcome.json()["revision"], status["revision"]);
@@ -179,7 +179,7 @@ fn without_exec_and_port_forward_the_content_is_not_comparable_and_it_is_said_wh
     let rig = Rig::with(shut_out);
     let outcome = rig.run(&["--out", "x.db", "--verify", "members"]).code(1);
     outcome
-        .says("error: the content could not be compared with the members")
+        .says("error: cannot compare the snapshot with the members")
         .says("kept as x.db.unverified")
         .leaves_only(&["x.db.unverified"]);
 }
@@ -373,7 +373,7 @@ fn a_file_is_compared_with_the_members_of_today_where_they_still_know_its_revisi
     outcome.says("member cp3 (pod kube-system/etcd-cp3) holds other data than right.db and the other members");
     let outcome = rig.run(&["verify", "wrong.db", "--against-cluster", "-o", "json"]).code(4);
     assert_eq!(verified(&outcome), ["verified", "verified", "differs"]);
-    outcome.says("wrong.db holds other data than the members: 1 of 3 members agrees");
+    outcome.says("wrong.db holds other data than the members: 1 of 3 agree");
 
     let etcd = own();
     let rig = Rig::singles([&*etcd], |_| ());

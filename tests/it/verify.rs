@@ -62,7 +62,7 @@ fn a_good_snapshot_gets_a_row_with_the_figures_of_etcdutl() {
     let rows: Vec<Vec<&str>> = outcome.stdout.lines().map(|line| line.split_whitespace().collect()).collect();
     let status = status(&directory.path().join("snap.db"));
     let [head, row] = rows.as_slice() else { panic!("{}", outcome.stdout) };
-    assert_eq!(head.join(" "), "FILE HASH REVISION TOTAL KEYS TOTAL SIZE STORAGE VERSION TRANSPORT STRUCTURE CONTENT");
+    assert_eq!(head.join(" "), "FILE HASH REVISION TOTAL KEYS TOTAL SIZE STORAGE VERSION CHECKSUM STRUCTURE MEMBERS");
     assert_eq!(
         row[..4],
         [

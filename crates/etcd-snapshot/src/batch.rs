@@ -1,20 +1,20 @@
 //! Parts of the file that are read together, into a buffer that is used again.
 
-use super::pace::Pace;
-use super::report::Failure;
-use super::source::Source;
+use crate::pace::Pace;
+use crate::report::Failure;
+use crate::source::Source;
 
 /// A part of the file.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Extent {
-    pub(super) offset: u64,
-    pub(super) length: u64,
+pub(crate) struct Extent {
+    pub(crate) offset: u64,
+    pub(crate) length: u64,
 }
 
 /// Some parts of the file that are read together.
 #[derive(Debug, Default)]
-pub(super) struct Batch {
-    pub(super) extents: Vec<Extent>,
+pub(crate) struct Batch {
+    pub(crate) extents: Vec<Extent>,
     buffer: Vec<u8>,
     /// Where each extent ends in the buffer.
     ends: Vec<usize>,
@@ -25,7 +25,7 @@ impl Batch {
     ///
     /// # Errors
     /// Reading failed or was stopped.
-    pub(super) fn read<S: Source + ?Sized>(&mut self, source: &S, pace: &mut Pace<'_>) -> Result<(), Failure> {
+    pub(crate) fn read<S: Source + ?Sized>(&mut self, source: &S, pace: &mut Pace<'_>) -> Result<(), Failure> {
         self.ends.clear();
         let mut end = 0_usize;
         for extent in &self.extents {
@@ -46,13 +46,13 @@ impl Batch {
     }
 
     /// The bytes of one extent, once they are read.
-    pub(super) fn bytes(&self, index: usize) -> &[u8] {
+    pub(crate) fn bytes(&self, index: usize) -> &[u8] {
         let start = index.checked_sub(1).and_then(|before| self.ends.get(before)).copied().unwrap_or_default();
         self.ends.get(index).and_then(|end| self.buffer.get(start..*end)).unwrap_or_default()
     }
 
     /// Bytes of memory that it takes.
-    pub(super) fn capacity(&self) -> usize {
+    pub(crate) fn capacity(&self) -> usize {
         self.buffer.len()
     }
 }

@@ -3,10 +3,10 @@
 //! The way down is a stack of our own, and as deep as a tree can sensibly be: nothing in the file decides how much of
 //! the machine's is used.
 
-use super::leaves::{Order, Sink};
-use super::page::Kind;
-use super::reader::{Reader, Trouble};
-use super::source::Source;
+use crate::leaves::{Order, Sink};
+use crate::page::Kind;
+use crate::reader::{Reader, Trouble};
+use crate::source::Source;
 
 /// With two children at each branch, 32 levels would hold more pages than the largest file has.
 const MAX_DEPTH: usize = 32;
@@ -15,7 +15,7 @@ const MAX_BRANCH: usize = 1 << 20;
 
 /// A branch: its children, each with its least key.
 #[derive(Debug)]
-pub(super) struct Branch {
+pub(crate) struct Branch {
     children: Vec<(Vec<u8>, u64)>,
     next: usize,
     /// All keys below this branch are below this one.
@@ -24,37 +24,37 @@ pub(super) struct Branch {
 
 impl Branch {
     /// How many children it has.
-    pub(super) fn children(&self) -> usize {
+    pub(crate) fn children(&self) -> usize {
         self.children.len()
     }
 
     /// One of them.
-    pub(super) fn child(&self, index: usize) -> Option<Child<'_>> {
+    pub(crate) fn child(&self, index: usize) -> Option<Child<'_>> {
         let (least, id) = self.children.get(index)?;
         let below = self.children.get(index + 1).map(|(key, _)| key).or(self.below.as_ref());
         Some(Child { id: *id, least, below: below.map(Vec::as_slice) })
     }
 
     /// The pages of the children behind that one.
-    pub(super) fn following(&self, index: usize) -> impl Iterator<Item = u64> {
+    pub(crate) fn following(&self, index: usize) -> impl Iterator<Item = u64> {
         self.children.iter().skip(index + 1).map(|(_, id)| *id)
     }
 }
 
 /// What a branch says of one of its children.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Child<'a> {
+pub(crate) struct Child<'a> {
     /// Its page.
-    pub(super) id: u64,
+    pub(crate) id: u64,
     /// No key below it is below this one; empty for a root.
-    pub(super) least: &'a [u8],
+    pub(crate) least: &'a [u8],
     /// All keys below it are below this one.
-    pub(super) below: Option<&'a [u8]>,
+    pub(crate) below: Option<&'a [u8]>,
 }
 
 /// The way down to the branches whose children are leaves.
 #[derive(Debug, Default)]
-pub(super) struct Branches {
+pub(crate) struct Branches {
     stack: Vec<Branch>,
     /// How many levels of pages the tree has.
     levels: usize,
@@ -65,7 +65,7 @@ impl Branches {
     ///
     /// # Errors
     /// There is no way to the first leaf; then there are no branches.
-    pub(super) fn begin<S: Source + ?Sized>(&mut self, reader: &mut Reader<'_, S>, top: u64) -> Result<(), Trouble> {
+    pub(crate) fn begin<S: Source + ?Sized>(&mut self, reader: &mut Reader<'_, S>, top: u64) -> Result<(), Trouble> {
         let mut id = top;
         self.levels = 1;
         loop {
@@ -87,7 +87,7 @@ impl Branches {
     ///
     /// # Errors
     /// What is wrong with a page, or why it cannot be read. The way goes on behind that page.
-    pub(super) fn next<S: Source + ?Sized>(
+    pub(crate) fn next<S: Source + ?Sized>(
         &mut self,
         reader: &mut Reader<'_, S>,
         sink: &mut impl Sink,
@@ -138,11 +138,11 @@ fn enter<S: Source + ?Sized>(
 
 #[cfg(test)]
 mod tests {
-    use super::super::leaves::leaf;
-    use super::super::pace::{Pace, Shared};
-    use super::super::page::Leaf;
-    use super::super::report::Problem;
     use super::*;
+    use crate::leaves::leaf;
+    use crate::pace::{Pace, Shared};
+    use crate::page::Leaf;
+    use crate::report::Problem;
 
     const SIZE: usize = 1024;
 

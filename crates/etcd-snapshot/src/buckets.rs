@@ -3,30 +3,30 @@
 //! Source: etcd `server/storage/schema` (bucket.go for the names; cindex.go, lease.go, alarm.go, auth.go, membership.go
 //! and version.go for what lies in them), the same from 3.4 to 3.7 but for what each version added.
 
-use super::bytes::be_u64;
-use super::keys::Revision;
-use super::page::Leaf;
-use super::report::Problem;
-use super::walk::Root;
-use super::wire::{is_message, lease_id};
+use crate::bytes::be_u64;
+use crate::keys::Revision;
+use crate::page::Leaf;
+use crate::report::Problem;
+use crate::walk::Root;
+use crate::wire::{is_message, lease_id};
 
 /// etcd has ten; a later one may have some more.
-pub(super) const MAX_BUCKETS: usize = 64;
+pub(crate) const MAX_BUCKETS: usize = 64;
 /// Header of a bucket: the page of its root and a counter that etcd does not use.
 const BUCKET_HEADER: usize = 16;
 
 /// A bucket of the root.
 #[derive(Debug)]
-pub(super) struct Bucket {
-    pub(super) name: Vec<u8>,
-    pub(super) root: Root,
+pub(crate) struct Bucket {
+    pub(crate) name: Vec<u8>,
+    pub(crate) root: Root,
     /// Where its entry is in the file.
-    pub(super) offset: u64,
+    pub(crate) offset: u64,
 }
 
 impl Bucket {
     /// The bucket in an entry of the root.
-    pub(super) fn of(leaf: &Leaf<'_>, page_size: u64) -> Result<Self, Problem> {
+    pub(crate) fn of(leaf: &Leaf<'_>, page_size: u64) -> Result<Self, Problem> {
         let problem = |what: String| Problem {
             what,
             offset: Some(leaf.offset),
@@ -37,7 +37,7 @@ impl Bucket {
         }
         let bad = || problem(format!("the bucket {} has a wrong header", leaf.key.escape_ascii()));
         let (header, inside) = leaf.value.split_at_checked(BUCKET_HEADER).ok_or_else(bad)?;
-        let page = super::bytes::le_u64(header, 0).ok_or_else(bad)?;
+        let page = crate::bytes::le_u64(header, 0).ok_or_else(bad)?;
         // bbolt bucket.go, inlineable: a bucket lies in its entry up to a quarter of a page.
         let root = match page {
             0 if inside.len() as u64 <= page_size / 4 => {
@@ -53,17 +53,17 @@ impl Bucket {
 
 /// What the small buckets say.
 #[derive(Debug, Default)]
-pub(super) struct Facts {
-    pub(super) finished_compact: Option<i64>,
-    pub(super) scheduled_compact: Option<i64>,
-    pub(super) storage_version: Option<String>,
-    pub(super) consistent_index: Option<u64>,
-    pub(super) term: Option<u64>,
-    pub(super) leases: u64,
-    pub(super) users: u64,
-    pub(super) roles: u64,
-    pub(super) auth_enabled: bool,
-    pub(super) alarms: u64,
+pub(crate) struct Facts {
+    pub(crate) finished_compact: Option<i64>,
+    pub(crate) scheduled_compact: Option<i64>,
+    pub(crate) storage_version: Option<String>,
+    pub(crate) consistent_index: Option<u64>,
+    pub(crate) term: Option<u64>,
+    pub(crate) leases: u64,
+    pub(crate) users: u64,
+    pub(crate) roles: u64,
+    pub(crate) auth_enabled: bool,
+    pub(crate) alarms: u64,
 }
 
 impl Facts {
@@ -71,7 +71,7 @@ impl Facts {
     ///
     /// # Errors
     /// It is none that etcd writes.
-    pub(super) fn entry(&mut self, bucket: &[u8], leaf: &Leaf<'_>) -> Result<(), Problem> {
+    pub(crate) fn entry(&mut self, bucket: &[u8], leaf: &Leaf<'_>) -> Result<(), Problem> {
         let sound = !leaf.is_bucket
             && match bucket {
                 b"meta" => self.meta(leaf.key, leaf.value),

@@ -1,11 +1,11 @@
 //! The examination of a file from its first byte to its verdict.
 
-use super::meta::{Found, Meta, Missing, find};
-use super::pace::{Pace, Shared};
-use super::report::{Contents, Failure, Form, Problem, Report, Trailer};
-use super::source::Source;
-use super::trailer::{LENGTH, Sums, sum};
-use super::{Watch, foreign, structure};
+use crate::meta::{Found, Meta, Missing, find};
+use crate::pace::{Pace, Shared};
+use crate::report::{Contents, Failure, Form, Problem, Report, Trailer};
+use crate::source::Source;
+use crate::trailer::{LENGTH, Sums, sum};
+use crate::{Watch, foreign, structure};
 
 /// What an examination is to do.
 #[derive(Clone)]
@@ -13,7 +13,7 @@ pub struct Options<'a> {
     /// Compute the sha-256 and check the trailer. Not where the copy has done so already: with it the whole file is
     /// read a second time, by a second thread.
     pub transport: bool,
-    /// Revisions for which [`super::hash_kv`] will be asked, besides the newest one: the pass that is made here anyhow
+    /// Revisions for which [`crate::hash_kv`] will be asked, besides the newest one: the pass that is made here anyhow
     /// remembers what it needs for them.
     pub revisions: Vec<i64>,
     /// Progress and stop. At least the size of the file is read, and twice that with `transport`; more where the pages lie

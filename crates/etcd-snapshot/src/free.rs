@@ -3,12 +3,12 @@
 //! Rules: bbolt `tx_check.go` (a page is either reachable or free, never both or neither), `internal/common/page.go`
 //! (`FreelistPageIds`: 65535 in the header means that the number of entries is the first entry).
 
-use super::bytes::{Bits, le_u64};
-use super::page::{HEADER, Kind, Page};
-use super::reader::{Reader, Trouble};
-use super::report::Problem;
-use super::source::Source;
-use super::walk::Found;
+use crate::bytes::{Bits, le_u64};
+use crate::page::{HEADER, Kind, Page};
+use crate::reader::{Reader, Trouble};
+use crate::report::Problem;
+use crate::source::Source;
+use crate::walk::Found;
 
 const CONTRADICTION: &str = "the free list and the pages are of different states of the database: the file was changed \
                              after it was written, or a write was lost";
@@ -17,7 +17,7 @@ const CONTRADICTION: &str = "the free list and the pages are of different states
 ///
 /// # Errors
 /// The list is damaged, or it contradicts the pages.
-pub(super) fn check<S: Source + ?Sized>(reader: &mut Reader<'_, S>, id: u64, found: &mut Found) -> Result<(), Trouble> {
+pub(crate) fn check<S: Source + ?Sized>(reader: &mut Reader<'_, S>, id: u64, found: &mut Found) -> Result<(), Trouble> {
     let (pages, page_size) = (reader.pages(), reader.page_size());
     let (page, kind, extent) = reader.page(id, None::<std::iter::Empty<u64>>)?;
     if kind != Kind::Freelist {

@@ -9,15 +9,15 @@
 
 use std::fmt;
 
-use super::Watch;
-use super::bytes::Bits;
-use super::keys::{Keyspace, Latest, Revision};
-use super::pace::{Pace, Shared};
-use super::page::Leaf;
-use super::reader::Reader;
-use super::report::{Contents, Failure, Problem};
-use super::source::Source;
-use super::walk::{Found, walk};
+use crate::Watch;
+use crate::bytes::Bits;
+use crate::keys::{Keyspace, Latest, Revision};
+use crate::pace::{Pace, Shared};
+use crate::page::Leaf;
+use crate::reader::Reader;
+use crate::report::{Contents, Failure, Problem};
+use crate::source::Source;
+use crate::walk::{Found, walk};
 
 /// What a member's answer to HashKV was computed at; both come from that answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,8 +74,8 @@ impl fmt::Display for NotComparable {
     }
 }
 
-/// Computes HashKV at each of `points` from a file that [`super::check`] found sound, in one pass over the bucket `key`;
-/// in two if a revision was not among [`super::Options::revisions`] and is not the newest one.
+/// Computes HashKV at each of `points` from a file that [`crate::check`] found sound, in one pass over the bucket `key`;
+/// in two if a revision was not among [`crate::Options::revisions`] and is not the newest one.
 ///
 /// # Errors
 /// Reading failed or was stopped, or the file has been changed since it was checked.

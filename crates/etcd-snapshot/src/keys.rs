@@ -7,22 +7,22 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState};
 
-use super::bytes::{Bits, be_u64};
-use super::page::Leaf;
-use super::report::Problem;
-use super::wire::KeyValue;
+use crate::bytes::{Bits, be_u64};
+use crate::page::Leaf;
+use crate::report::Problem;
+use crate::wire::KeyValue;
 
 /// A revision and what happened at it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Revision {
-    pub(super) main: i64,
-    pub(super) sub: i64,
-    pub(super) tombstone: bool,
+pub(crate) struct Revision {
+    pub(crate) main: i64,
+    pub(crate) sub: i64,
+    pub(crate) tombstone: bool,
 }
 
 impl Revision {
     /// Reads a key of the bucket, or a revision in the bucket `meta`.
-    pub(super) fn parse(bytes: &[u8]) -> Option<Self> {
+    pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
         let (bytes, tombstone) = match bytes {
             [bytes @ .., b't'] if bytes.len() == 17 => (bytes, true),
             bytes => (bytes, false),
@@ -62,7 +62,7 @@ impl Hasher for AsItIs {
 /// Which entries of the bucket are the latest of their key, at the newest revision and at others that were asked for.
 /// An entry is its place in the bucket, so this costs a bit for each, and while it is built 13 to 26 bytes for each key.
 #[derive(Debug, Default)]
-pub(super) struct Latest {
+pub(crate) struct Latest {
     newest: Bits,
     at: Vec<(i64, Bits)>,
     last: i64,
@@ -70,7 +70,7 @@ pub(super) struct Latest {
 
 impl Latest {
     /// One bit for each entry: at `revision` it is its key's latest, and no tombstone. `None` when it was not asked for.
-    pub(super) fn at(&self, revision: i64) -> Option<&Bits> {
+    pub(crate) fn at(&self, revision: i64) -> Option<&Bits> {
         if revision >= self.last {
             return Some(&self.newest);
         }
@@ -78,23 +78,23 @@ impl Latest {
     }
 
     /// The newest revision in the bucket.
-    pub(super) fn last(&self) -> i64 {
+    pub(crate) fn last(&self) -> i64 {
         self.last
     }
 
     /// Keys that exist at the newest revision.
-    pub(super) fn count(&self) -> u64 {
+    pub(crate) fn count(&self) -> u64 {
         self.newest.count()
     }
 }
 
 /// The secret with which fingerprints are taken.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Prints(RandomState);
+pub(crate) struct Prints(RandomState);
 
 /// What is kept of an entry until its turn comes.
 #[derive(Debug)]
-pub(super) struct Entry {
+pub(crate) struct Entry {
     revision: Revision,
     key: Fingerprint,
     /// Where it is in the file.
@@ -106,7 +106,7 @@ impl Entry {
     ///
     /// # Errors
     /// It is none that etcd writes.
-    pub(super) fn of(leaf: &Leaf<'_>, prints: &Prints) -> Result<Self, Problem> {
+    pub(crate) fn of(leaf: &Leaf<'_>, prints: &Prints) -> Result<Self, Problem> {
         let (revision, key) = check(leaf)?;
         let print = prints.0.hash_one(key);
         Ok(Entry { revision, key: [print as u32, (print >> 32) as u32], offset: leaf.offset })
@@ -115,7 +115,7 @@ impl Entry {
 
 /// Builds [`Latest`] while the entries come by in order.
 #[derive(Debug)]
-pub(super) struct Keyspace {
+pub(crate) struct Keyspace {
     keys: HashMap<Fingerprint, u32, BuildHasherDefault<AsItIs>>,
     prints: Prints,
     latest: Latest,
@@ -127,7 +127,7 @@ pub(super) struct Keyspace {
 
 impl Keyspace {
     /// `revisions`: those at which [`Latest::at`] will be asked, besides the newest one.
-    pub(super) fn new(revisions: &[i64]) -> Self {
+    pub(crate) fn new(revisions: &[i64]) -> Self {
         let mut wanted = revisions.to_vec();
         wanted.sort_unstable_by(|a, b| b.cmp(a));
         wanted.dedup();
@@ -142,7 +142,7 @@ impl Keyspace {
     }
 
     /// For [`Entry::of`].
-    pub(super) fn prints(&self) -> Prints {
+    pub(crate) fn prints(&self) -> Prints {
         self.prints.clone()
     }
 
@@ -150,7 +150,7 @@ impl Keyspace {
     ///
     /// # Errors
     /// It is none that etcd writes, or none that it writes there.
-    pub(super) fn entry(&mut self, leaf: &Leaf<'_>) -> Result<(), Problem> {
+    pub(crate) fn entry(&mut self, leaf: &Leaf<'_>) -> Result<(), Problem> {
         self.add(Entry::of(leaf, &self.prints)?)
     }
 
@@ -158,7 +158,7 @@ impl Keyspace {
     ///
     /// # Errors
     /// It does not belong behind the one before it.
-    pub(super) fn add(&mut self, entry: Entry) -> Result<(), Problem> {
+    pub(crate) fn add(&mut self, entry: Entry) -> Result<(), Problem> {
         let Entry { revision, key, offset } = entry;
         let Revision { main, sub, tombstone } = revision;
         if self.previous.is_some_and(|previous| (previous.main, previous.sub) >= (main, sub)) {
@@ -190,11 +190,11 @@ impl Keyspace {
         Ok(())
     }
 
-    pub(super) fn entries(&self) -> u64 {
+    pub(crate) fn entries(&self) -> u64 {
         u64::from(self.entries)
     }
 
-    pub(super) fn finish(self) -> Latest {
+    pub(crate) fn finish(self) -> Latest {
         self.latest
     }
 }

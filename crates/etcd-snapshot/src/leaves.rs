@@ -3,14 +3,14 @@
 //! Rules: bbolt `tx_check.go`: keys on a page increase, and those below a branch's element are not below that element's
 //! key and below the next one's.
 
-use super::branches::{Branch, Child};
-use super::page::{Kind, Leaf, Page};
-use super::reader::{Reader, Trouble};
-use super::report::Problem;
-use super::source::Source;
+use crate::branches::{Branch, Child};
+use crate::page::{Kind, Leaf, Page};
+use crate::reader::{Reader, Trouble};
+use crate::report::Problem;
+use crate::source::Source;
 
 /// Takes what a walk finds, in the order of the keys.
-pub(super) trait Sink {
+pub(crate) trait Sink {
     /// A page of the tree, with its overflow.
     ///
     /// # Errors
@@ -28,7 +28,7 @@ pub(super) trait Sink {
 ///
 /// # Errors
 /// What is wrong with it, or why it cannot be read.
-pub(super) fn leaf<S: Source + ?Sized>(
+pub(crate) fn leaf<S: Source + ?Sized>(
     reader: &mut Reader<'_, S>,
     parent: &Branch,
     index: usize,
@@ -60,19 +60,19 @@ pub(super) fn leaf<S: Source + ?Sized>(
 }
 
 /// Keys increase on a page and stay within what its parent says.
-pub(super) struct Order<'a> {
+pub(crate) struct Order<'a> {
     last: &'a [u8],
     first: bool,
     below: Option<&'a [u8]>,
 }
 
 impl<'a> Order<'a> {
-    pub(super) fn new(least: &'a [u8], below: Option<&'a [u8]>) -> Self {
+    pub(crate) fn new(least: &'a [u8], below: Option<&'a [u8]>) -> Self {
         Order { last: least, first: true, below }
     }
 
     /// The next key.
-    pub(super) fn check(&mut self, key: &'a [u8], page: &Page<'_>) -> Result<(), Problem> {
+    pub(crate) fn check(&mut self, key: &'a [u8], page: &Page<'_>) -> Result<(), Problem> {
         let above = if self.first { key >= self.last } else { key > self.last };
         self.first = false;
         self.last = key;

@@ -6,29 +6,29 @@
 //! writes transaction N to meta page N modulo 2 (`meta.go`, `Write`), and where nothing but the transaction changed
 //! since the one before, its two pages are the same as well: a commit without a change.
 
-use super::bytes::{le_u32, le_u64};
-use super::page::{HEADER, Header, META};
-use super::report::{Failure, Form, Problem};
-use super::source::Source;
+use crate::bytes::{le_u32, le_u64};
+use crate::page::{HEADER, Header, META};
+use crate::report::{Failure, Form, Problem};
+use crate::source::Source;
 
 const MAGIC: u32 = 0xED0C_DAED;
 const VERSION: u32 = 2;
 /// The fields that the checksum covers.
 const COVERED: usize = 56;
 /// Header, fields and checksum.
-pub(super) const LENGTH: usize = HEADER + COVERED + 8;
+pub(crate) const LENGTH: usize = HEADER + COVERED + 8;
 const NO_FREELIST: u64 = u64::MAX;
 /// bbolt allows more; an operating system's page has between 4 and 64 KiB, and etcd takes that one.
 const PAGE_SIZES: std::ops::RangeInclusive<u64> = 1024..=65536;
 
 /// A meta page whose checksum holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Meta {
-    pub(super) page_size: u64,
-    pub(super) root: u64,
-    pub(super) freelist: Option<u64>,
+pub(crate) struct Meta {
+    pub(crate) page_size: u64,
+    pub(crate) root: u64,
+    pub(crate) freelist: Option<u64>,
     /// The high-water mark: all pages are below it.
-    pub(super) pages: u64,
+    pub(crate) pages: u64,
     sequence: u64,
     flags: u32,
     txid: u64,
@@ -67,7 +67,7 @@ impl Meta {
     }
 
     /// Size of the database in bytes.
-    pub(super) fn total_size(&self) -> u64 {
+    pub(crate) fn total_size(&self) -> u64 {
         self.pages.saturating_mul(self.page_size)
     }
 
@@ -79,18 +79,18 @@ impl Meta {
 
 /// What the meta pages say together.
 #[derive(Debug)]
-pub(super) struct Found {
-    pub(super) meta: Meta,
-    pub(super) form: Form,
+pub(crate) struct Found {
+    pub(crate) meta: Meta,
+    pub(crate) form: Form,
     /// The meta pages are a snapshot's, but also what a member leaves that committed without a change.
-    pub(super) ambiguous: bool,
+    pub(crate) ambiguous: bool,
     /// One meta page is damaged, the other one is not.
-    pub(super) problem: Option<Problem>,
+    pub(crate) problem: Option<Problem>,
 }
 
 /// Why there is no meta page.
 #[derive(Debug)]
-pub(super) enum Missing {
+pub(crate) enum Missing {
     /// The file never was a bbolt file, as far as one can tell.
     Foreign,
     /// It was one: the mark is there.
@@ -98,7 +98,7 @@ pub(super) enum Missing {
 }
 
 /// Reads both meta pages.
-pub(super) fn find<S: Source + ?Sized>(source: &S, size: u64) -> Result<Result<Found, Missing>, Failure> {
+pub(crate) fn find<S: Source + ?Sized>(source: &S, size: u64) -> Result<Result<Found, Missing>, Failure> {
     let first = read(source, size, 0)?;
     let parsed = Meta::parse(&first);
     if let Ok(meta) = parsed {

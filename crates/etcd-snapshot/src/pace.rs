@@ -7,15 +7,15 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use super::Watch;
-use super::report::Failure;
+use crate::Watch;
+use crate::report::Failure;
 
 /// A batch out of memory takes some hundred microseconds; one from a disk takes more than this.
 const FROM_DISK: Duration = Duration::from_millis(2);
 
 /// What the threads know of each other.
 #[derive(Debug, Default)]
-pub(super) struct Shared {
+pub(crate) struct Shared {
     /// Up to here the file has been read from its beginning; `u64::MAX` when nobody reads it like that (any more).
     front: AtomicU64,
     stop: AtomicBool,
@@ -23,24 +23,24 @@ pub(super) struct Shared {
 
 impl Shared {
     /// `ahead`: there will be a thread that reads from the beginning to the end.
-    pub(super) fn new(ahead: bool) -> Self {
+    pub(crate) fn new(ahead: bool) -> Self {
         Shared { front: AtomicU64::new(if ahead { 0 } else { u64::MAX }), stop: AtomicBool::new(false) }
     }
 
     /// The file has been read up to `offset`.
-    pub(super) fn passed(&self, offset: u64) {
+    pub(crate) fn passed(&self, offset: u64) {
         self.front.store(offset, Ordering::Relaxed);
     }
 
     /// Ends all threads.
-    pub(super) fn stop(&self) {
+    pub(crate) fn stop(&self) {
         self.stop.store(true, Ordering::Relaxed);
     }
 }
 
 /// One thread's view.
 #[derive(Clone, Copy)]
-pub(super) struct Pace<'a> {
+pub(crate) struct Pace<'a> {
     shared: &'a Shared,
     watch: Watch<'a>,
     /// A read came from a disk.
@@ -57,27 +57,27 @@ impl std::fmt::Debug for Pace<'_> {
 }
 
 impl<'a> Pace<'a> {
-    pub(super) fn new(shared: &'a Shared, watch: Watch<'a>) -> Self {
+    pub(crate) fn new(shared: &'a Shared, watch: Watch<'a>) -> Self {
         Pace { shared, watch, slow: false, leads: false, began: None }
     }
 
     /// The pace of the thread that reads from the beginning to the end.
-    pub(super) fn leading(self) -> Self {
+    pub(crate) fn leading(self) -> Self {
         Pace { leads: true, ..self }
     }
 
     /// The file has been read from the beginning to the end, or nobody does that.
-    pub(super) fn is_alone(&self) -> bool {
+    pub(crate) fn is_alone(&self) -> bool {
         self.shared.front.load(Ordering::Relaxed) == u64::MAX
     }
 
     /// A read had to wait for a disk.
-    pub(super) fn is_slow(&self) -> bool {
+    pub(crate) fn is_slow(&self) -> bool {
         self.slow
     }
 
     /// Before bytes up to `end` are read: waits for the other thread if the disk is slow.
-    pub(super) fn before(&mut self, end: u64) {
+    pub(crate) fn before(&mut self, end: u64) {
         if self.slow && !self.leads {
             while self.shared.front.load(Ordering::Relaxed) < end && !self.shared.stop.load(Ordering::Relaxed) {
                 std::thread::sleep(Duration::from_micros(200));
@@ -90,7 +90,7 @@ impl<'a> Pace<'a> {
     ///
     /// # Errors
     /// [`Failure::Stopped`].
-    pub(super) fn after(&mut self, bytes: u64) -> Result<(), Failure> {
+    pub(crate) fn after(&mut self, bytes: u64) -> Result<(), Failure> {
         // Once slow, always slow: what has been passed is in memory and says nothing about the rest.
         self.slow |= self.began.take().is_some_and(|began| began.elapsed() > FROM_DISK);
         if self.shared.stop.load(Ordering::Relaxed) || !(self.watch)(bytes) {

@@ -4,20 +4,20 @@
 //! of 16 bytes each, and then the keys and values one behind the other, in the order of the elements: bbolt's writer
 //! leaves no gap, so a gap or an overlap means that a header was changed.
 
-use super::bytes::{le_u16, le_u32, le_u64};
-use super::report::Problem;
+use crate::bytes::{le_u16, le_u32, le_u64};
+use crate::report::Problem;
 
-pub(super) const HEADER: usize = 16;
+pub(crate) const HEADER: usize = 16;
 const ELEMENT: usize = 16;
 /// `MaxKeySize` of bbolt.
 const MAX_KEY: usize = 32768;
 /// Largest page with its overflow that is read: bbolt puts no more than four large values on one, and etcd's requests
 /// end at a few MiB, so this is far above what a member writes and keeps memory bounded.
-pub(super) const MAX_PAGE: u64 = 256 << 20;
+pub(crate) const MAX_PAGE: u64 = 256 << 20;
 
 const BRANCH: u16 = 0x01;
 const LEAF: u16 = 0x02;
-pub(super) const META: u16 = 0x04;
+pub(crate) const META: u16 = 0x04;
 const FREELIST: u16 = 0x10;
 
 const REWRITTEN: &str =
@@ -25,15 +25,15 @@ const REWRITTEN: &str =
 
 /// The header of a page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Header {
-    pub(super) id: u64,
-    pub(super) flags: u16,
-    pub(super) count: u16,
-    pub(super) overflow: u32,
+pub(crate) struct Header {
+    pub(crate) id: u64,
+    pub(crate) flags: u16,
+    pub(crate) count: u16,
+    pub(crate) overflow: u32,
 }
 
 impl Header {
-    pub(super) fn parse(bytes: &[u8]) -> Option<Self> {
+    pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
         Some(Header {
             id: le_u64(bytes, 0)?,
             flags: le_u16(bytes, 8)?,
@@ -42,12 +42,12 @@ impl Header {
         })
     }
 
-    pub(super) fn is_leaf(&self) -> bool {
+    pub(crate) fn is_leaf(&self) -> bool {
         self.flags == LEAF
     }
 
     /// The header is the one that page `id` must have, and says of what kind the page is.
-    pub(super) fn kind(&self, id: u64, offset: u64) -> Result<Kind, Problem> {
+    pub(crate) fn kind(&self, id: u64, offset: u64) -> Result<Kind, Problem> {
         let problem = |what: String, hint: &str| Problem { what, offset: Some(offset), hint: hint.to_owned() };
         if *self == (Header { id: 0, flags: 0, count: 0, overflow: 0 }) {
             return Err(problem(
@@ -72,7 +72,7 @@ impl Header {
 
 /// What a page that is no meta page is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     Branch,
     Leaf,
     Freelist,
@@ -80,35 +80,35 @@ pub(super) enum Kind {
 
 /// A page with its overflow, or the inside of an inline bucket.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Page<'a> {
+pub(crate) struct Page<'a> {
     /// The number of the page, or of the one that the inline bucket lies on.
-    pub(super) id: u64,
+    pub(crate) id: u64,
     /// Where `bytes` begin in the file.
-    pub(super) offset: u64,
-    pub(super) bytes: &'a [u8],
-    pub(super) count: usize,
+    pub(crate) offset: u64,
+    pub(crate) bytes: &'a [u8],
+    pub(crate) count: usize,
 }
 
 /// A key with its value.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Leaf<'a> {
-    pub(super) key: &'a [u8],
-    pub(super) value: &'a [u8],
+pub(crate) struct Leaf<'a> {
+    pub(crate) key: &'a [u8],
+    pub(crate) value: &'a [u8],
     /// The value is a bucket.
-    pub(super) is_bucket: bool,
+    pub(crate) is_bucket: bool,
     /// Where the key begins in the file; the value follows.
-    pub(super) offset: u64,
+    pub(crate) offset: u64,
     /// The page.
-    pub(super) page: u64,
+    pub(crate) page: u64,
 }
 
 impl<'a> Page<'a> {
-    pub(super) fn problem(&self, at: usize, what: String) -> Problem {
+    pub(crate) fn problem(&self, at: usize, what: String) -> Problem {
         Problem { what, offset: Some(self.offset.saturating_add(at as u64)), hint: REWRITTEN.to_owned() }
     }
 
     /// A page of that kind has no place here.
-    pub(super) fn misplaced(&self, kind: Kind) -> Problem {
+    pub(crate) fn misplaced(&self, kind: Kind) -> Problem {
         let what = match kind {
             Kind::Branch => "branch that no tree has here",
             Kind::Leaf => "leaf where others have branches",
@@ -118,7 +118,7 @@ impl<'a> Page<'a> {
     }
 
     /// Where the data of the first element begins.
-    pub(super) fn data(&self) -> usize {
+    pub(crate) fn data(&self) -> usize {
         HEADER + self.count * ELEMENT
     }
 
@@ -135,7 +135,7 @@ impl<'a> Page<'a> {
 
     /// The elements end at `end`, and without its last overflow page they would not have had room. bbolt takes as many
     /// pages as a node fills (`node.go`, spill), older ones one more where it fills them exactly.
-    pub(super) fn check_extent(&self, end: usize, page_size: u64) -> Result<(), Problem> {
+    pub(crate) fn check_extent(&self, end: usize, page_size: u64) -> Result<(), Problem> {
         let least = (self.bytes.len() as u64).saturating_sub(page_size);
         if end as u64 >= least {
             return Ok(());
@@ -152,7 +152,7 @@ impl<'a> Page<'a> {
     }
 
     /// All elements of a leaf, in order, after their headers were found sound.
-    pub(super) fn leaves(self) -> impl Iterator<Item = Result<Leaf<'a>, Problem>> {
+    pub(crate) fn leaves(self) -> impl Iterator<Item = Result<Leaf<'a>, Problem>> {
         let mut start = self.data();
         (0..self.count).map(move |index| {
             let at = HEADER + index * ELEMENT;
@@ -179,7 +179,7 @@ impl<'a> Page<'a> {
     }
 
     /// All elements of a branch, in order: the least key of each child, and its page.
-    pub(super) fn branches(self) -> impl Iterator<Item = Result<(&'a [u8], u64), Problem>> {
+    pub(crate) fn branches(self) -> impl Iterator<Item = Result<(&'a [u8], u64), Problem>> {
         let mut start = self.data();
         (0..self.count).map(move |index| {
             let at = HEADER + index * ELEMENT;

@@ -2,17 +2,17 @@
 //!
 //! A part is read without knowing what precedes it; what depends on that is looked at when its turn comes.
 
-use super::MAX_PROBLEMS;
-use super::keys::{Entry, Keyspace, Prints};
-use super::leaves::Sink;
-use super::page::Leaf;
-use super::reader::Trouble;
-use super::report::{Failure, Problem};
-use super::walk::Found;
+use crate::MAX_PROBLEMS;
+use crate::keys::{Entry, Keyspace, Prints};
+use crate::leaves::Sink;
+use crate::page::Leaf;
+use crate::reader::Trouble;
+use crate::report::{Failure, Problem};
+use crate::walk::Found;
 
 /// What was found in a part of the bucket, in the order of the keys.
 #[derive(Debug)]
-pub(super) struct Part<'a> {
+pub(crate) struct Part<'a> {
     prints: &'a Prints,
     crc: u32,
     /// Bytes that the sum covers.
@@ -31,17 +31,17 @@ enum Event {
 }
 
 impl<'a> Part<'a> {
-    pub(super) fn new(prints: &'a Prints) -> Self {
+    pub(crate) fn new(prints: &'a Prints) -> Self {
         Part { prints, crc: 0, length: 0, events: Vec::new(), entries: Vec::new(), problems: 0 }
     }
 
     /// Nothing was found so far.
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.events.is_empty()
     }
 
     /// Entries that wait for their turn.
-    pub(super) fn entries(&self) -> usize {
+    pub(crate) fn entries(&self) -> usize {
         self.entries.len()
     }
 
@@ -49,7 +49,7 @@ impl<'a> Part<'a> {
     ///
     /// # Errors
     /// Reading failed or was stopped.
-    pub(super) fn note(&mut self, outcome: Result<(), Trouble>) -> Result<(), Failure> {
+    pub(crate) fn note(&mut self, outcome: Result<(), Trouble>) -> Result<(), Failure> {
         if let Some(problem) = Trouble::problem(outcome)? {
             self.problems += 1;
             self.events.push(Event::Problem(problem));
@@ -58,7 +58,7 @@ impl<'a> Part<'a> {
     }
 
     /// There is no use in looking further.
-    pub(super) fn is_full(&self) -> bool {
+    pub(crate) fn is_full(&self) -> bool {
         self.problems >= MAX_PROBLEMS
     }
 }
@@ -81,17 +81,17 @@ impl Sink for Part<'_> {
 }
 
 /// The parts together.
-pub(super) struct Whole<'a> {
-    pub(super) found: &'a mut Found,
-    pub(super) keyspace: &'a mut Keyspace,
+pub(crate) struct Whole<'a> {
+    pub(crate) found: &'a mut Found,
+    pub(crate) keyspace: &'a mut Keyspace,
     /// CRC-32C of what precedes the next part.
-    pub(super) hash: u32,
-    pub(super) page_size: u64,
+    pub(crate) hash: u32,
+    pub(crate) page_size: u64,
 }
 
 impl Whole<'_> {
     /// Adds the next part, or a piece of it.
-    pub(super) fn add(&mut self, part: &mut Part<'_>) {
+    pub(crate) fn add(&mut self, part: &mut Part<'_>) {
         self.hash = crc32c::crc32c_combine(self.hash, part.crc, part.length);
         (part.crc, part.length) = (0, 0);
         let mut all = part.entries.drain(..);

@@ -2,11 +2,11 @@
 
 use std::iter::Peekable;
 
-use super::batch::{Batch, Extent};
-use super::pace::Pace;
-use super::page::{HEADER, Header, Kind, MAX_PAGE, Page};
-use super::report::{Failure, Problem};
-use super::source::Source;
+use crate::batch::{Batch, Extent};
+use crate::pace::Pace;
+use crate::page::{HEADER, Header, Kind, MAX_PAGE, Page};
+use crate::report::{Failure, Problem};
+use crate::source::Source;
 
 /// What a batch holds at most: small enough for the cache of one processor core. That is why nothing is read ahead in
 /// another thread: what one core reads, another one must fetch from it, which costs more than is won.
@@ -16,7 +16,7 @@ const GAP: u64 = 2;
 
 /// A page, or what is wrong with it, or why there is neither.
 #[derive(Debug)]
-pub(super) enum Trouble {
+pub(crate) enum Trouble {
     Bad(Problem),
     Failed(Failure),
 }
@@ -26,7 +26,7 @@ impl Trouble {
     ///
     /// # Errors
     /// Reading failed or was stopped.
-    pub(super) fn problem(outcome: Result<(), Trouble>) -> Result<Option<Problem>, Failure> {
+    pub(crate) fn problem(outcome: Result<(), Trouble>) -> Result<Option<Problem>, Failure> {
         match outcome {
             Ok(()) => Ok(None),
             Err(Trouble::Bad(problem)) => Ok(Some(problem)),
@@ -49,7 +49,7 @@ impl From<Failure> for Trouble {
 
 /// Reads pages through a window that holds the batch that was read last.
 #[derive(Debug)]
-pub(super) struct Reader<'a, S: ?Sized> {
+pub(crate) struct Reader<'a, S: ?Sized> {
     source: &'a S,
     page_size: u64,
     /// The high-water mark.
@@ -66,32 +66,32 @@ pub(super) struct Reader<'a, S: ?Sized> {
 
 impl<'a, S: Source + ?Sized> Reader<'a, S> {
     /// A reader for a database of `pages` pages of `page_size` bytes; all of them must be in the file.
-    pub(super) fn new(source: &'a S, page_size: u64, pages: u64, pace: Pace<'a>) -> Self {
+    pub(crate) fn new(source: &'a S, page_size: u64, pages: u64, pace: Pace<'a>) -> Self {
         let (window, large) = (Batch::default(), Batch::default());
         Reader { source, page_size, pages, pace, window, current: 0, large, usual: 16 }
     }
 
     /// Another one for the same database.
-    pub(super) fn again(&self) -> Self {
+    pub(crate) fn again(&self) -> Self {
         Reader::new(self.source, self.page_size, self.pages, self.pace)
     }
 
     /// Nobody else reads the file.
-    pub(super) fn is_alone(&self) -> bool {
+    pub(crate) fn is_alone(&self) -> bool {
         self.pace.is_alone()
     }
 
-    pub(super) fn page_size(&self) -> u64 {
+    pub(crate) fn page_size(&self) -> u64 {
         self.page_size
     }
 
-    pub(super) fn pages(&self) -> u64 {
+    pub(crate) fn pages(&self) -> u64 {
         self.pages
     }
 
     /// Page `id` with its overflow, after its header was found sound. For a leaf, the pages in `following` are what will
     /// be wanted next.
-    pub(super) fn page(
+    pub(crate) fn page(
         &mut self,
         id: u64,
         following: Option<impl Iterator<Item = u64>>,

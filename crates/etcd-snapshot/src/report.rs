@@ -2,8 +2,8 @@
 
 use std::{fmt, io};
 
-use super::keys::Latest;
-use super::walk::Root;
+use crate::keys::Latest;
+use crate::walk::Root;
 
 /// What is wrong with a file, for a person.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,7 +29,7 @@ pub enum Failure {
 
 impl Failure {
     /// Of the failures of two threads, the one that says why: that one was stopped only follows from the other.
-    pub(super) fn or(self, other: Failure) -> Failure {
+    pub(crate) fn or(self, other: Failure) -> Failure {
         if matches!(self, Failure::Stopped) { other } else { self }
     }
 }
@@ -92,7 +92,7 @@ pub struct Report {
     pub damaged_meta: bool,
     /// The figures; `None` unless the structure was walked to its end and is sound.
     pub contents: Option<Contents>,
-    /// What is wrong, the first cause first, at most [`super::MAX_PROBLEMS`].
+    /// What is wrong, the first cause first, at most [`crate::MAX_PROBLEMS`].
     pub problems: Vec<Problem>,
 }
 
@@ -147,8 +147,8 @@ pub struct Contents {
     pub auth_enabled: bool,
     /// Alarms that were raised when the file was written.
     pub alarms: u64,
-    pub(super) keys: Root,
-    pub(super) latest: Latest,
+    pub(crate) keys: Root,
+    pub(crate) latest: Latest,
 }
 
 impl Contents {

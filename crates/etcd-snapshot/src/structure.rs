@@ -1,14 +1,14 @@
 //! The second level: all pages of the database, and etcd's own rules for what lies in them.
 
-use super::buckets::{Bucket, Facts, MAX_BUCKETS};
-use super::keys::Keyspace;
-use super::meta::Meta;
-use super::pace::Pace;
-use super::reader::Reader;
-use super::report::{Contents, Failure, Problem};
-use super::source::Source;
-use super::walk::{Found, Root, walk};
-use super::{free, work};
+use crate::buckets::{Bucket, Facts, MAX_BUCKETS};
+use crate::keys::Keyspace;
+use crate::meta::Meta;
+use crate::pace::Pace;
+use crate::reader::Reader;
+use crate::report::{Contents, Failure, Problem};
+use crate::source::Source;
+use crate::walk::{Found, Root, walk};
+use crate::{free, work};
 
 const KEY: &[u8] = b"key";
 
@@ -16,7 +16,7 @@ const KEY: &[u8] = b"key";
 ///
 /// # Errors
 /// Reading failed or was stopped.
-pub(super) fn check<S: Source + ?Sized>(
+pub(crate) fn check<S: Source + ?Sized>(
     source: &S,
     meta: &Meta,
     revisions: &[i64],

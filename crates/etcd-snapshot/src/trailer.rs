@@ -2,13 +2,13 @@
 
 use sha2::{Digest, Sha256};
 
-use super::batch::{Batch, Extent};
-use super::pace::{Pace, Shared};
-use super::report::Failure;
-use super::source::Source;
+use crate::batch::{Batch, Extent};
+use crate::pace::{Pace, Shared};
+use crate::report::Failure;
+use crate::source::Source;
 
 /// Length of the trailer.
-pub(super) const LENGTH: u64 = 32;
+pub(crate) const LENGTH: u64 = 32;
 /// What one read fetches: large enough for a disk, small enough to stay in the processor's cache until it is hashed. A
 /// second thread that reads ahead wins nothing: bytes out of another core's cache take longer than to copy them.
 const PIECE: u64 = 128 << 10;
@@ -20,17 +20,17 @@ const STEP: u64 = 2 << 20;
 
 /// The sums of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Sums {
-    pub(super) whole: [u8; 32],
+pub(crate) struct Sums {
+    pub(crate) whole: [u8; 32],
     /// The last 32 bytes are the sum of those before them.
-    pub(super) matches: bool,
+    pub(crate) matches: bool,
 }
 
 /// Reads the file and tells `shared` how far it has come.
 ///
 /// # Errors
 /// Reading failed or was stopped.
-pub(super) fn sum<S: Source + ?Sized>(source: &S, size: u64, shared: &Shared, pace: Pace<'_>) -> Result<Sums, Failure> {
+pub(crate) fn sum<S: Source + ?Sized>(source: &S, size: u64, shared: &Shared, pace: Pace<'_>) -> Result<Sums, Failure> {
     let result = read(source, size, shared, pace);
     // Whoever waits for this thread need not any more.
     shared.passed(u64::MAX);

@@ -2,18 +2,18 @@
 //!
 //! Rules: bbolt `tx_check.go`: each page is reached once and lies below the high-water mark; the keys stay in order.
 
-use super::MAX_PROBLEMS;
-use super::branches::Branches;
-use super::bytes::Bits;
-use super::leaves::{Order, Sink, leaf};
-use super::page::{Header, Leaf, Page};
-use super::reader::{Reader, Trouble};
-use super::report::{Failure, Problem};
-use super::source::Source;
+use crate::MAX_PROBLEMS;
+use crate::branches::Branches;
+use crate::bytes::Bits;
+use crate::leaves::{Order, Sink, leaf};
+use crate::page::{Header, Leaf, Page};
+use crate::reader::{Reader, Trouble};
+use crate::report::{Failure, Problem};
+use crate::source::Source;
 
 /// Where a bucket begins.
 #[derive(Debug, Clone)]
-pub(super) enum Root {
+pub(crate) enum Root {
     /// At a page of its own.
     Page(u64),
     /// In the value of its own entry: a small bucket is one leaf page without a page.
@@ -29,19 +29,19 @@ pub(super) enum Root {
 
 /// What was reached and what was wrong on the way.
 #[derive(Debug, Default)]
-pub(super) struct Found {
-    pub(super) reached: Bits,
-    pub(super) problems: Vec<Problem>,
+pub(crate) struct Found {
+    pub(crate) reached: Bits,
+    pub(crate) problems: Vec<Problem>,
 }
 
 impl Found {
     /// There is no use in looking further.
-    pub(super) fn is_full(&self) -> bool {
+    pub(crate) fn is_full(&self) -> bool {
         self.problems.len() >= MAX_PROBLEMS
     }
 
     /// Notes page `id` with its overflow.
-    pub(super) fn reach(&mut self, id: u64, extent: u64, page_size: u64) -> Result<(), Problem> {
+    pub(crate) fn reach(&mut self, id: u64, extent: u64, page_size: u64) -> Result<(), Problem> {
         for page in id..id + extent {
             if !self.reached.set(page) {
                 return Err(Problem {
@@ -60,7 +60,7 @@ impl Found {
     ///
     /// # Errors
     /// Reading failed or was stopped.
-    pub(super) fn note(&mut self, outcome: Result<(), Trouble>) -> Result<(), Failure> {
+    pub(crate) fn note(&mut self, outcome: Result<(), Trouble>) -> Result<(), Failure> {
         self.problems.extend(Trouble::problem(outcome)?);
         Ok(())
     }
@@ -70,7 +70,7 @@ impl Found {
 ///
 /// # Errors
 /// Reading failed or was stopped; whatever is wrong with the file is in `found`.
-pub(super) fn walk<S: Source + ?Sized>(
+pub(crate) fn walk<S: Source + ?Sized>(
     reader: &mut Reader<'_, S>,
     root: &Root,
     found: &mut Found,

@@ -72,17 +72,17 @@ impl<'a> Iterator for Fields<'a> {
 
 /// `mvccpb.KeyValue` without its value.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct KeyValue<'a> {
-    pub(super) key: &'a [u8],
-    pub(super) create_revision: i64,
-    pub(super) mod_revision: i64,
-    pub(super) version: i64,
-    pub(super) lease: i64,
+pub(crate) struct KeyValue<'a> {
+    pub(crate) key: &'a [u8],
+    pub(crate) create_revision: i64,
+    pub(crate) mod_revision: i64,
+    pub(crate) version: i64,
+    pub(crate) lease: i64,
 }
 
 impl<'a> KeyValue<'a> {
     /// Reads the message; `None` when it is none.
-    pub(super) fn parse(bytes: &'a [u8]) -> Option<Self> {
+    pub(crate) fn parse(bytes: &'a [u8]) -> Option<Self> {
         let mut message = KeyValue::default();
         for field in Fields(bytes) {
             match field? {
@@ -101,7 +101,7 @@ impl<'a> KeyValue<'a> {
 }
 
 /// The ID in a `leasepb.Lease`; `None` when the bytes are none.
-pub(super) fn lease_id(bytes: &[u8]) -> Option<i64> {
+pub(crate) fn lease_id(bytes: &[u8]) -> Option<i64> {
     let mut id = 0;
     for field in Fields(bytes) {
         match field? {
@@ -115,7 +115,7 @@ pub(super) fn lease_id(bytes: &[u8]) -> Option<i64> {
 }
 
 /// The bytes are fields of some message.
-pub(super) fn is_message(bytes: &[u8]) -> bool {
+pub(crate) fn is_message(bytes: &[u8]) -> bool {
     Fields(bytes).all(|field| field.is_some())
 }
 

@@ -8,14 +8,14 @@ use std::collections::BTreeMap;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::branches::{Branch, Branches};
-use super::keys::{Keyspace, Prints};
-use super::leaves::leaf;
-use super::parts::{Part, Whole};
-use super::reader::Reader;
-use super::report::Failure;
-use super::source::Source;
-use super::walk::Found;
+use crate::branches::{Branch, Branches};
+use crate::keys::{Keyspace, Prints};
+use crate::leaves::leaf;
+use crate::parts::{Part, Whole};
+use crate::reader::Reader;
+use crate::report::Failure;
+use crate::source::Source;
+use crate::walk::Found;
 
 /// A second thread would come too late for fewer pages. Tests and the fuzzer have small files and want it.
 const WORTHWHILE: u64 = if cfg!(debug_assertions) { 4 } else { 2048 };
@@ -170,7 +170,7 @@ impl Drop for End<'_, '_, '_> {
 ///
 /// # Errors
 /// Reading failed or was stopped; whatever is wrong with the file is in `found`.
-pub(super) fn walk<S: Source + ?Sized>(
+pub(crate) fn walk<S: Source + ?Sized>(
     reader: &mut Reader<'_, S>,
     top: u64,
     found: &mut Found,
@@ -210,12 +210,12 @@ pub(super) fn walk<S: Source + ?Sized>(
 
 #[cfg(test)]
 mod tests {
-    use super::super::MAX_PROBLEMS;
-    use super::super::leaves::Sink;
-    use super::super::page::Leaf;
-    use super::super::reader::Trouble;
-    use super::super::report::Problem;
     use super::*;
+    use crate::MAX_PROBLEMS;
+    use crate::leaves::Sink;
+    use crate::page::Leaf;
+    use crate::reader::Trouble;
+    use crate::report::Problem;
 
     fn entry(revision: u64) -> (Vec<u8>, Vec<u8>) {
         let key = [&revision.to_be_bytes()[..], b"_", &[0; 8]].concat();

@@ -3,10 +3,10 @@
 //! The way down is a stack of our own, and as deep as a tree can sensibly be: nothing in the file decides how much of
 //! the machine's is used.
 
+use crate::io::read_at::Source;
 use crate::leaves::{Order, Sink};
 use crate::page::Kind;
 use crate::reader::{Reader, Trouble};
-use crate::source::Source;
 
 /// With two children at each branch, 32 levels would hold more pages than the largest file has.
 const MAX_DEPTH: usize = 32;
@@ -139,8 +139,8 @@ fn enter<S: Source + ?Sized>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::io::scheduling::{Pace, Shared};
     use crate::leaves::leaf;
-    use crate::pace::{Pace, Shared};
     use crate::page::Leaf;
     use crate::report::Problem;
 

@@ -1,9 +1,9 @@
 //! The examination of a file from its first byte to its verdict.
 
+use crate::io::read_at::Source;
+use crate::io::scheduling::{Pace, Shared};
 use crate::meta::{Found, Meta, Missing, find};
-use crate::pace::{Pace, Shared};
 use crate::report::{Contents, Failure, Form, Problem, Report, Trailer};
-use crate::source::Source;
 use crate::trailer::{LENGTH, Sums, sum};
 use crate::{Watch, foreign, structure};
 

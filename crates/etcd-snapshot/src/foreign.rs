@@ -1,7 +1,7 @@
 //! Files that are no bbolt database: what they are instead, as far as their first bytes tell.
 
+use crate::io::read_at::Source;
 use crate::report::{Failure, Problem};
-use crate::source::Source;
 
 /// Marks at the beginning of files, and how to get at a snapshot that may be inside.
 const MARKS: &[(&[u8], &str, &str)] = &[

@@ -4,10 +4,10 @@
 //! (`FreelistPageIds`: 65535 in the header means that the number of entries is the first entry).
 
 use crate::bytes::{Bits, le_u64};
+use crate::io::read_at::Source;
 use crate::page::{HEADER, Kind, Page};
 use crate::reader::{Reader, Trouble};
 use crate::report::Problem;
-use crate::source::Source;
 use crate::walk::Found;
 
 const CONTRADICTION: &str = "the free list and the pages are of different states of the database: the file was changed \

@@ -11,12 +11,12 @@ use std::fmt;
 
 use crate::Watch;
 use crate::bytes::Bits;
+use crate::io::read_at::Source;
+use crate::io::scheduling::{Pace, Shared};
 use crate::keys::{Keyspace, Latest, Revision};
-use crate::pace::{Pace, Shared};
 use crate::page::Leaf;
 use crate::reader::Reader;
 use crate::report::{Contents, Failure, Problem};
-use crate::source::Source;
 use crate::walk::{Found, walk};
 
 /// What a member's answer to HashKV was computed at; both come from that answer.

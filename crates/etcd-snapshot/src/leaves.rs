@@ -4,10 +4,10 @@
 //! key and below the next one's.
 
 use crate::branches::{Branch, Child};
+use crate::io::read_at::Source;
 use crate::page::{Kind, Leaf, Page};
 use crate::reader::{Reader, Trouble};
 use crate::report::Problem;
-use crate::source::Source;
 
 /// Takes what a walk finds, in the order of the keys.
 pub(crate) trait Sink {

@@ -5,7 +5,6 @@
 //! of a file is checked before it is used. It answers for two levels of proof: the transport (the sha-256 at the end)
 //! and the structure; with [`hash_kv`] it gives the file's side of the third, the comparison with the members.
 
-mod batch;
 mod branches;
 mod buckets;
 mod bytes;
@@ -13,15 +12,14 @@ mod check;
 mod foreign;
 mod free;
 mod hashkv;
+mod io;
 mod keys;
 mod leaves;
 mod meta;
-mod pace;
 mod page;
 mod parts;
 mod reader;
 mod report;
-mod source;
 mod structure;
 mod trailer;
 mod walk;
@@ -30,8 +28,8 @@ mod work;
 
 pub use check::{Options, check};
 pub use hashkv::{HashPoint, NotComparable, hash_kv};
+pub use io::read_at::Source;
 pub use report::{Contents, Failure, Form, Problem, Report, Trailer};
-pub use source::Source;
 
 /// Problems that are collected before an examination ends.
 pub const MAX_PROBLEMS: usize = 10;

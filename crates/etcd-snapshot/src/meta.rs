@@ -7,9 +7,9 @@
 //! since the one before, its two pages are the same as well: a commit without a change.
 
 use crate::bytes::{le_u32, le_u64};
+use crate::io::read_at::Source;
 use crate::page::{HEADER, Header, META};
 use crate::report::{Failure, Form, Problem};
-use crate::source::Source;
 
 const MAGIC: u32 = 0xED0C_DAED;
 const VERSION: u32 = 2;

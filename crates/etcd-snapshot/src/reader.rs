@@ -2,11 +2,11 @@
 
 use std::iter::Peekable;
 
-use crate::batch::{Batch, Extent};
-use crate::pace::Pace;
+use crate::io::read_at::Source;
+use crate::io::read_batch::{Batch, Extent};
+use crate::io::scheduling::Pace;
 use crate::page::{HEADER, Header, Kind, MAX_PAGE, Page};
 use crate::report::{Failure, Problem};
-use crate::source::Source;
 
 /// What a batch holds at most: small enough for the cache of one processor core. That is why nothing is read ahead in
 /// another thread: what one core reads, another one must fetch from it, which costs more than is won.

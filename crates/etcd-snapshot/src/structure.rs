@@ -1,12 +1,12 @@
 //! The second level: all pages of the database, and etcd's own rules for what lies in them.
 
 use crate::buckets::{Bucket, Facts, MAX_BUCKETS};
+use crate::io::read_at::Source;
+use crate::io::scheduling::Pace;
 use crate::keys::Keyspace;
 use crate::meta::Meta;
-use crate::pace::Pace;
 use crate::reader::Reader;
 use crate::report::{Contents, Failure, Problem};
-use crate::source::Source;
 use crate::walk::{Found, Root, walk};
 use crate::{free, work};
 

@@ -2,10 +2,10 @@
 
 use sha2::{Digest, Sha256};
 
-use crate::batch::{Batch, Extent};
-use crate::pace::{Pace, Shared};
+use crate::io::read_at::Source;
+use crate::io::read_batch::{Batch, Extent};
+use crate::io::scheduling::{Pace, Shared};
 use crate::report::Failure;
-use crate::source::Source;
 
 /// Length of the trailer.
 pub(crate) const LENGTH: u64 = 32;

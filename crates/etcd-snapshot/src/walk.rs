@@ -5,11 +5,11 @@
 use crate::MAX_PROBLEMS;
 use crate::branches::Branches;
 use crate::bytes::Bits;
+use crate::io::read_at::Source;
 use crate::leaves::{Order, Sink, leaf};
 use crate::page::{Header, Leaf, Page};
 use crate::reader::{Reader, Trouble};
 use crate::report::{Failure, Problem};
-use crate::source::Source;
 
 /// Where a bucket begins.
 #[derive(Debug, Clone)]

@@ -9,12 +9,12 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::branches::{Branch, Branches};
+use crate::io::read_at::Source;
 use crate::keys::{Keyspace, Prints};
 use crate::leaves::leaf;
 use crate::parts::{Part, Whole};
 use crate::reader::Reader;
 use crate::report::Failure;
-use crate::source::Source;
 use crate::walk::Found;
 
 /// A second thread would come too late for fewer pages. Tests and the fuzzer have small files and want it.

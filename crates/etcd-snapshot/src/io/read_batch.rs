@@ -1,8 +1,8 @@
 //! Parts of the file that are read together, into a buffer that is used again.
 
-use crate::pace::Pace;
+use crate::io::read_at::Source;
+use crate::io::scheduling::Pace;
 use crate::report::Failure;
-use crate::source::Source;
 
 /// A part of the file.
 #[derive(Debug, Clone, Copy)]

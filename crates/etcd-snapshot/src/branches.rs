@@ -5,8 +5,8 @@
 
 use crate::io::read_at::Source;
 use crate::leaves::{Order, Sink};
-use crate::page::Kind;
-use crate::reader::{Reader, Trouble};
+use crate::page::layout::Kind;
+use crate::page::reader::{Reader, Trouble};
 
 /// With two children at each branch, 32 levels would hold more pages than the largest file has.
 const MAX_DEPTH: usize = 32;
@@ -141,7 +141,7 @@ mod tests {
     use super::*;
     use crate::io::scheduling::{Pace, Shared};
     use crate::leaves::leaf;
-    use crate::page::Leaf;
+    use crate::page::layout::Leaf;
     use crate::report::Problem;
 
     const SIZE: usize = 1024;

@@ -5,7 +5,7 @@
 
 use crate::bytes::be_u64;
 use crate::keys::Revision;
-use crate::page::Leaf;
+use crate::page::layout::Leaf;
 use crate::report::Problem;
 use crate::walk::Root;
 use crate::wire::{is_message, lease_id};

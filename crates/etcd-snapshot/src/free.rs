@@ -5,8 +5,8 @@
 
 use crate::bytes::{Bits, le_u64};
 use crate::io::read_at::Source;
-use crate::page::{HEADER, Kind, Page};
-use crate::reader::{Reader, Trouble};
+use crate::page::layout::{HEADER, Kind, Page};
+use crate::page::reader::{Reader, Trouble};
 use crate::report::Problem;
 use crate::walk::Found;
 

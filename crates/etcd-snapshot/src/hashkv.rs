@@ -14,8 +14,8 @@ use crate::bytes::Bits;
 use crate::io::read_at::Source;
 use crate::io::scheduling::{Pace, Shared};
 use crate::keys::{Keyspace, Latest, Revision};
-use crate::page::Leaf;
-use crate::reader::Reader;
+use crate::page::layout::Leaf;
+use crate::page::reader::Reader;
 use crate::report::{Contents, Failure, Problem};
 use crate::walk::{Found, walk};
 

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState};
 
 use crate::bytes::{Bits, be_u64};
-use crate::page::Leaf;
+use crate::page::layout::Leaf;
 use crate::report::Problem;
 use crate::wire::KeyValue;
 

@@ -5,8 +5,8 @@
 
 use crate::branches::{Branch, Child};
 use crate::io::read_at::Source;
-use crate::page::{Kind, Leaf, Page};
-use crate::reader::{Reader, Trouble};
+use crate::page::layout::{Kind, Leaf, Page};
+use crate::page::reader::{Reader, Trouble};
 use crate::report::Problem;
 
 /// Takes what a walk finds, in the order of the keys.

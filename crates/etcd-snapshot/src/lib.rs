@@ -18,7 +18,6 @@ mod leaves;
 mod meta;
 mod page;
 mod parts;
-mod reader;
 mod report;
 mod structure;
 mod trailer;

@@ -8,7 +8,7 @@
 
 use crate::bytes::{le_u32, le_u64};
 use crate::io::read_at::Source;
-use crate::page::{HEADER, Header, META};
+use crate::page::layout::{HEADER, Header, META};
 use crate::report::{Failure, Form, Problem};
 
 const MAGIC: u32 = 0xED0C_DAED;

@@ -5,8 +5,8 @@
 use crate::MAX_PROBLEMS;
 use crate::keys::{Entry, Keyspace, Prints};
 use crate::leaves::Sink;
-use crate::page::Leaf;
-use crate::reader::Trouble;
+use crate::page::layout::Leaf;
+use crate::page::reader::Trouble;
 use crate::report::{Failure, Problem};
 use crate::walk::Found;
 

@@ -5,7 +5,7 @@ use crate::io::read_at::Source;
 use crate::io::scheduling::Pace;
 use crate::keys::Keyspace;
 use crate::meta::Meta;
-use crate::reader::Reader;
+use crate::page::reader::Reader;
 use crate::report::{Contents, Failure, Problem};
 use crate::walk::{Found, Root, walk};
 use crate::{free, work};

@@ -7,8 +7,8 @@ use crate::branches::Branches;
 use crate::bytes::Bits;
 use crate::io::read_at::Source;
 use crate::leaves::{Order, Sink, leaf};
-use crate::page::{Header, Leaf, Page};
-use crate::reader::{Reader, Trouble};
+use crate::page::layout::{Header, Leaf, Page};
+use crate::page::reader::{Reader, Trouble};
 use crate::report::{Failure, Problem};
 
 /// Where a bucket begins.

@@ -12,8 +12,8 @@ use crate::branches::{Branch, Branches};
 use crate::io::read_at::Source;
 use crate::keys::{Keyspace, Prints};
 use crate::leaves::leaf;
+use crate::page::reader::Reader;
 use crate::parts::{Part, Whole};
-use crate::reader::Reader;
 use crate::report::Failure;
 use crate::walk::Found;
 
@@ -213,8 +213,8 @@ mod tests {
     use super::*;
     use crate::MAX_PROBLEMS;
     use crate::leaves::Sink;
-    use crate::page::Leaf;
-    use crate::reader::Trouble;
+    use crate::page::layout::Leaf;
+    use crate::page::reader::Trouble;
     use crate::report::Problem;
 
     fn entry(revision: u64) -> (Vec<u8>, Vec<u8>) {

@@ -5,7 +5,7 @@ use std::iter::Peekable;
 use crate::io::read_at::Source;
 use crate::io::read_batch::{Batch, Extent};
 use crate::io::scheduling::Pace;
-use crate::page::{HEADER, Header, Kind, MAX_PAGE, Page};
+use crate::page::layout::{HEADER, Header, Kind, MAX_PAGE, Page};
 use crate::report::{Failure, Problem};
 
 /// What a batch holds at most: small enough for the cache of one processor core. That is why nothing is read ahead in

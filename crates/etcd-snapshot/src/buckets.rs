@@ -4,10 +4,10 @@
 //! and version.go for what lies in them), the same from 3.4 to 3.7 but for what each version added.
 
 use crate::bytes::be_u64;
+use crate::cursor::walk::Root;
 use crate::keys::Revision;
 use crate::page::layout::Leaf;
 use crate::report::Problem;
-use crate::walk::Root;
 use crate::wire::{is_message, lease_id};
 
 /// etcd has ten; a later one may have some more.

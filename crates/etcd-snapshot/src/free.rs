@@ -4,11 +4,11 @@
 //! (`FreelistPageIds`: 65535 in the header means that the number of entries is the first entry).
 
 use crate::bytes::{Bits, le_u64};
+use crate::cursor::walk::Found;
 use crate::io::read_at::Source;
 use crate::page::layout::{HEADER, Kind, Page};
 use crate::page::reader::{Reader, Trouble};
 use crate::report::Problem;
-use crate::walk::Found;
 
 const CONTRADICTION: &str = "the free list and the pages are of different states of the database: the file was changed \
                              after it was written, or a write was lost";

@@ -11,13 +11,13 @@ use std::fmt;
 
 use crate::Watch;
 use crate::bytes::Bits;
+use crate::cursor::walk::{Found, walk};
 use crate::io::read_at::Source;
 use crate::io::scheduling::{Pace, Shared};
 use crate::keys::{Keyspace, Latest, Revision};
 use crate::page::layout::Leaf;
 use crate::page::reader::Reader;
 use crate::report::{Contents, Failure, Problem};
-use crate::walk::{Found, walk};
 
 /// What a member's answer to HashKV was computed at; both come from that answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

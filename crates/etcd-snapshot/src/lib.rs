@@ -5,23 +5,21 @@
 //! of a file is checked before it is used. It answers for two levels of proof: the transport (the sha-256 at the end)
 //! and the structure; with [`hash_kv`] it gives the file's side of the third, the comparison with the members.
 
-mod branches;
 mod buckets;
 mod bytes;
 mod check;
+mod cursor;
 mod foreign;
 mod free;
 mod hashkv;
 mod io;
 mod keys;
-mod leaves;
 mod meta;
 mod page;
 mod parts;
 mod report;
 mod structure;
 mod trailer;
-mod walk;
 mod wire;
 mod work;
 

@@ -3,12 +3,12 @@
 //! A part is read without knowing what precedes it; what depends on that is looked at when its turn comes.
 
 use crate::MAX_PROBLEMS;
+use crate::cursor::leaf::Sink;
+use crate::cursor::walk::Found;
 use crate::keys::{Entry, Keyspace, Prints};
-use crate::leaves::Sink;
 use crate::page::layout::Leaf;
 use crate::page::reader::Trouble;
 use crate::report::{Failure, Problem};
-use crate::walk::Found;
 
 /// What was found in a part of the bucket, in the order of the keys.
 #[derive(Debug)]

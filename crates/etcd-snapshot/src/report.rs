@@ -2,8 +2,8 @@
 
 use std::{fmt, io};
 
+use crate::cursor::walk::Root;
 use crate::keys::Latest;
-use crate::walk::Root;
 
 /// What is wrong with a file, for a person.
 #[derive(Debug, Clone, PartialEq, Eq)]

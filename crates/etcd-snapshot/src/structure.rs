@@ -1,13 +1,13 @@
 //! The second level: all pages of the database, and etcd's own rules for what lies in them.
 
 use crate::buckets::{Bucket, Facts, MAX_BUCKETS};
+use crate::cursor::walk::{Found, Root, walk};
 use crate::io::read_at::Source;
 use crate::io::scheduling::Pace;
 use crate::keys::Keyspace;
 use crate::meta::Meta;
 use crate::page::reader::Reader;
 use crate::report::{Contents, Failure, Problem};
-use crate::walk::{Found, Root, walk};
 use crate::{free, work};
 
 const KEY: &[u8] = b"key";

@@ -8,14 +8,14 @@ use std::collections::BTreeMap;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::branches::{Branch, Branches};
+use crate::cursor::branch::{Branch, Branches};
+use crate::cursor::leaf::leaf;
+use crate::cursor::walk::Found;
 use crate::io::read_at::Source;
 use crate::keys::{Keyspace, Prints};
-use crate::leaves::leaf;
 use crate::page::reader::Reader;
 use crate::parts::{Part, Whole};
 use crate::report::Failure;
-use crate::walk::Found;
 
 /// A second thread would come too late for fewer pages. Tests and the fuzzer have small files and want it.
 const WORTHWHILE: u64 = if cfg!(debug_assertions) { 4 } else { 2048 };
@@ -212,7 +212,7 @@ pub(crate) fn walk<S: Source + ?Sized>(
 mod tests {
     use super::*;
     use crate::MAX_PROBLEMS;
-    use crate::leaves::Sink;
+    use crate::cursor::leaf::Sink;
     use crate::page::layout::Leaf;
     use crate::page::reader::Trouble;
     use crate::report::Problem;

@@ -3,8 +3,8 @@
 //! The way down is a stack of our own, and as deep as a tree can sensibly be: nothing in the file decides how much of
 //! the machine's is used.
 
+use crate::cursor::leaf::{Order, Sink};
 use crate::io::read_at::Source;
-use crate::leaves::{Order, Sink};
 use crate::page::layout::Kind;
 use crate::page::reader::{Reader, Trouble};
 
@@ -139,8 +139,8 @@ fn enter<S: Source + ?Sized>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cursor::leaf::leaf;
     use crate::io::scheduling::{Pace, Shared};
-    use crate::leaves::leaf;
     use crate::page::layout::Leaf;
     use crate::report::Problem;
 

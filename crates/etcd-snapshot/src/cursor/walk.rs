@@ -3,10 +3,10 @@
 //! Rules: bbolt `tx_check.go`: each page is reached once and lies below the high-water mark; the keys stay in order.
 
 use crate::MAX_PROBLEMS;
-use crate::branches::Branches;
 use crate::bytes::Bits;
+use crate::cursor::branch::Branches;
+use crate::cursor::leaf::{Order, Sink, leaf};
 use crate::io::read_at::Source;
-use crate::leaves::{Order, Sink, leaf};
 use crate::page::layout::{Header, Leaf, Page};
 use crate::page::reader::{Reader, Trouble};
 use crate::report::{Failure, Problem};

@@ -3,7 +3,7 @@
 //! Rules: bbolt `tx_check.go`: keys on a page increase, and those below a branch's element are not below that element's
 //! key and below the next one's.
 
-use crate::branches::{Branch, Child};
+use crate::cursor::branch::{Branch, Child};
 use crate::io::read_at::Source;
 use crate::page::layout::{Kind, Leaf, Page};
 use crate::page::reader::{Reader, Trouble};

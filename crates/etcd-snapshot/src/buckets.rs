@@ -5,7 +5,7 @@
 
 use crate::bytes::be_u64;
 use crate::cursor::walk::Root;
-use crate::keys::Revision;
+use crate::mvcc::key_index::Revision;
 use crate::page::layout::Leaf;
 use crate::report::Problem;
 use crate::wire::{is_message, lease_id};

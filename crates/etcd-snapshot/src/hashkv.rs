@@ -14,7 +14,7 @@ use crate::bytes::Bits;
 use crate::cursor::walk::{Found, walk};
 use crate::io::read_at::Source;
 use crate::io::scheduling::{Pace, Shared};
-use crate::keys::{Keyspace, Latest, Revision};
+use crate::mvcc::key_index::{Keyspace, Latest, Revision};
 use crate::page::layout::Leaf;
 use crate::page::reader::Reader;
 use crate::report::{Contents, Failure, Problem};

@@ -13,15 +13,13 @@ mod foreign;
 mod free;
 mod hashkv;
 mod io;
-mod keys;
 mod meta;
+mod mvcc;
 mod page;
-mod parts;
 mod report;
 mod structure;
 mod trailer;
 mod wire;
-mod work;
 
 pub use check::{Options, check};
 pub use hashkv::{HashPoint, NotComparable, hash_kv};

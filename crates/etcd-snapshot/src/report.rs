@@ -3,7 +3,7 @@
 use std::{fmt, io};
 
 use crate::cursor::walk::Root;
-use crate::keys::Latest;
+use crate::mvcc::key_index::Latest;
 
 /// What is wrong with a file, for a person.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,13 +2,14 @@
 
 use crate::buckets::{Bucket, Facts, MAX_BUCKETS};
 use crate::cursor::walk::{Found, Root, walk};
+use crate::free;
 use crate::io::read_at::Source;
 use crate::io::scheduling::Pace;
-use crate::keys::Keyspace;
 use crate::meta::Meta;
+use crate::mvcc::key_index::Keyspace;
+use crate::mvcc::parallel;
 use crate::page::reader::Reader;
 use crate::report::{Contents, Failure, Problem};
-use crate::{free, work};
 
 const KEY: &[u8] = b"key";
 
@@ -36,7 +37,7 @@ pub(crate) fn check<S: Source + ?Sized>(
         hash = crc32c::crc32c_append(hash, &bucket.name);
         match &bucket.root {
             Root::Page(top) if bucket.name == KEY => {
-                hash = work::walk(&mut reader, *top, &mut found, &mut keyspace, hash)?;
+                hash = parallel::walk(&mut reader, *top, &mut found, &mut keyspace, hash)?;
             }
             root => walk(&mut reader, root, &mut found, &mut |leaf| {
                 hash = crc32c::crc32c_append(hash, leaf.key);

@@ -5,7 +5,7 @@
 use crate::MAX_PROBLEMS;
 use crate::cursor::leaf::Sink;
 use crate::cursor::walk::Found;
-use crate::keys::{Entry, Keyspace, Prints};
+use crate::mvcc::key_index::{Entry, Keyspace, Prints};
 use crate::page::layout::Leaf;
 use crate::page::reader::Trouble;
 use crate::report::{Failure, Problem};

@@ -12,9 +12,9 @@ use crate::cursor::branch::{Branch, Branches};
 use crate::cursor::leaf::leaf;
 use crate::cursor::walk::Found;
 use crate::io::read_at::Source;
-use crate::keys::{Keyspace, Prints};
+use crate::mvcc::key_index::{Keyspace, Prints};
+use crate::mvcc::segment::{Part, Whole};
 use crate::page::reader::Reader;
-use crate::parts::{Part, Whole};
 use crate::report::Failure;
 
 /// A second thread would come too late for fewer pages. Tests and the fuzzer have small files and want it.

@@ -5,7 +5,6 @@
 //! of a file is checked before it is used. It answers for two levels of proof: the transport (the sha-256 at the end)
 //! and the structure; with [`hash_kv`] it gives the file's side of the third, the comparison with the members.
 
-mod buckets;
 mod bytes;
 mod check;
 mod cursor;
@@ -16,10 +15,11 @@ mod io;
 mod meta;
 mod mvcc;
 mod page;
+mod protobuf;
 mod report;
+mod schema;
 mod structure;
 mod trailer;
-mod wire;
 
 pub use check::{Options, check};
 pub use hashkv::{HashPoint, NotComparable, hash_kv};

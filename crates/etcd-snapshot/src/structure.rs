@@ -1,6 +1,5 @@
 //! The second level: all pages of the database, and etcd's own rules for what lies in them.
 
-use crate::buckets::{Bucket, Facts, MAX_BUCKETS};
 use crate::cursor::walk::{Found, Root, walk};
 use crate::free;
 use crate::io::read_at::Source;
@@ -10,6 +9,7 @@ use crate::mvcc::key_index::Keyspace;
 use crate::mvcc::parallel;
 use crate::page::reader::Reader;
 use crate::report::{Contents, Failure, Problem};
+use crate::schema::buckets::{Bucket, Facts, MAX_BUCKETS};
 
 const KEY: &[u8] = b"key";
 

@@ -9,8 +9,8 @@ use std::hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState};
 
 use crate::bytes::{Bits, be_u64};
 use crate::page::layout::Leaf;
+use crate::protobuf::KeyValue;
 use crate::report::Problem;
-use crate::wire::KeyValue;
 
 /// A revision and what happened at it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

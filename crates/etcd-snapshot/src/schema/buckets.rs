@@ -7,8 +7,8 @@ use crate::bytes::be_u64;
 use crate::cursor::walk::Root;
 use crate::mvcc::key_index::Revision;
 use crate::page::layout::Leaf;
+use crate::protobuf::{is_message, lease_id};
 use crate::report::Problem;
-use crate::wire::{is_message, lease_id};
 
 /// etcd has ten; a later one may have some more.
 pub(crate) const MAX_BUCKETS: usize = 64;

@@ -1,0 +1,3 @@
+//! etcd's buckets.
+
+pub(crate) mod buckets;

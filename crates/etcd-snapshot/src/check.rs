@@ -4,8 +4,8 @@ use crate::io::read_at::Source;
 use crate::io::scheduling::{Pace, Shared};
 use crate::meta::{Found, Meta, Missing, find};
 use crate::report::{Contents, Failure, Form, Problem, Report, Trailer};
-use crate::trailer::{LENGTH, Sums, sum};
-use crate::{Watch, foreign, structure};
+use crate::sha256::{LENGTH, Sums, sum};
+use crate::{Watch, identify, tx_check};
 
 /// What an examination is to do.
 #[derive(Clone)]
@@ -95,14 +95,14 @@ fn walk<S: Source + ?Sized>(source: &S, size: u64, revisions: &[i64], pace: Pace
     let mut found = match find(source, size)? {
         Ok(found) => found,
         Err(Missing::Damaged(problem)) => return Ok(Walked::Foreign(problem)),
-        Err(Missing::Foreign) => return Ok(Walked::Foreign(foreign::diagnose(source, size)?)),
+        Err(Missing::Foreign) => return Ok(Walked::Foreign(identify::diagnose(source, size)?)),
     };
     if found.problem.is_some() && size == found.meta.total_size().saturating_add(LENGTH) {
         found.form = Form::Snapshot;
     }
     let contents = match too_short(&found.meta, size) {
         Some(problem) => Err(vec![problem]),
-        None => structure::check(source, &found.meta, revisions, pace)?,
+        None => tx_check::check(source, &found.meta, revisions, pace)?,
     };
     Ok(Walked::Database(found, Box::new(contents)))
 }

@@ -8,9 +8,9 @@
 mod bytes;
 mod check;
 mod cursor;
-mod foreign;
-mod free;
-mod hashkv;
+mod freelist;
+mod hash_kv;
+mod identify;
 mod io;
 mod meta;
 mod mvcc;
@@ -18,11 +18,11 @@ mod page;
 mod protobuf;
 mod report;
 mod schema;
-mod structure;
-mod trailer;
+mod sha256;
+mod tx_check;
 
 pub use check::{Options, check};
-pub use hashkv::{HashPoint, NotComparable, hash_kv};
+pub use hash_kv::{HashPoint, NotComparable, hash_kv};
 pub use io::read_at::Source;
 pub use report::{Contents, Failure, Form, Problem, Report, Trailer};
 

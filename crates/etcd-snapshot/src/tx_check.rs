@@ -1,7 +1,7 @@
 //! The second level: all pages of the database, and etcd's own rules for what lies in them.
 
 use crate::cursor::walk::{Found, Root, walk};
-use crate::free;
+use crate::freelist;
 use crate::io::read_at::Source;
 use crate::io::scheduling::Pace;
 use crate::meta::Meta;
@@ -52,7 +52,7 @@ pub(crate) fn check<S: Source + ?Sized>(
     if found.problems.is_empty()
         && let Some(id) = meta.freelist
     {
-        let outcome = free::check(&mut reader, id, &mut found);
+        let outcome = freelist::check(&mut reader, id, &mut found);
         found.note(outcome)?;
     }
     let (Some(keys), true) = (keys, found.problems.is_empty()) else { return Ok(Err(found.problems)) };

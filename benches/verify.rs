@@ -96,7 +96,7 @@ fn one(mode: &str, path: &Path) {
         }
         _ => {
             let report =
-                etcd_snapshot::check(&file, &Options { transport: mode == "both", ..Options::default() }).unwrap();
+                etcd_snapshot::check(&file, &Options { checksum: mode == "both", ..Options::default() }).unwrap();
             let contents = report.contents.expect("the file is sound");
             if mode == "content" {
                 let point = HashPoint { revision: contents.revision, compact_revision: contents.compact_revision() };

@@ -31,8 +31,8 @@ fuzz_target!(|bytes: &[u8]| {
     examine(&mended, false);
 });
 
-fn examine(bytes: &[u8], transport: bool) {
-    let options = Options { transport, revisions: vec![3, 7], ..Options::default() };
+fn examine(bytes: &[u8], checksum: bool) {
+    let options = Options { checksum, revisions: vec![3, 7], ..Options::default() };
     let report = etcd_snapshot::check(bytes, &options).expect("memory can be read");
     assert_eq!(report.is_good(), report.is_sound() && report.problems.is_empty());
     assert!(report.is_sound() || !report.problems.is_empty(), "a file that is not sound has a problem");

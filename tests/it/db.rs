@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use etcd_snapshot::{Contents, Failure, Form, HashPoint, NotComparable, Options, Source, Trailer};
+use etcd_snapshot::{Contents, ReadFailure, FileKind, HashPoint, NotComparable, Options, ReadAt, Trailer};
 use serde_json::Value;
 
 use crate::support::etcd::{Etcd, tool};
@@ -80,7 +80,7 @@ fn compare_round(path: &Path, status: &Value, answers: &[(HashPoint, u32)], tall
     let report = etcd_snapshot::check(&file, &Options { revisions, ..Options::default() }).expect("it can be read");
     let name = path.display();
     assert!(report.is_good(), "{name}: {:?}", report.problems);
-    assert_eq!((report.form, report.trailer), (Some(Form::Snapshot), Trailer::Matches), "{name}");
+    assert_eq!((report.kind, report.trailer), (Some(FileKind::Snapshot), Trailer::Matches), "{name}");
     let contents = report.contents.expect("it is sound");
     assert_eq!(i64::from(contents.hash), number(status, "hash"), "{name}");
     assert_eq!(contents.last_revision, number(status, "revision"), "{name}");
@@ -102,7 +102,7 @@ fn compare_round(path: &Path, status: &Value, answers: &[(HashPoint, u32)], tall
                 assert!(must_be_comparable(&contents, *point), "{name} at {point:?}");
                 tally.same += 1;
             }
-            Err(NotComparable::NothingAlive) => tally.nothing_alive += 1,
+            Err(NotComparable::NoLiveKeys) => tally.nothing_alive += 1,
             Err(why) => {
                 assert!(!must_be_comparable(&contents, *point), "{name} at {point:?}: {why}");
                 tally.not_comparable += 1;
@@ -149,7 +149,7 @@ fn where_nothing_is_alive_a_finished_compaction_is_not_compared() {
     assert_eq!((contents.finished_compact, contents.revision, contents.total_keys), (Some(5), 5, 0));
     let points = [HashPoint { revision: 5, compact_revision: 5 }];
     let sums = etcd_snapshot::hash_kv(&file, &contents, &points, &|_| true).expect("it can be read");
-    assert_eq!(sums, [Err(NotComparable::NothingAlive)]);
+    assert_eq!(sums, [Err(NotComparable::NoLiveKeys)]);
 }
 
 /// Thousands of them: `make soak`. SOAK_ROUNDS is their number; with TEST_ETCD another version of etcd is compared with.
@@ -184,9 +184,9 @@ fn other_versions_of_etcd_give_the_same_figures_and_sums() {
 #[test]
 fn an_examination_ends_when_its_watch_says_so() {
     let asked = AtomicUsize::new(0);
-    let watch = |_| asked.fetch_add(1, Ordering::Relaxed) < 1;
-    let options = Options { watch: &watch, ..Options::default() };
-    assert!(matches!(etcd_snapshot::check(snapshot(), &options), Err(Failure::Stopped)));
+    let progress = |_| asked.fetch_add(1, Ordering::Relaxed) < 1;
+    let options = Options { progress: &progress, ..Options::default() };
+    assert!(matches!(etcd_snapshot::check(snapshot(), &options), Err(ReadFailure::Cancelled)));
 }
 
 /// A file on a disk that cannot read one of its places.
@@ -195,7 +195,7 @@ struct BadDisk {
     bad: u64,
 }
 
-impl Source for BadDisk {
+impl ReadAt for BadDisk {
     fn size(&self) -> io::Result<u64> {
         self.bytes.size()
     }
@@ -215,15 +215,15 @@ fn a_place_that_cannot_be_read_ends_the_examination_with_its_reason() {
     for bad in (0..bytes.len() as u64).step_by(4096) {
         let options = Options::default();
         match etcd_snapshot::check(&BadDisk { bytes, bad }, &options) {
-            Err(Failure::Read(error)) => assert_eq!(error.kind(), io::ErrorKind::InvalidData, "at {bad}"),
+            Err(ReadFailure::Io(error)) => assert_eq!(error.kind(), io::ErrorKind::InvalidData, "at {bad}"),
             other => panic!("at {bad}: {other:?}"),
         }
     }
     // Without the sha-256 only what is in use is read.
     let failed = (0..bytes.len() as u64).step_by(4096).filter(|bad| {
-        let options = Options { transport: false, ..Options::default() };
+        let options = Options { checksum: false, ..Options::default() };
         match etcd_snapshot::check(&BadDisk { bytes, bad: *bad }, &options) {
-            Err(Failure::Read(error)) => error.kind() == io::ErrorKind::InvalidData,
+            Err(ReadFailure::Io(error)) => error.kind() == io::ErrorKind::InvalidData,
             Ok(report) if report.is_sound() => false,
             other => panic!("at {bad}: {other:?}"),
         }

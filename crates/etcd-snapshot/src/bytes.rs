@@ -24,9 +24,9 @@ pub(crate) fn be_u64(bytes: &[u8]) -> Option<u64> {
 
 /// One bit for each page or entry.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Bits(Vec<u64>);
+pub(crate) struct Bitmap(Vec<u64>);
 
-impl Bits {
+impl Bitmap {
     pub(crate) fn get(&self, index: u64) -> bool {
         let word = usize::try_from(index / 64).ok().and_then(|at| self.0.get(at));
         word.is_some_and(|word| word >> (index % 64) & 1 == 1)

@@ -1,37 +1,37 @@
 //! The examination of a file from its first byte to its verdict.
 
-use crate::io::read_at::Source;
-use crate::io::scheduling::{Pace, Shared};
-use crate::meta::{Found, Meta, Missing, find};
-use crate::report::{Contents, Failure, Form, Problem, Report, Trailer};
+use crate::io::read_at::ReadAt;
+use crate::io::scheduling::{ReadScheduler, Shared};
+use crate::meta::{Meta, MetaPages, Missing, find};
+use crate::report::{Contents, FileKind, Problem, ReadFailure, Report, Trailer};
 use crate::sha256::{LENGTH, Sums, sum};
-use crate::{Watch, identify, tx_check};
+use crate::{ProgressFn, identify, tx_check};
 
 /// What an examination is to do.
 #[derive(Clone)]
 pub struct Options<'a> {
     /// Compute the sha-256 and check the trailer. Not where the copy has done so already: with it the whole file is
     /// read a second time, by a second thread.
-    pub transport: bool,
+    pub checksum: bool,
     /// Revisions for which [`crate::hash_kv`] will be asked, besides the newest one: the pass that is made here anyhow
     /// remembers what it needs for them.
     pub revisions: Vec<i64>,
-    /// Progress and stop. At least the size of the file is read, and twice that with `transport`; more where the pages lie
+    /// Progress and stop. At least the size of the file is read, and twice that with `checksum`; more where the pages lie
     /// scattered, because blocks are read that are longer than a page, and where only a sum can tell a member's own
     /// database from a snapshot.
-    pub watch: Watch<'a>,
+    pub progress: ProgressFn<'a>,
 }
 
 impl Default for Options<'_> {
     fn default() -> Self {
-        Options { transport: true, revisions: Vec::new(), watch: &|_| true }
+        Options { checksum: true, revisions: Vec::new(), progress: &|_| true }
     }
 }
 
 impl std::fmt::Debug for Options<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Options")
-            .field("transport", &self.transport)
+            .field("checksum", &self.checksum)
             .field("revisions", &self.revisions)
             .finish_non_exhaustive()
     }
@@ -41,30 +41,30 @@ impl std::fmt::Debug for Options<'_> {
 ///
 /// # Errors
 /// Reading failed or was stopped. A bad file is no error: it is what the report says.
-pub fn check<S: Source + ?Sized>(source: &S, options: &Options<'_>) -> Result<Report, Failure> {
+pub fn check<S: ReadAt + ?Sized>(source: &S, options: &Options<'_>) -> Result<Report, ReadFailure> {
     let size = source.size()?;
-    let shared = Shared::new(options.transport);
-    let pace = Pace::new(&shared, options.watch);
+    let shared = Shared::new(options.checksum);
+    let scheduler = ReadScheduler::new(&shared, options.progress);
     std::thread::scope(|scope| {
         let shared = &shared;
-        let sums = options.transport.then(|| {
-            let pace = pace.leading();
-            scope.spawn(move || sum(source, size, shared, pace))
+        let sums = options.checksum.then(|| {
+            let scheduler = scheduler.leading();
+            scope.spawn(move || sum(source, size, shared, scheduler))
         });
-        let walked = walk(source, size, &options.revisions, pace);
+        let walked = walk(source, size, &options.revisions, scheduler);
         if walked.is_err() {
             shared.stop();
         }
         // The thread neither panics nor outlives the scope.
-        let sums = sums.map(|thread| thread.join().unwrap_or(Err(Failure::Stopped)));
+        let sums = sums.map(|thread| thread.join().unwrap_or(Err(ReadFailure::Cancelled)));
         match (walked, sums.transpose()) {
             (Err(own), Err(other)) => Err(own.or(other)),
             (Err(failure), Ok(_)) | (Ok(_), Err(failure)) => Err(failure),
             (Ok(mut walked), Ok(sums)) => {
                 if let Walked::Database(found, _) = &mut walked
-                    && is_member(source, size, found, options.watch)?
+                    && is_member(source, size, found, options.progress)?
                 {
-                    found.form = Form::Member;
+                    found.kind = FileKind::MemberDatabase;
                 }
                 Ok(report(size, walked, sums))
             }
@@ -75,34 +75,44 @@ pub fn check<S: Source + ?Sized>(source: &S, options: &Options<'_>) -> Result<Re
 /// Behind a database that may be either there are whole pages, as bbolt lets its file grow, and no snapshot ends where
 /// they begin: there the sha-256 would be that of what precedes. This reads the database once more, but files of which
 /// the meta pages do not tell enough are rare.
-fn is_member<S: Source + ?Sized>(source: &S, size: u64, found: &Found, watch: Watch<'_>) -> Result<bool, Failure> {
+fn is_member<S: ReadAt + ?Sized>(
+    source: &S,
+    size: u64,
+    found: &MetaPages,
+    progress: ProgressFn<'_>,
+) -> Result<bool, ReadFailure> {
     let (total, page_size) = (found.meta.total_size(), found.meta.page_size);
     if !found.ambiguous || size <= total || !size.is_multiple_of(page_size) {
         return Ok(false);
     }
     let shared = Shared::new(false);
-    let sums = sum(source, total.saturating_add(LENGTH), &shared, Pace::new(&shared, watch))?;
+    let sums = sum(source, total.saturating_add(LENGTH), &shared, ReadScheduler::new(&shared, progress))?;
     Ok(!sums.matches)
 }
 
 /// What the pages say, before the trailer is known.
 enum Walked {
     Foreign(Problem),
-    Database(Found, Box<Result<Contents, Vec<Problem>>>),
+    Database(MetaPages, Box<Result<Contents, Vec<Problem>>>),
 }
 
-fn walk<S: Source + ?Sized>(source: &S, size: u64, revisions: &[i64], pace: Pace<'_>) -> Result<Walked, Failure> {
+fn walk<S: ReadAt + ?Sized>(
+    source: &S,
+    size: u64,
+    revisions: &[i64],
+    scheduler: ReadScheduler<'_>,
+) -> Result<Walked, ReadFailure> {
     let mut found = match find(source, size)? {
         Ok(found) => found,
         Err(Missing::Damaged(problem)) => return Ok(Walked::Foreign(problem)),
         Err(Missing::Foreign) => return Ok(Walked::Foreign(identify::diagnose(source, size)?)),
     };
     if found.problem.is_some() && size == found.meta.total_size().saturating_add(LENGTH) {
-        found.form = Form::Snapshot;
+        found.kind = FileKind::Snapshot;
     }
     let contents = match too_short(&found.meta, size) {
         Some(problem) => Err(vec![problem]),
-        None => tx_check::check(source, &found.meta, revisions, pace)?,
+        None => tx_check::check(source, &found.meta, revisions, scheduler)?,
     };
     Ok(Walked::Database(found, Box::new(contents)))
 }
@@ -123,7 +133,7 @@ fn report(size: u64, walked: Walked, sums: Option<Sums>) -> Report {
         Walked::Foreign(problem) => {
             let trailer = Trailer::NotChecked;
             let problems = vec![problem];
-            return Report { size, form: None, trailer, sha256, damaged_meta: false, contents: None, problems };
+            return Report { size, kind: None, trailer, sha256, damaged_meta: false, contents: None, problems };
         }
         Walked::Database(found, contents) => (found, *contents),
     };
@@ -138,10 +148,10 @@ fn report(size: u64, walked: Walked, sums: Option<Sums>) -> Report {
         problems.extend(ending(&found, size, trailer, contents.is_some()));
     }
     let damaged_meta = found.problem.is_some();
-    Report { size, form: Some(found.form), trailer, sha256, damaged_meta, contents, problems }
+    Report { size, kind: Some(found.kind), trailer, sha256, damaged_meta, contents, problems }
 }
 
-fn trailer(found: &Found, size: u64, sums: Option<Sums>) -> Trailer {
+fn trailer(found: &MetaPages, size: u64, sums: Option<Sums>) -> Trailer {
     let expected = size == found.meta.total_size().saturating_add(LENGTH);
     match sums {
         Some(sums) if sums.matches => Trailer::Matches,
@@ -152,25 +162,25 @@ fn trailer(found: &Found, size: u64, sums: Option<Sums>) -> Trailer {
 }
 
 /// What is wrong with the bytes behind the database.
-fn ending(found: &Found, size: u64, trailer: Trailer, sound: bool) -> Option<Problem> {
+fn ending(found: &MetaPages, size: u64, trailer: Trailer, sound: bool) -> Option<Problem> {
     let total = found.meta.total_size();
     let behind = size - total;
     let problem =
         |what: String, offset: u64, hint: &str| Some(Problem { what, offset: Some(offset), hint: hint.to_owned() });
-    match (found.form, behind) {
-        (Form::Snapshot, LENGTH) if trailer == Trailer::Differs && sound => problem(
+    match (found.kind, behind) {
+        (FileKind::Snapshot, LENGTH) if trailer == Trailer::Differs && sound => problem(
             "the sha-256 at the end does not match, though the structure is sound: the trailer or some value was changed"
                 .to_owned(),
             total,
             "do not restore from this file; bytes changed on a disk or on the way",
         ),
-        (Form::Snapshot, LENGTH) if trailer == Trailer::Differs => problem(
+        (FileKind::Snapshot, LENGTH) if trailer == Trailer::Differs => problem(
             "the sha-256 at the end does not match, either".to_owned(),
             total,
             "do not restore from this file; bytes changed on a disk or on the way",
         ),
-        (Form::Snapshot, LENGTH) => None,
-        (Form::Snapshot, 0) if found.ambiguous => problem(
+        (FileKind::Snapshot, LENGTH) => None,
+        (FileKind::Snapshot, 0) if found.ambiguous => problem(
             "the snapshot has lost the sha-256 at its end, or this is a member's own database that was closed without a \
              change: the two look the same"
                 .to_owned(),
@@ -179,27 +189,27 @@ fn ending(found: &Found, size: u64, trailer: Trailer, sound: bool) -> Option<Pro
              member/snap/db, the structure is all that can be proven of one: prefer a snapshot of the running member, or \
              compare it with 'verify --against-cluster'",
         ),
-        (Form::Snapshot, 0) => problem(
+        (FileKind::Snapshot, 0) => problem(
             "the snapshot has lost the sha-256 at its end".to_owned(),
             total,
             "the copy missed the last 32 bytes, or something removed them; without them nobody can tell whether the rest \
              is unchanged",
         ),
-        (Form::Snapshot, 1..LENGTH) => problem(
+        (FileKind::Snapshot, 1..LENGTH) => problem(
             format!("the file is cut: {} of the 32 bytes of sha-256 at its end are missing", LENGTH - behind),
             size,
             "the copy broke off just before its end; take the snapshot again",
         ),
-        (Form::Snapshot, _) => problem(
+        (FileKind::Snapshot, _) => problem(
             format!("{} bytes that do not belong to it follow the snapshot", behind - LENGTH),
             total + LENGTH,
             "something was appended; the part before it may be whole, but nothing should write to a snapshot",
         ),
-        (Form::Member, _) if !size.is_multiple_of(found.meta.page_size) => problem(
+        (FileKind::MemberDatabase, _) if !size.is_multiple_of(found.meta.page_size) => problem(
             "the file does not end with a whole page".to_owned(),
             size - size % found.meta.page_size,
             "a member's own database has whole pages only: something was appended, or its end is missing",
         ),
-        (Form::Member, _) => None,
+        (FileKind::MemberDatabase, _) => None,
     }
 }

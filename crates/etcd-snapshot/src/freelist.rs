@@ -3,11 +3,11 @@
 //! Rules: bbolt `tx_check.go` (a page is either reachable or free, never both or neither), `internal/common/page.go`
 //! (`FreelistPageIds`: 65535 in the header means that the number of entries is the first entry).
 
-use crate::bytes::{Bits, le_u64};
-use crate::cursor::walk::Found;
-use crate::io::read_at::Source;
-use crate::page::layout::{HEADER, Kind, Page};
-use crate::page::reader::{Reader, Trouble};
+use crate::bytes::{Bitmap, le_u64};
+use crate::cursor::walk::WalkState;
+use crate::io::read_at::ReadAt;
+use crate::page::layout::{HEADER, Page, PageKind};
+use crate::page::reader::{PageError, PageReader};
 use crate::report::Problem;
 
 const CONTRADICTION: &str = "the free list and the pages are of different states of the database: the file was changed \
@@ -17,10 +17,14 @@ const CONTRADICTION: &str = "the free list and the pages are of different states
 ///
 /// # Errors
 /// The list is damaged, or it contradicts the pages.
-pub(crate) fn check<S: Source + ?Sized>(reader: &mut Reader<'_, S>, id: u64, found: &mut Found) -> Result<(), Trouble> {
+pub(crate) fn check<S: ReadAt + ?Sized>(
+    reader: &mut PageReader<'_, S>,
+    id: u64,
+    found: &mut WalkState,
+) -> Result<(), PageError> {
     let (pages, page_size) = (reader.pages(), reader.page_size());
     let (page, kind, extent) = reader.page(id, None::<std::iter::Empty<u64>>)?;
-    if kind != Kind::Freelist {
+    if kind != PageKind::Freelist {
         return Err(page.problem(0, format!("page {id} should be the free list and is none")).into());
     }
     let free = read(&page, pages)?;
@@ -43,7 +47,7 @@ pub(crate) fn check<S: Source + ?Sized>(reader: &mut Reader<'_, S>, id: u64, fou
 }
 
 /// The pages in the list.
-fn read(page: &Page<'_>, pages: u64) -> Result<Bits, Problem> {
+fn read(page: &Page<'_>, pages: u64) -> Result<Bitmap, Problem> {
     let entry = |index: u64| {
         let at = usize::try_from(index).ok()?.checked_mul(8)?.checked_add(HEADER)?;
         le_u64(page.bytes, at)
@@ -55,7 +59,7 @@ fn read(page: &Page<'_>, pages: u64) -> Result<Bits, Problem> {
     if count > pages {
         return Err(page.problem(0, format!("the free list on page {} is longer than the database", page.id)));
     }
-    let mut free = Bits::default();
+    let mut free = Bitmap::default();
     for index in first..first + count {
         let Some(id) = entry(index) else {
             return Err(page.problem(0, format!("the free list reaches beyond page {}", page.id)));

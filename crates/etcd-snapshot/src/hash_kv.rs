@@ -9,15 +9,15 @@
 
 use std::fmt;
 
-use crate::Watch;
-use crate::bytes::Bits;
-use crate::cursor::walk::{Found, walk};
-use crate::io::read_at::Source;
-use crate::io::scheduling::{Pace, Shared};
-use crate::mvcc::key_index::{Keyspace, Latest, Revision};
-use crate::page::layout::Leaf;
-use crate::page::reader::Reader;
-use crate::report::{Contents, Failure, Problem};
+use crate::ProgressFn;
+use crate::bytes::Bitmap;
+use crate::cursor::walk::{WalkState, walk};
+use crate::io::read_at::ReadAt;
+use crate::io::scheduling::{ReadScheduler, Shared};
+use crate::mvcc::key_index::{KeyIndex, LiveEntries, Revision};
+use crate::page::layout::LeafElement;
+use crate::page::reader::PageReader;
+use crate::report::{Contents, Problem, ReadFailure};
 
 /// What a member's answer to HashKV was computed at; both come from that answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,7 +54,7 @@ pub enum NotComparable {
     },
     /// No key exists at that revision, and the member had compacted; then its sum depends on how far its compaction has
     /// come.
-    NothingAlive,
+    NoLiveKeys,
 }
 
 impl fmt::Display for NotComparable {
@@ -69,7 +69,7 @@ impl fmt::Display for NotComparable {
             NotComparable::BelowCompaction { revision, compact_revision } => {
                 write!(f, "the member has compacted revision {revision} away (its compaction is at {compact_revision})")
             }
-            NotComparable::NothingAlive => f.write_str("there is no key at that revision"),
+            NotComparable::NoLiveKeys => f.write_str("there is no key at that revision"),
         }
     }
 }
@@ -79,27 +79,27 @@ impl fmt::Display for NotComparable {
 ///
 /// # Errors
 /// Reading failed or was stopped, or the file has been changed since it was checked.
-pub fn hash_kv<S: Source + ?Sized>(
+pub fn hash_kv<S: ReadAt + ?Sized>(
     source: &S,
     contents: &Contents,
     points: &[HashPoint],
-    watch: Watch<'_>,
-) -> Result<Vec<Result<u32, NotComparable>>, Failure> {
+    progress: ProgressFn<'_>,
+) -> Result<Vec<Result<u32, NotComparable>>, ReadFailure> {
     let checked: Vec<_> = points.iter().map(|point| comparable(contents, point).map(|()| *point)).collect();
     let wanted: Vec<i64> = checked.iter().flatten().map(|point| point.revision).collect();
     let missing: Vec<i64> = wanted.iter().copied().filter(|revision| contents.latest.at(*revision).is_none()).collect();
-    let again = if missing.is_empty() { None } else { Some(latest(source, contents, &missing, watch)?) };
+    let again = if missing.is_empty() { None } else { Some(latest(source, contents, &missing, progress)?) };
     let kept = |revision: i64| contents.latest.at(revision).or_else(|| again.as_ref()?.at(revision));
 
     let mut sums: Vec<Result<Sum<'_>, NotComparable>> = checked
         .into_iter()
         .map(|point| {
             let point = point?;
-            kept(point.revision).and_then(|keep| Sum::new(point, keep)).ok_or(NotComparable::NothingAlive)
+            kept(point.revision).and_then(|keep| Sum::new(point, keep)).ok_or(NotComparable::NoLiveKeys)
         })
         .collect();
     let mut ordinal = 0;
-    pass(source, contents, watch, &mut |leaf| {
+    pass(source, contents, progress, &mut |leaf| {
         if let Some(revision) = Revision::parse(leaf.key) {
             sums.iter_mut().flatten().for_each(|sum| sum.entry(leaf, revision, ordinal));
         }
@@ -128,7 +128,7 @@ fn comparable(contents: &Contents, point: &HashPoint) -> Result<(), NotComparabl
 /// The sum at one point, while the entries come by.
 struct Sum<'a> {
     point: HashPoint,
-    keep: &'a Bits,
+    keep: &'a Bitmap,
     crc: u32,
 }
 
@@ -136,12 +136,12 @@ impl<'a> Sum<'a> {
     /// Nothing where the member filtered nothing, whatever is left in this file: how much was left in the member is not
     /// known, and the sum that it stored while it compacted is another one again (`kvstore_compaction.go` filters by
     /// another `keep`).
-    fn new(point: HashPoint, keep: &'a Bits) -> Option<Self> {
+    fn new(point: HashPoint, keep: &'a Bitmap) -> Option<Self> {
         let depends = point.compact_revision > 0 && keep.count() == 0;
         (!depends).then(|| Sum { point, keep, crc: crc32c::crc32c(b"key") })
     }
 
-    fn entry(&mut self, leaf: &Leaf<'_>, revision: Revision, ordinal: u64) {
+    fn entry(&mut self, leaf: &LeafElement<'_>, revision: Revision, ordinal: u64) {
         let HashPoint { revision: last, compact_revision } = self.point;
         let Revision { main, tombstone, .. } = revision;
         if main > last {
@@ -156,29 +156,29 @@ impl<'a> Sum<'a> {
     }
 }
 
-fn latest<S: Source + ?Sized>(
+fn latest<S: ReadAt + ?Sized>(
     source: &S,
     contents: &Contents,
     revisions: &[i64],
-    watch: Watch<'_>,
-) -> Result<Latest, Failure> {
-    let mut keyspace = Keyspace::new(revisions);
-    pass(source, contents, watch, &mut |leaf| keyspace.entry(leaf))?;
-    Ok(keyspace.finish())
+    progress: ProgressFn<'_>,
+) -> Result<LiveEntries, ReadFailure> {
+    let mut index = KeyIndex::new(revisions);
+    pass(source, contents, progress, &mut |leaf| index.entry(leaf))?;
+    Ok(index.finish())
 }
 
 /// Goes through the bucket `key` once.
-fn pass<S: Source + ?Sized>(
+fn pass<S: ReadAt + ?Sized>(
     source: &S,
     contents: &Contents,
-    watch: Watch<'_>,
-    visit: &mut dyn FnMut(&Leaf<'_>) -> Result<(), Problem>,
-) -> Result<(), Failure> {
+    progress: ProgressFn<'_>,
+    visit: &mut dyn FnMut(&LeafElement<'_>) -> Result<(), Problem>,
+) -> Result<(), ReadFailure> {
     let shared = Shared::new(false);
-    let pace = Pace::new(&shared, watch);
+    let scheduler = ReadScheduler::new(&shared, progress);
     let pages = contents.total_size / contents.page_size;
-    let mut found = Found::default();
-    let mut reader = Reader::new(source, contents.page_size, pages, pace);
+    let mut found = WalkState::default();
+    let mut reader = PageReader::new(source, contents.page_size, pages, scheduler);
     walk(&mut reader, &contents.keys, &mut found, visit)?;
-    if found.problems.is_empty() { Ok(()) } else { Err(Failure::Changed) }
+    if found.problems.is_empty() { Ok(()) } else { Err(ReadFailure::Changed) }
 }

@@ -1,7 +1,7 @@
 //! Files that are no bbolt database: what they are instead, as far as their first bytes tell.
 
-use crate::io::read_at::Source;
-use crate::report::{Failure, Problem};
+use crate::io::read_at::ReadAt;
+use crate::report::{Problem, ReadFailure};
 
 /// Marks at the beginning of files, and how to get at a snapshot that may be inside.
 const MARKS: &[(&[u8], &str, &str)] = &[
@@ -22,7 +22,7 @@ const MARKS: &[(&[u8], &str, &str)] = &[
 const LEAST: u64 = 2048;
 
 /// One sentence on a file without a meta page.
-pub(crate) fn diagnose<S: Source + ?Sized>(source: &S, size: u64) -> Result<Problem, Failure> {
+pub(crate) fn diagnose<S: ReadAt + ?Sized>(source: &S, size: u64) -> Result<Problem, ReadFailure> {
     let mut head = vec![0; usize::try_from(size.min(4096)).unwrap_or_default()];
     source.read_exact_at(&mut head, 0)?;
     let (what, hint) = describe(&head, size);

@@ -7,15 +7,15 @@
 //! since the one before, its two pages are the same as well: a commit without a change.
 
 use crate::bytes::{le_u32, le_u64};
-use crate::io::read_at::Source;
-use crate::page::layout::{HEADER, Header, META};
-use crate::report::{Failure, Form, Problem};
+use crate::io::read_at::ReadAt;
+use crate::page::layout::{HEADER, META, PageHeader};
+use crate::report::{FileKind, Problem, ReadFailure};
 
 const MAGIC: u32 = 0xED0C_DAED;
 const VERSION: u32 = 2;
 /// The fields that the checksum covers.
 const COVERED: usize = 56;
-/// Header, fields and checksum.
+/// PageHeader, fields and checksum.
 pub(crate) const LENGTH: usize = HEADER + COVERED + 8;
 const NO_FREELIST: u64 = u64::MAX;
 /// bbolt allows more; an operating system's page has between 4 and 64 KiB, and etcd takes that one.
@@ -79,9 +79,9 @@ impl Meta {
 
 /// What the meta pages say together.
 #[derive(Debug)]
-pub(crate) struct Found {
+pub(crate) struct MetaPages {
     pub(crate) meta: Meta,
-    pub(crate) form: Form,
+    pub(crate) kind: FileKind,
     /// The meta pages are a snapshot's, but also what a member leaves that committed without a change.
     pub(crate) ambiguous: bool,
     /// One meta page is damaged, the other one is not.
@@ -98,7 +98,7 @@ pub(crate) enum Missing {
 }
 
 /// Reads both meta pages.
-pub(crate) fn find<S: Source + ?Sized>(source: &S, size: u64) -> Result<Result<Found, Missing>, Failure> {
+pub(crate) fn find<S: ReadAt + ?Sized>(source: &S, size: u64) -> Result<Result<MetaPages, Missing>, ReadFailure> {
     let first = read(source, size, 0)?;
     let parsed = Meta::parse(&first);
     if let Ok(meta) = parsed {
@@ -110,7 +110,7 @@ pub(crate) fn find<S: Source + ?Sized>(source: &S, size: u64) -> Result<Result<F
         if let Ok(meta) = Meta::parse(&second)
             && meta.page_size == page_size
         {
-            return Ok(Ok(only(meta, 0, parsed.err().unwrap_or_default(), Form::Member)));
+            return Ok(Ok(only(meta, 0, parsed.err().unwrap_or_default(), FileKind::MemberDatabase)));
         }
         page_size *= 2;
     }
@@ -128,38 +128,38 @@ pub(crate) fn find<S: Source + ?Sized>(source: &S, size: u64) -> Result<Result<F
     })))
 }
 
-fn pair(first: Meta, first_page: &[u8], second_page: &[u8]) -> Found {
+fn pair(first: Meta, first_page: &[u8], second_page: &[u8]) -> MetaPages {
     let second = match Meta::parse(second_page) {
         Ok(second) => second,
-        Err(why) => return only(first, 1, why, Form::Member),
+        Err(why) => return only(first, 1, why, FileKind::MemberDatabase),
     };
-    let form = if first.follows(&second) { Form::Snapshot } else { Form::Member };
+    let kind = if first.follows(&second) { FileKind::Snapshot } else { FileKind::MemberDatabase };
     // A member has the later transaction on the first page only where its number is even.
-    let ambiguous = form == Form::Snapshot && first.txid.is_multiple_of(2);
+    let ambiguous = kind == FileKind::Snapshot && first.txid.is_multiple_of(2);
     let meta = if second.txid > first.txid { second } else { first };
     let problem = [(0, first_page), (1, second_page)].into_iter().find_map(|(id, page)| {
-        let header = Header::parse(page)?;
+        let header = PageHeader::parse(page)?;
         (header.id != id || header.flags != META).then(|| Problem {
             what: format!("the header of meta page {id} is wrong"),
             offset: Some(id * first.page_size),
             hint: "the bytes at this place were changed or overwritten".to_owned(),
         })
     });
-    Found { meta, form, ambiguous, problem }
+    MetaPages { meta, kind, ambiguous, problem }
 }
 
 /// One meta page is damaged. Whether the file is a snapshot cannot be told any more by comparing the two.
-fn only(meta: Meta, damaged: u64, why: &str, form: Form) -> Found {
+fn only(meta: Meta, damaged: u64, why: &str, kind: FileKind) -> MetaPages {
     let problem = Problem {
         what: format!("meta page {damaged} {why}, meta page {} is readable", 1 - damaged),
         offset: Some(damaged * meta.page_size),
         hint: "etcd would open the file with the readable one, but a snapshot is never written like this".to_owned(),
     };
-    Found { meta, form, ambiguous: false, problem: Some(problem) }
+    MetaPages { meta, kind, ambiguous: false, problem: Some(problem) }
 }
 
 /// As much of a meta page as there is.
-fn read<S: Source + ?Sized>(source: &S, size: u64, offset: u64) -> Result<Vec<u8>, Failure> {
+fn read<S: ReadAt + ?Sized>(source: &S, size: u64, offset: u64) -> Result<Vec<u8>, ReadFailure> {
     let length = size.saturating_sub(offset).min(LENGTH as u64);
     let mut bytes = vec![0; usize::try_from(length).unwrap_or_default()];
     if !bytes.is_empty() {

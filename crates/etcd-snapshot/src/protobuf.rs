@@ -1,6 +1,6 @@
 //! Just enough of protobuf's wire format to read the few messages that etcd keeps in its database.
 //!
-//! Source of the fields: etcd `api/mvccpb/kv.proto` and `server/lease/leasepb/lease.proto`. A field that is not known
+//! ReadAt of the fields: etcd `api/mvccpb/kv.proto` and `server/lease/leasepb/lease.proto`. A field that is not known
 //! here is skipped, as etcd's own decoder does.
 
 /// One field of a message.

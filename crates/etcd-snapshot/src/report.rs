@@ -2,8 +2,8 @@
 
 use std::{fmt, io};
 
-use crate::cursor::walk::Root;
-use crate::mvcc::key_index::Latest;
+use crate::cursor::walk::BucketRoot;
+use crate::mvcc::key_index::LiveEntries;
 
 /// What is wrong with a file, for a person.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,50 +18,50 @@ pub struct Problem {
 
 /// Why an examination did not come to an end. It says nothing about the file's contents.
 #[derive(Debug)]
-pub enum Failure {
+pub enum ReadFailure {
     /// The file could not be read; `UnexpectedEof`: it became shorter meanwhile.
-    Read(io::Error),
-    /// The watch asked to stop.
-    Stopped,
+    Io(io::Error),
+    /// The progress asked to stop.
+    Cancelled,
     /// The file was sound when it was checked and is not any more: somebody writes to it.
     Changed,
 }
 
-impl Failure {
+impl ReadFailure {
     /// Of the failures of two threads, the one that says why: that one was stopped only follows from the other.
-    pub(crate) fn or(self, other: Failure) -> Failure {
-        if matches!(self, Failure::Stopped) { other } else { self }
+    pub(crate) fn or(self, other: ReadFailure) -> ReadFailure {
+        if matches!(self, ReadFailure::Cancelled) { other } else { self }
     }
 }
 
-impl fmt::Display for Failure {
+impl fmt::Display for ReadFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Failure::Read(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+            ReadFailure::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
                 f.write_str("the file became shorter while it was read")
             }
-            Failure::Read(error) => write!(f, "the file cannot be read: {error}"),
-            Failure::Changed => f.write_str("the file was changed while it was read"),
-            Failure::Stopped => f.write_str("the examination was stopped"),
+            ReadFailure::Io(error) => write!(f, "the file cannot be read: {error}"),
+            ReadFailure::Changed => f.write_str("the file was changed while it was read"),
+            ReadFailure::Cancelled => f.write_str("the examination was stopped"),
         }
     }
 }
 
-impl From<io::Error> for Failure {
+impl From<io::Error> for ReadFailure {
     fn from(error: io::Error) -> Self {
-        Failure::Read(error)
+        ReadFailure::Io(error)
     }
 }
 
 /// Where a bbolt file comes from; each has its own rules for the size and the trailer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Form {
+pub enum FileKind {
     /// What `Maintenance.Snapshot` sends: bbolt's `Tx.WriteTo`, which writes the same meta page twice, and 32 bytes of
     /// sha-256 behind it.
     Snapshot,
     /// A member's own `member/snap/db`: two different meta pages unless its last commit changed nothing, most often room
     /// at the end, no trailer.
-    Member,
+    MemberDatabase,
 }
 
 /// The sha-256 at the end of a snapshot, which proves that every byte arrived.
@@ -83,7 +83,7 @@ pub struct Report {
     /// Length of the file in bytes.
     pub size: u64,
     /// What it is; `None` when it is no bbolt file with a readable meta page.
-    pub form: Option<Form>,
+    pub kind: Option<FileKind>,
     /// The trailer.
     pub trailer: Trailer,
     /// SHA-256 of the whole file, trailer included, as `sha256sum` computes it; `None` when it was not asked for.
@@ -147,8 +147,8 @@ pub struct Contents {
     pub auth_enabled: bool,
     /// Alarms that were raised when the file was written.
     pub alarms: u64,
-    pub(crate) keys: Root,
-    pub(crate) latest: Latest,
+    pub(crate) keys: BucketRoot,
+    pub(crate) latest: LiveEntries,
 }
 
 impl Contents {

@@ -2,10 +2,10 @@
 
 use sha2::{Digest, Sha256};
 
-use crate::io::read_at::Source;
-use crate::io::read_batch::{Batch, Extent};
-use crate::io::scheduling::{Pace, Shared};
-use crate::report::Failure;
+use crate::io::read_at::ReadAt;
+use crate::io::read_batch::{Extent, ReadBatch};
+use crate::io::scheduling::{ReadScheduler, Shared};
+use crate::report::ReadFailure;
 
 /// Length of the trailer.
 pub(crate) const LENGTH: u64 = 32;
@@ -30,29 +30,39 @@ pub(crate) struct Sums {
 ///
 /// # Errors
 /// Reading failed or was stopped.
-pub(crate) fn sum<S: Source + ?Sized>(source: &S, size: u64, shared: &Shared, pace: Pace<'_>) -> Result<Sums, Failure> {
-    let result = read(source, size, shared, pace);
+pub(crate) fn sum<S: ReadAt + ?Sized>(
+    source: &S,
+    size: u64,
+    shared: &Shared,
+    scheduler: ReadScheduler<'_>,
+) -> Result<Sums, ReadFailure> {
+    let result = read(source, size, shared, scheduler);
     // Whoever waits for this thread need not any more.
     shared.passed(u64::MAX);
     result
 }
 
-fn read<S: Source + ?Sized>(source: &S, size: u64, shared: &Shared, mut pace: Pace<'_>) -> Result<Sums, Failure> {
+fn read<S: ReadAt + ?Sized>(
+    source: &S,
+    size: u64,
+    shared: &Shared,
+    mut scheduler: ReadScheduler<'_>,
+) -> Result<Sums, ReadFailure> {
     let body = size.saturating_sub(LENGTH);
-    let mut batch = Batch::default();
+    let mut batch = ReadBatch::default();
     let mut hash = Sha256::new();
     let mut offset = 0;
     let mut announced = 0;
     while offset < body {
         batch.extents = vec![Extent { offset, length: PIECE.min(body - offset) }];
-        batch.read(source, &mut pace)?;
+        batch.read(source, &mut scheduler)?;
         let bytes = batch.bytes(0);
         offset += bytes.len() as u64;
         shared.passed(offset);
         hash.update(bytes);
-        while pace.is_slow() && announced < body.min(offset + AHEAD) {
+        while scheduler.is_slow() && announced < body.min(offset + AHEAD) {
             let next = announced.max(offset);
-            source.announce(next, STEP);
+            source.advise_willneed(next, STEP);
             announced = next + STEP;
         }
     }

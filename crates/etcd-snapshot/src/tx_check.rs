@@ -1,15 +1,15 @@
 //! The second level: all pages of the database, and etcd's own rules for what lies in them.
 
-use crate::cursor::walk::{Found, Root, walk};
+use crate::cursor::walk::{BucketRoot, WalkState, walk};
 use crate::freelist;
-use crate::io::read_at::Source;
-use crate::io::scheduling::Pace;
+use crate::io::read_at::ReadAt;
+use crate::io::scheduling::ReadScheduler;
 use crate::meta::Meta;
-use crate::mvcc::key_index::Keyspace;
+use crate::mvcc::key_index::KeyIndex;
 use crate::mvcc::parallel;
-use crate::page::reader::Reader;
-use crate::report::{Contents, Failure, Problem};
-use crate::schema::buckets::{Bucket, Facts, MAX_BUCKETS};
+use crate::page::reader::PageReader;
+use crate::report::{Contents, Problem, ReadFailure};
+use crate::schema::buckets::{Bucket, MAX_BUCKETS, SchemaInfo};
 
 const KEY: &[u8] = b"key";
 
@@ -17,32 +17,32 @@ const KEY: &[u8] = b"key";
 ///
 /// # Errors
 /// Reading failed or was stopped.
-pub(crate) fn check<S: Source + ?Sized>(
+pub(crate) fn check<S: ReadAt + ?Sized>(
     source: &S,
     meta: &Meta,
     revisions: &[i64],
-    pace: Pace<'_>,
-) -> Result<Result<Contents, Vec<Problem>>, Failure> {
-    let mut reader = Reader::new(source, meta.page_size, meta.pages, pace);
-    let mut found = Found::default();
+    scheduler: ReadScheduler<'_>,
+) -> Result<Result<Contents, Vec<Problem>>, ReadFailure> {
+    let mut reader = PageReader::new(source, meta.page_size, meta.pages, scheduler);
+    let mut found = WalkState::default();
     let buckets = buckets(&mut reader, meta, &mut found)?;
     if !found.problems.is_empty() {
         return Ok(Err(found.problems));
     }
     let mut hash = 0;
-    let mut facts = Facts::default();
-    let mut keyspace = Keyspace::new(revisions);
+    let mut facts = SchemaInfo::default();
+    let mut index = KeyIndex::new(revisions);
     let mut keys = None;
     for bucket in buckets {
         hash = crc32c::crc32c_append(hash, &bucket.name);
         match &bucket.root {
-            Root::Page(top) if bucket.name == KEY => {
-                hash = parallel::walk(&mut reader, *top, &mut found, &mut keyspace, hash)?;
+            BucketRoot::Page(top) if bucket.name == KEY => {
+                hash = parallel::walk(&mut reader, *top, &mut found, &mut index, hash)?;
             }
             root => walk(&mut reader, root, &mut found, &mut |leaf| {
                 hash = crc32c::crc32c_append(hash, leaf.key);
                 hash = crc32c::crc32c_append(hash, leaf.value);
-                if bucket.name == KEY { keyspace.entry(leaf) } else { facts.entry(&bucket.name, leaf) }
+                if bucket.name == KEY { index.entry(leaf) } else { facts.entry(&bucket.name, leaf) }
             })?,
         }
         if bucket.name == KEY {
@@ -56,18 +56,18 @@ pub(crate) fn check<S: Source + ?Sized>(
         found.note(outcome)?;
     }
     let (Some(keys), true) = (keys, found.problems.is_empty()) else { return Ok(Err(found.problems)) };
-    Ok(figures(meta, hash, keys, keyspace, facts).map_err(|problem| vec![problem]))
+    Ok(figures(meta, hash, keys, index, facts).map_err(|problem| vec![problem]))
 }
 
 /// The buckets in the root; they must be etcd's.
-fn buckets<S: Source + ?Sized>(
-    reader: &mut Reader<'_, S>,
+fn buckets<S: ReadAt + ?Sized>(
+    reader: &mut PageReader<'_, S>,
     meta: &Meta,
-    found: &mut Found,
-) -> Result<Vec<Bucket>, Failure> {
+    found: &mut WalkState,
+) -> Result<Vec<Bucket>, ReadFailure> {
     let mut buckets: Vec<Bucket> = Vec::new();
     let mut more = 0_u64;
-    walk(reader, &Root::Page(meta.root), found, &mut |leaf| {
+    walk(reader, &BucketRoot::Page(meta.root), found, &mut |leaf| {
         if buckets.len() < MAX_BUCKETS {
             buckets.push(Bucket::of(leaf, meta.page_size)?);
         } else {
@@ -88,10 +88,10 @@ fn buckets<S: Source + ?Sized>(
     Ok(buckets)
 }
 
-fn figures(meta: &Meta, hash: u32, keys: Root, keyspace: Keyspace, facts: Facts) -> Result<Contents, Problem> {
-    let entries = keyspace.entries();
-    let latest = keyspace.finish();
-    let Facts { finished_compact, scheduled_compact, .. } = facts;
+fn figures(meta: &Meta, hash: u32, keys: BucketRoot, index: KeyIndex, facts: SchemaInfo) -> Result<Contents, Problem> {
+    let entries = index.entries();
+    let latest = index.finish();
+    let SchemaInfo { finished_compact, scheduled_compact, .. } = facts;
     if finished_compact > scheduled_compact {
         return Err(Problem {
             what: "the bucket \"meta\" says that a compaction was finished which was never begun".to_owned(),

@@ -3,10 +3,10 @@
 //! The way down is a stack of our own, and as deep as a tree can sensibly be: nothing in the file decides how much of
 //! the machine's is used.
 
-use crate::cursor::leaf::{Order, Sink};
-use crate::io::read_at::Source;
-use crate::page::layout::Kind;
-use crate::page::reader::{Reader, Trouble};
+use crate::cursor::leaf::{KeyOrderCheck, TreeVisitor};
+use crate::io::read_at::ReadAt;
+use crate::page::layout::PageKind;
+use crate::page::reader::{PageError, PageReader};
 
 /// With two children at each branch, 32 levels would hold more pages than the largest file has.
 const MAX_DEPTH: usize = 32;
@@ -54,23 +54,27 @@ pub(crate) struct Child<'a> {
 
 /// The way down to the branches whose children are leaves.
 #[derive(Debug, Default)]
-pub(crate) struct Branches {
+pub(crate) struct BranchCursor {
     stack: Vec<Branch>,
     /// How many levels of pages the tree has.
     levels: usize,
 }
 
-impl Branches {
+impl BranchCursor {
     /// Starts at page `top`. How deep the leaves are is seen at the first one: the others are as deep.
     ///
     /// # Errors
     /// There is no way to the first leaf; then there are no branches.
-    pub(crate) fn begin<S: Source + ?Sized>(&mut self, reader: &mut Reader<'_, S>, top: u64) -> Result<(), Trouble> {
+    pub(crate) fn begin<S: ReadAt + ?Sized>(
+        &mut self,
+        reader: &mut PageReader<'_, S>,
+        top: u64,
+    ) -> Result<(), PageError> {
         let mut id = top;
         self.levels = 1;
         loop {
             let (page, kind, _) = reader.page(id, None::<std::iter::Empty<u64>>)?;
-            if kind != Kind::Branch {
+            if kind != PageKind::Branch {
                 break;
             }
             match page.branches().next() {
@@ -83,15 +87,15 @@ impl Branches {
         Ok(())
     }
 
-    /// The next branch whose children are leaves; `sink` hears of the pages on the way.
+    /// The next branch whose children are leaves; `visitor` hears of the pages on the way.
     ///
     /// # Errors
     /// What is wrong with a page, or why it cannot be read. The way goes on behind that page.
-    pub(crate) fn next<S: Source + ?Sized>(
+    pub(crate) fn next<S: ReadAt + ?Sized>(
         &mut self,
-        reader: &mut Reader<'_, S>,
-        sink: &mut impl Sink,
-    ) -> Result<Option<Branch>, Trouble> {
+        reader: &mut PageReader<'_, S>,
+        visitor: &mut impl TreeVisitor,
+    ) -> Result<Option<Branch>, PageError> {
         while let Some(branch) = self.stack.last_mut() {
             let index = branch.next;
             branch.next += 1;
@@ -100,7 +104,7 @@ impl Branches {
             }
             match self.stack.last().and_then(|branch| branch.child(index)) {
                 Some(child) => {
-                    let branch = enter(reader, child, sink)?;
+                    let branch = enter(reader, child, visitor)?;
                     self.stack.push(branch);
                 }
                 None => drop(self.stack.pop()),
@@ -111,19 +115,19 @@ impl Branches {
 }
 
 /// Reads a branch.
-fn enter<S: Source + ?Sized>(
-    reader: &mut Reader<'_, S>,
+fn enter<S: ReadAt + ?Sized>(
+    reader: &mut PageReader<'_, S>,
     child: Child<'_>,
-    sink: &mut impl Sink,
-) -> Result<Branch, Trouble> {
+    visitor: &mut impl TreeVisitor,
+) -> Result<Branch, PageError> {
     let Child { id, least, below } = child;
     let page_size = reader.page_size();
     let (page, kind, extent) = reader.page(id, None::<std::iter::Empty<u64>>)?;
-    sink.page(id, extent)?;
-    if kind != Kind::Branch || page.bytes.len() > MAX_BRANCH || page.count == 0 {
+    visitor.page(id, extent)?;
+    if kind != PageKind::Branch || page.bytes.len() > MAX_BRANCH || page.count == 0 {
         return Err(page.misplaced(kind).into());
     }
-    let mut order = Order::new(least, below);
+    let mut order = KeyOrderCheck::new(least, below);
     let mut children = Vec::with_capacity(page.count);
     let mut end = page.data();
     for branch in page.branches() {
@@ -140,8 +144,8 @@ fn enter<S: Source + ?Sized>(
 mod tests {
     use super::*;
     use crate::cursor::leaf::leaf;
-    use crate::io::scheduling::{Pace, Shared};
-    use crate::page::layout::Leaf;
+    use crate::io::scheduling::{ReadScheduler, Shared};
+    use crate::page::layout::LeafElement;
     use crate::report::Problem;
 
     const SIZE: usize = 1024;
@@ -175,13 +179,13 @@ mod tests {
         keys: Vec<Vec<u8>>,
     }
 
-    impl Sink for Seen {
+    impl TreeVisitor for Seen {
         fn page(&mut self, id: u64, _: u64) -> Result<(), Problem> {
             self.pages.push(id);
             Ok(())
         }
 
-        fn leaf(&mut self, leaf: &Leaf<'_>) -> Result<(), Problem> {
+        fn leaf(&mut self, leaf: &LeafElement<'_>) -> Result<(), Problem> {
             self.keys.push(leaf.key.to_vec());
             Ok(())
         }
@@ -192,20 +196,20 @@ mod tests {
         let file = [vec![0; 2 * SIZE], pages.concat()].concat();
         let shared = Shared::new(false);
         let count = (file.len() / SIZE) as u64;
-        let mut reader = Reader::new(file.as_slice(), SIZE as u64, count, Pace::new(&shared, &|_| true));
+        let mut reader = PageReader::new(file.as_slice(), SIZE as u64, count, ReadScheduler::new(&shared, &|_| true));
         let (mut seen, mut problems) = (Seen::default(), Vec::new());
-        let mut bad = |trouble| match trouble {
-            Trouble::Bad(problem) => problems.push(problem.what),
-            Trouble::Failed(failure) => panic!("{failure}"),
+        let mut bad = |error| match error {
+            PageError::Corrupt(problem) => problems.push(problem.what),
+            PageError::Io(failure) => panic!("{failure}"),
         };
-        let mut branches = Branches::default();
+        let mut branches = BranchCursor::default();
         branches.begin(&mut reader, 2).unwrap_or_else(&mut bad);
         loop {
             match branches.next(&mut reader, &mut seen) {
                 Ok(None) => break,
                 Ok(Some(branch)) => (0..branch.children())
                     .for_each(|index| leaf(&mut reader, &branch, index, &mut seen).unwrap_or_else(&mut bad)),
-                Err(trouble) => bad(trouble),
+                Err(error) => bad(error),
             }
         }
         (seen, problems)

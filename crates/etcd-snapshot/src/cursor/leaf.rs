@@ -4,13 +4,13 @@
 //! key and below the next one's.
 
 use crate::cursor::branch::{Branch, Child};
-use crate::io::read_at::Source;
-use crate::page::layout::{Kind, Leaf, Page};
-use crate::page::reader::{Reader, Trouble};
+use crate::io::read_at::ReadAt;
+use crate::page::layout::{LeafElement, Page, PageKind};
+use crate::page::reader::{PageError, PageReader};
 use crate::report::Problem;
 
 /// Takes what a walk finds, in the order of the keys.
-pub(crate) trait Sink {
+pub(crate) trait TreeVisitor {
     /// A page of the tree, with its overflow.
     ///
     /// # Errors
@@ -21,38 +21,38 @@ pub(crate) trait Sink {
     ///
     /// # Errors
     /// It is none that belongs there; the rest of its leaf is left out.
-    fn leaf(&mut self, leaf: &Leaf<'_>) -> Result<(), Problem>;
+    fn leaf(&mut self, leaf: &LeafElement<'_>) -> Result<(), Problem>;
 }
 
 /// Visits one child of a branch whose children are leaves.
 ///
 /// # Errors
 /// What is wrong with it, or why it cannot be read.
-pub(crate) fn leaf<S: Source + ?Sized>(
-    reader: &mut Reader<'_, S>,
+pub(crate) fn leaf<S: ReadAt + ?Sized>(
+    reader: &mut PageReader<'_, S>,
     parent: &Branch,
     index: usize,
-    sink: &mut impl Sink,
-) -> Result<(), Trouble> {
+    visitor: &mut impl TreeVisitor,
+) -> Result<(), PageError> {
     let Some(Child { id, least, below }) = parent.child(index) else { return Ok(()) };
     let page_size = reader.page_size();
     let (page, kind, extent) = reader.page(id, Some(parent.following(index)))?;
-    sink.page(id, extent)?;
+    visitor.page(id, extent)?;
     // All leaves of such a tree are as deep as the others (bbolt node.go: a split adds a root, and a merge takes from a
     // sibling).
-    if kind != Kind::Leaf {
+    if kind != PageKind::LeafElement {
         return Err(page.misplaced(kind).into());
     }
     // Only a bucket without any key has an empty leaf, as its root; a child's least key is not empty.
     if page.count == 0 && !least.is_empty() {
         return Err(page.problem(0, format!("page {id} is a leaf without elements")).into());
     }
-    let mut order = Order::new(least, below);
+    let mut order = KeyOrderCheck::new(least, below);
     let mut end = page.data();
     for leaf in page.leaves() {
         let leaf = leaf?;
         order.check(leaf.key, &page)?;
-        sink.leaf(&leaf)?;
+        visitor.leaf(&leaf)?;
         end += leaf.key.len() + leaf.value.len();
     }
     page.check_extent(end, page_size)?;
@@ -60,15 +60,15 @@ pub(crate) fn leaf<S: Source + ?Sized>(
 }
 
 /// Keys increase on a page and stay within what its parent says.
-pub(crate) struct Order<'a> {
+pub(crate) struct KeyOrderCheck<'a> {
     last: &'a [u8],
     first: bool,
     below: Option<&'a [u8]>,
 }
 
-impl<'a> Order<'a> {
+impl<'a> KeyOrderCheck<'a> {
     pub(crate) fn new(least: &'a [u8], below: Option<&'a [u8]>) -> Self {
-        Order { last: least, first: true, below }
+        KeyOrderCheck { last: least, first: true, below }
     }
 
     /// The next key.

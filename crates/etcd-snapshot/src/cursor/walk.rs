@@ -3,17 +3,17 @@
 //! Rules: bbolt `tx_check.go`: each page is reached once and lies below the high-water mark; the keys stay in order.
 
 use crate::MAX_PROBLEMS;
-use crate::bytes::Bits;
-use crate::cursor::branch::Branches;
-use crate::cursor::leaf::{Order, Sink, leaf};
-use crate::io::read_at::Source;
-use crate::page::layout::{Header, Leaf, Page};
-use crate::page::reader::{Reader, Trouble};
-use crate::report::{Failure, Problem};
+use crate::bytes::Bitmap;
+use crate::cursor::branch::BranchCursor;
+use crate::cursor::leaf::{KeyOrderCheck, TreeVisitor, leaf};
+use crate::io::read_at::ReadAt;
+use crate::page::layout::{LeafElement, Page, PageHeader};
+use crate::page::reader::{PageError, PageReader};
+use crate::report::{Problem, ReadFailure};
 
 /// Where a bucket begins.
 #[derive(Debug, Clone)]
-pub(crate) enum Root {
+pub(crate) enum BucketRoot {
     /// At a page of its own.
     Page(u64),
     /// In the value of its own entry: a small bucket is one leaf page without a page.
@@ -29,12 +29,12 @@ pub(crate) enum Root {
 
 /// What was reached and what was wrong on the way.
 #[derive(Debug, Default)]
-pub(crate) struct Found {
-    pub(crate) reached: Bits,
+pub(crate) struct WalkState {
+    pub(crate) reached: Bitmap,
     pub(crate) problems: Vec<Problem>,
 }
 
-impl Found {
+impl WalkState {
     /// There is no use in looking further.
     pub(crate) fn is_full(&self) -> bool {
         self.problems.len() >= MAX_PROBLEMS
@@ -60,8 +60,8 @@ impl Found {
     ///
     /// # Errors
     /// Reading failed or was stopped.
-    pub(crate) fn note(&mut self, outcome: Result<(), Trouble>) -> Result<(), Failure> {
-        self.problems.extend(Trouble::problem(outcome)?);
+    pub(crate) fn note(&mut self, outcome: Result<(), PageError>) -> Result<(), ReadFailure> {
+        self.problems.extend(PageError::problem(outcome)?);
         Ok(())
     }
 }
@@ -70,16 +70,18 @@ impl Found {
 ///
 /// # Errors
 /// Reading failed or was stopped; whatever is wrong with the file is in `found`.
-pub(crate) fn walk<S: Source + ?Sized>(
-    reader: &mut Reader<'_, S>,
-    root: &Root,
-    found: &mut Found,
-    visit: &mut dyn FnMut(&Leaf<'_>) -> Result<(), Problem>,
-) -> Result<(), Failure> {
+pub(crate) fn walk<S: ReadAt + ?Sized>(
+    reader: &mut PageReader<'_, S>,
+    root: &BucketRoot,
+    found: &mut WalkState,
+    visit: &mut dyn FnMut(&LeafElement<'_>) -> Result<(), Problem>,
+) -> Result<(), ReadFailure> {
     match root {
-        Root::Inline { bytes, offset, page } => found.note(inline(bytes, *offset, *page, visit).map_err(Trouble::Bad)),
-        Root::Page(top) => {
-            let mut branches = Branches::default();
+        BucketRoot::Inline { bytes, offset, page } => {
+            found.note(inline(bytes, *offset, *page, visit).map_err(PageError::Corrupt))
+        }
+        BucketRoot::Page(top) => {
+            let mut branches = BranchCursor::default();
             found.note(branches.begin(reader, *top))?;
             let mut plain = Plain { found, visit, page_size: reader.page_size() };
             while !plain.found.is_full() {
@@ -94,7 +96,7 @@ pub(crate) fn walk<S: Source + ?Sized>(
                             }
                         }
                     }
-                    Err(trouble) => plain.found.note(Err(trouble))?,
+                    Err(error) => plain.found.note(Err(error))?,
                 }
             }
             Ok(())
@@ -104,17 +106,17 @@ pub(crate) fn walk<S: Source + ?Sized>(
 
 /// Each thing as it comes.
 struct Plain<'a> {
-    found: &'a mut Found,
-    visit: &'a mut dyn FnMut(&Leaf<'_>) -> Result<(), Problem>,
+    found: &'a mut WalkState,
+    visit: &'a mut dyn FnMut(&LeafElement<'_>) -> Result<(), Problem>,
     page_size: u64,
 }
 
-impl Sink for Plain<'_> {
+impl TreeVisitor for Plain<'_> {
     fn page(&mut self, id: u64, extent: u64) -> Result<(), Problem> {
         self.found.reach(id, extent, self.page_size)
     }
 
-    fn leaf(&mut self, leaf: &Leaf<'_>) -> Result<(), Problem> {
+    fn leaf(&mut self, leaf: &LeafElement<'_>) -> Result<(), Problem> {
         (self.visit)(leaf)
     }
 }
@@ -124,16 +126,16 @@ fn inline(
     bytes: &[u8],
     offset: u64,
     id: u64,
-    visit: &mut dyn FnMut(&Leaf<'_>) -> Result<(), Problem>,
+    visit: &mut dyn FnMut(&LeafElement<'_>) -> Result<(), Problem>,
 ) -> Result<(), Problem> {
-    let header = Header::parse(bytes);
+    let header = PageHeader::parse(bytes);
     let count = header.map(|header| usize::from(header.count)).unwrap_or_default();
     let page = Page { id, offset, bytes, count };
     // An inline page never had a number (bbolt bucket.go, write).
     if header.is_none_or(|header| header.id != 0 || header.overflow != 0 || !header.is_leaf()) {
         return Err(page.problem(0, format!("a bucket that lies on page {id} itself has a wrong header")));
     }
-    let mut order = Order::new(&[], None);
+    let mut order = KeyOrderCheck::new(&[], None);
     let mut end = page.data();
     for leaf in page.leaves() {
         let leaf = leaf?;

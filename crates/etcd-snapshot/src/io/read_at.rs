@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io;
 
 /// Bytes that can be read at any place, from several threads at once.
-pub trait Source: Sync {
+pub trait ReadAt: Sync {
     /// Length in bytes.
     ///
     /// # Errors
@@ -20,19 +20,19 @@ pub trait Source: Sync {
     fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()>;
 
     /// These bytes will be wanted soon: a hint for a disk, without effect where there is none.
-    fn announce(&self, offset: u64, length: u64) {
+    fn advise_willneed(&self, offset: u64, length: u64) {
         let _ = (offset, length);
     }
 }
 
-impl Source for File {
+impl ReadAt for File {
     fn size(&self) -> io::Result<u64> {
         self.metadata().map(|metadata| metadata.len())
     }
 
     /// On Linux. What the kernel reads ahead by itself depends on the device, and on what other threads read.
     #[cfg(target_os = "linux")]
-    fn announce(&self, offset: u64, length: u64) {
+    fn advise_willneed(&self, offset: u64, length: u64) {
         let length = std::num::NonZeroU64::new(length);
         // Reading tells what is wrong, if anything is.
         let _ = rustix::fs::fadvise(self, offset, length, rustix::fs::Advice::WillNeed);
@@ -62,7 +62,7 @@ impl Source for File {
 }
 
 /// A file in memory, for tests and the fuzzer.
-impl Source for [u8] {
+impl ReadAt for [u8] {
     fn size(&self) -> io::Result<u64> {
         Ok(self.len() as u64)
     }

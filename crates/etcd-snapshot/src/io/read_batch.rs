@@ -1,8 +1,8 @@
 //! Parts of the file that are read together, into a buffer that is used again.
 
-use crate::io::read_at::Source;
-use crate::io::scheduling::Pace;
-use crate::report::Failure;
+use crate::io::read_at::ReadAt;
+use crate::io::scheduling::ReadScheduler;
+use crate::report::ReadFailure;
 
 /// A part of the file.
 #[derive(Debug, Clone, Copy)]
@@ -13,19 +13,23 @@ pub(crate) struct Extent {
 
 /// Some parts of the file that are read together.
 #[derive(Debug, Default)]
-pub(crate) struct Batch {
+pub(crate) struct ReadBatch {
     pub(crate) extents: Vec<Extent>,
     buffer: Vec<u8>,
     /// Where each extent ends in the buffer.
     ends: Vec<usize>,
 }
 
-impl Batch {
+impl ReadBatch {
     /// Reads the extents.
     ///
     /// # Errors
     /// Reading failed or was stopped.
-    pub(crate) fn read<S: Source + ?Sized>(&mut self, source: &S, pace: &mut Pace<'_>) -> Result<(), Failure> {
+    pub(crate) fn read<S: ReadAt + ?Sized>(
+        &mut self,
+        source: &S,
+        scheduler: &mut ReadScheduler<'_>,
+    ) -> Result<(), ReadFailure> {
         self.ends.clear();
         let mut end = 0_usize;
         for extent in &self.extents {
@@ -36,13 +40,13 @@ impl Batch {
             // Somewhat more, as the next batch is a little larger or smaller.
             self.buffer = vec![0; end.saturating_add(end / 8)];
         }
-        pace.before(self.extents.iter().map(|extent| extent.offset + extent.length).max().unwrap_or_default());
+        scheduler.before(self.extents.iter().map(|extent| extent.offset + extent.length).max().unwrap_or_default());
         let mut start = 0;
         for (extent, end) in self.extents.iter().zip(&self.ends) {
             source.read_exact_at(&mut self.buffer[start..*end], extent.offset)?;
             start = *end;
         }
-        pace.after(end as u64)
+        scheduler.after(end as u64)
     }
 
     /// The bytes of one extent, once they are read.

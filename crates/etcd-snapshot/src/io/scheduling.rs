@@ -7,8 +7,8 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::Watch;
-use crate::report::Failure;
+use crate::ProgressFn;
+use crate::report::ReadFailure;
 
 /// A batch out of memory takes some hundred microseconds; one from a disk takes more than this.
 const FROM_DISK: Duration = Duration::from_millis(2);
@@ -40,9 +40,9 @@ impl Shared {
 
 /// One thread's view.
 #[derive(Clone, Copy)]
-pub(crate) struct Pace<'a> {
+pub(crate) struct ReadScheduler<'a> {
     shared: &'a Shared,
-    watch: Watch<'a>,
+    progress: ProgressFn<'a>,
     /// A read came from a disk.
     slow: bool,
     /// This is the thread that reads from the beginning to the end: it waits for nobody.
@@ -50,20 +50,20 @@ pub(crate) struct Pace<'a> {
     began: Option<Instant>,
 }
 
-impl std::fmt::Debug for Pace<'_> {
+impl std::fmt::Debug for ReadScheduler<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Pace").field("shared", self.shared).field("slow", &self.slow).finish_non_exhaustive()
+        f.debug_struct("ReadScheduler").field("shared", self.shared).field("slow", &self.slow).finish_non_exhaustive()
     }
 }
 
-impl<'a> Pace<'a> {
-    pub(crate) fn new(shared: &'a Shared, watch: Watch<'a>) -> Self {
-        Pace { shared, watch, slow: false, leads: false, began: None }
+impl<'a> ReadScheduler<'a> {
+    pub(crate) fn new(shared: &'a Shared, progress: ProgressFn<'a>) -> Self {
+        ReadScheduler { shared, progress, slow: false, leads: false, began: None }
     }
 
-    /// The pace of the thread that reads from the beginning to the end.
+    /// The view of the thread that reads from the beginning to the end.
     pub(crate) fn leading(self) -> Self {
-        Pace { leads: true, ..self }
+        ReadScheduler { leads: true, ..self }
     }
 
     /// The file has been read from the beginning to the end, or nobody does that.
@@ -89,13 +89,13 @@ impl<'a> Pace<'a> {
     /// After a read of `bytes` bytes.
     ///
     /// # Errors
-    /// [`Failure::Stopped`].
-    pub(crate) fn after(&mut self, bytes: u64) -> Result<(), Failure> {
+    /// [`ReadFailure::Cancelled`].
+    pub(crate) fn after(&mut self, bytes: u64) -> Result<(), ReadFailure> {
         // Once slow, always slow: what has been passed is in memory and says nothing about the rest.
         self.slow |= self.began.take().is_some_and(|began| began.elapsed() > FROM_DISK);
-        if self.shared.stop.load(Ordering::Relaxed) || !(self.watch)(bytes) {
+        if self.shared.stop.load(Ordering::Relaxed) || !(self.progress)(bytes) {
             self.shared.stop();
-            return Err(Failure::Stopped);
+            return Err(ReadFailure::Cancelled);
         }
         Ok(())
     }

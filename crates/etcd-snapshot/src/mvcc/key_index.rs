@@ -7,8 +7,8 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState};
 
-use crate::bytes::{Bits, be_u64};
-use crate::page::layout::Leaf;
+use crate::bytes::{Bitmap, be_u64};
+use crate::page::layout::LeafElement;
 use crate::protobuf::KeyValue;
 use crate::report::Problem;
 
@@ -42,9 +42,9 @@ type Fingerprint = [u32; 2];
 
 /// A fingerprint is as good a hash as any.
 #[derive(Debug, Default)]
-struct AsItIs(u64);
+struct IdentityHasher(u64);
 
-impl Hasher for AsItIs {
+impl Hasher for IdentityHasher {
     fn finish(&self) -> u64 {
         self.0
     }
@@ -62,15 +62,15 @@ impl Hasher for AsItIs {
 /// Which entries of the bucket are the latest of their key, at the newest revision and at others that were asked for.
 /// An entry is its place in the bucket, so this costs a bit for each, and while it is built 13 to 26 bytes for each key.
 #[derive(Debug, Default)]
-pub(crate) struct Latest {
-    newest: Bits,
-    at: Vec<(i64, Bits)>,
+pub(crate) struct LiveEntries {
+    newest: Bitmap,
+    at: Vec<(i64, Bitmap)>,
     last: i64,
 }
 
-impl Latest {
+impl LiveEntries {
     /// One bit for each entry: at `revision` it is its key's latest, and no tombstone. `None` when it was not asked for.
-    pub(crate) fn at(&self, revision: i64) -> Option<&Bits> {
+    pub(crate) fn at(&self, revision: i64) -> Option<&Bitmap> {
         if revision >= self.last {
             return Some(&self.newest);
         }
@@ -90,76 +90,76 @@ impl Latest {
 
 /// The secret with which fingerprints are taken.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Prints(RandomState);
+pub(crate) struct KeyHasher(RandomState);
 
 /// What is kept of an entry until its turn comes.
 #[derive(Debug)]
-pub(crate) struct Entry {
+pub(crate) struct IndexEntry {
     revision: Revision,
     key: Fingerprint,
     /// Where it is in the file.
     offset: u64,
 }
 
-impl Entry {
+impl IndexEntry {
     /// Looks at an entry by itself.
     ///
     /// # Errors
     /// It is none that etcd writes.
-    pub(crate) fn of(leaf: &Leaf<'_>, prints: &Prints) -> Result<Self, Problem> {
+    pub(crate) fn of(leaf: &LeafElement<'_>, hasher: &KeyHasher) -> Result<Self, Problem> {
         let (revision, key) = check(leaf)?;
-        let print = prints.0.hash_one(key);
-        Ok(Entry { revision, key: [print as u32, (print >> 32) as u32], offset: leaf.offset })
+        let print = hasher.0.hash_one(key);
+        Ok(IndexEntry { revision, key: [print as u32, (print >> 32) as u32], offset: leaf.offset })
     }
 }
 
-/// Builds [`Latest`] while the entries come by in order.
+/// Builds [`LiveEntries`] while the entries come by in order.
 #[derive(Debug)]
-pub(crate) struct Keyspace {
-    keys: HashMap<Fingerprint, u32, BuildHasherDefault<AsItIs>>,
-    prints: Prints,
-    latest: Latest,
+pub(crate) struct KeyIndex {
+    keys: HashMap<Fingerprint, u32, BuildHasherDefault<IdentityHasher>>,
+    hasher: KeyHasher,
+    latest: LiveEntries,
     entries: u32,
     /// Revisions that are still to come at which the state is wanted; the next one is the last.
     wanted: Vec<i64>,
     previous: Option<Revision>,
 }
 
-impl Keyspace {
-    /// `revisions`: those at which [`Latest::at`] will be asked, besides the newest one.
+impl KeyIndex {
+    /// `revisions`: those at which [`LiveEntries::at`] will be asked, besides the newest one.
     pub(crate) fn new(revisions: &[i64]) -> Self {
         let mut wanted = revisions.to_vec();
         wanted.sort_unstable_by(|a, b| b.cmp(a));
         wanted.dedup();
-        Keyspace {
+        KeyIndex {
             keys: HashMap::default(),
-            prints: Prints::default(),
-            latest: Latest::default(),
+            hasher: KeyHasher::default(),
+            latest: LiveEntries::default(),
             entries: 0,
             wanted,
             previous: None,
         }
     }
 
-    /// For [`Entry::of`].
-    pub(crate) fn prints(&self) -> Prints {
-        self.prints.clone()
+    /// For [`IndexEntry::of`].
+    pub(crate) fn hasher(&self) -> KeyHasher {
+        self.hasher.clone()
     }
 
     /// Takes the next entry.
     ///
     /// # Errors
     /// It is none that etcd writes, or none that it writes there.
-    pub(crate) fn entry(&mut self, leaf: &Leaf<'_>) -> Result<(), Problem> {
-        self.add(Entry::of(leaf, &self.prints)?)
+    pub(crate) fn entry(&mut self, leaf: &LeafElement<'_>) -> Result<(), Problem> {
+        self.add(IndexEntry::of(leaf, &self.hasher)?)
     }
 
     /// Takes the next entry, which was looked at already.
     ///
     /// # Errors
     /// It does not belong behind the one before it.
-    pub(crate) fn add(&mut self, entry: Entry) -> Result<(), Problem> {
-        let Entry { revision, key, offset } = entry;
+    pub(crate) fn add(&mut self, entry: IndexEntry) -> Result<(), Problem> {
+        let IndexEntry { revision, key, offset } = entry;
         let Revision { main, sub, tombstone } = revision;
         if self.previous.is_some_and(|previous| (previous.main, previous.sub) >= (main, sub)) {
             return Err(changed(
@@ -194,7 +194,7 @@ impl Keyspace {
         u64::from(self.entries)
     }
 
-    pub(crate) fn finish(self) -> Latest {
+    pub(crate) fn finish(self) -> LiveEntries {
         self.latest
     }
 }
@@ -208,7 +208,7 @@ fn changed(offset: u64, what: String) -> Problem {
 }
 
 /// An entry's revision and key, if it is what etcd writes.
-fn check<'a>(leaf: &Leaf<'a>) -> Result<(Revision, &'a [u8]), Problem> {
+fn check<'a>(leaf: &LeafElement<'a>) -> Result<(Revision, &'a [u8]), Problem> {
     let problem = |what: String| changed(leaf.offset, what);
     if leaf.is_bucket {
         return Err(problem("the bucket \"key\" has a bucket among its entries".to_owned()));
@@ -264,8 +264,8 @@ mod tests {
         value(name, 0, 0, 0)[..2 + name.len()].to_vec()
     }
 
-    fn take(keyspace: &mut Keyspace, key: &[u8], value: &[u8]) -> Result<(), Problem> {
-        keyspace.entry(&Leaf { key, value, is_bucket: false, offset: 0, page: 2 })
+    fn take(index: &mut KeyIndex, key: &[u8], value: &[u8]) -> Result<(), Problem> {
+        index.entry(&LeafElement { key, value, is_bucket: false, offset: 0, page: 2 })
     }
 
     #[test]
@@ -281,7 +281,7 @@ mod tests {
 
     #[test]
     fn the_latest_of_each_key_at_each_wanted_revision() {
-        let mut keyspace = Keyspace::new(&[5, 3, 3]);
+        let mut index = KeyIndex::new(&[5, 3, 3]);
         for (key, value) in [
             (key(2, 0, false), value("a", 2, 2, 1)),
             (key(3, 0, false), value("b", 3, 3, 1)),
@@ -289,9 +289,9 @@ mod tests {
             (key(5, 0, true), tombstone("b")),
             (key(6, 0, false), value("b", 6, 6, 1)),
         ] {
-            take(&mut keyspace, &key, &value).expect("etcd writes it");
+            take(&mut index, &key, &value).expect("etcd writes it");
         }
-        let latest = keyspace.finish();
+        let latest = index.finish();
         let at = |revision| {
             let bits = latest.at(revision)?;
             Some((0..5).map(|entry| if bits.get(entry) { 'x' } else { '.' }).collect::<String>())
@@ -307,9 +307,9 @@ mod tests {
     /// `etcdctl/ctlv3/command/migrate_command.go`, up to etcd 3.5: version 1 and both indexes of the v2 node.
     #[test]
     fn keys_that_were_migrated_from_etcd_v2_are_taken() {
-        let mut keyspace = Keyspace::new(&[]);
-        take(&mut keyspace, &key(9, 0, false), &value("a", 4, 9, 1)).expect("etcdctl migrate writes it");
-        take(&mut keyspace, &key(11, 0, false), &value("a", 4, 11, 2)).expect("etcd writes it");
+        let mut index = KeyIndex::new(&[]);
+        take(&mut index, &key(9, 0, false), &value("a", 4, 9, 1)).expect("etcdctl migrate writes it");
+        take(&mut index, &key(11, 0, false), &value("a", 4, 11, 2)).expect("etcd writes it");
     }
 
     #[test]
@@ -324,13 +324,13 @@ mod tests {
             (key(9, 0, false), vec![0x0a, 9, b'a'], "cannot be decoded"),
             (key(9, 0, false)[..9].to_vec(), value("a", 2, 9, 2), "no revision"),
         ] {
-            let problem = take(&mut Keyspace::new(&[]), &key, &value).expect_err(what);
+            let problem = take(&mut KeyIndex::new(&[]), &key, &value).expect_err(what);
             assert!(problem.what.contains(what), "{what}: {}", problem.what);
         }
-        let mut keyspace = Keyspace::new(&[]);
-        take(&mut keyspace, &key(9, 0, false), &value("a", 2, 9, 2)).expect("etcd writes it");
-        assert!(take(&mut keyspace, &key(9, 0, true), &tombstone("a")).is_err(), "one revision, one entry");
+        let mut index = KeyIndex::new(&[]);
+        take(&mut index, &key(9, 0, false), &value("a", 2, 9, 2)).expect("etcd writes it");
+        assert!(take(&mut index, &key(9, 0, true), &tombstone("a")).is_err(), "one revision, one entry");
         // What a restore leaves that bumps the revision.
-        take(&mut keyspace, &key(1000, 0, false), b"").expect("etcd writes it");
+        take(&mut index, &key(1000, 0, false), b"").expect("etcd writes it");
     }
 }

@@ -8,14 +8,14 @@ use std::collections::BTreeMap;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::cursor::branch::{Branch, Branches};
+use crate::cursor::branch::{Branch, BranchCursor};
 use crate::cursor::leaf::leaf;
-use crate::cursor::walk::Found;
-use crate::io::read_at::Source;
-use crate::mvcc::key_index::{Keyspace, Prints};
-use crate::mvcc::segment::{Part, Whole};
-use crate::page::reader::Reader;
-use crate::report::Failure;
+use crate::cursor::walk::WalkState;
+use crate::io::read_at::ReadAt;
+use crate::mvcc::key_index::{KeyHasher, KeyIndex};
+use crate::mvcc::segment::{Segment, Whole};
+use crate::page::reader::PageReader;
+use crate::report::ReadFailure;
 
 /// A second thread would come too late for fewer pages. Tests and the fuzzer have small files and want it.
 const WORTHWHILE: u64 = if cfg!(debug_assertions) { 4 } else { 2048 };
@@ -32,7 +32,7 @@ struct State<'a, 'p> {
     /// The part that is added next.
     turn: usize,
     /// Parts that are complete and wait for their turn.
-    waiting: BTreeMap<usize, Part<'p>>,
+    waiting: BTreeMap<usize, Segment<'p>>,
     /// All parts were taken.
     taken: bool,
     /// Something failed, or enough is wrong: no part is wanted any more.
@@ -43,15 +43,15 @@ struct State<'a, 'p> {
 struct Task<'p> {
     number: usize,
     /// So far, what was found on the way to its leaves.
-    part: Part<'p>,
+    part: Segment<'p>,
     branches: Vec<Branch>,
 }
 
 /// What the threads share.
 struct Work<'a, 'p> {
-    prints: &'p Prints,
+    hasher: &'p KeyHasher,
     /// The way to the parts that are left, and the number of the next one.
-    left: Mutex<(Branches, usize)>,
+    left: Mutex<(BranchCursor, usize)>,
     state: Mutex<State<'a, 'p>>,
     changed: Condvar,
 }
@@ -65,7 +65,7 @@ impl<'a, 'p> Work<'a, 'p> {
     ///
     /// # Errors
     /// Reading failed or was stopped.
-    fn run<S: Source + ?Sized>(&self, reader: &mut Reader<'_, S>) -> Result<(), Failure> {
+    fn run<S: ReadAt + ?Sized>(&self, reader: &mut PageReader<'_, S>) -> Result<(), ReadFailure> {
         // Whoever waits for this thread's part must not wait for ever.
         let mut end = End { work: self, armed: true };
         while let Some(Task { number, mut part, branches }) = self.take(reader)? {
@@ -91,10 +91,10 @@ impl<'a, 'p> Work<'a, 'p> {
     }
 
     /// The next part.
-    fn take<S: Source + ?Sized>(&self, reader: &mut Reader<'_, S>) -> Result<Option<Task<'p>>, Failure> {
+    fn take<S: ReadAt + ?Sized>(&self, reader: &mut PageReader<'_, S>) -> Result<Option<Task<'p>>, ReadFailure> {
         let mut left = lock(&self.left);
         let (way, next) = &mut *left;
-        let (mut part, mut branches, mut leaves) = (Part::new(self.prints), Vec::new(), 0);
+        let (mut part, mut branches, mut leaves) = (Segment::new(self.hasher), Vec::new(), 0);
         while leaves < LEAVES && !part.is_full() {
             match way.next(reader, &mut part) {
                 Ok(None) => break,
@@ -102,7 +102,7 @@ impl<'a, 'p> Work<'a, 'p> {
                     leaves += branch.children();
                     branches.push(branch);
                 }
-                Err(trouble) => part.note(Err(trouble))?,
+                Err(error) => part.note(Err(error))?,
             }
         }
         let mut state = lock(&self.state);
@@ -116,7 +116,7 @@ impl<'a, 'p> Work<'a, 'p> {
     }
 
     /// Leaves a part that is complete to whoever has its turn, and adds all whose turn it is.
-    fn finish(&self, number: usize, part: Part<'p>) {
+    fn finish(&self, number: usize, part: Segment<'p>) {
         let mut state = self.wait(|state| state.turn != number && state.waiting.len() >= WAITING);
         state.waiting.insert(number, part);
         while let State { turn, waiting, .. } = &mut *state
@@ -143,7 +143,7 @@ impl<'a, 'p> Work<'a, 'p> {
 }
 
 impl State<'_, '_> {
-    fn add(&mut self, part: &mut Part<'_>) {
+    fn add(&mut self, part: &mut Segment<'_>) {
         if !self.over {
             self.whole.add(part);
             self.over = self.whole.found.is_full();
@@ -170,20 +170,20 @@ impl Drop for End<'_, '_, '_> {
 ///
 /// # Errors
 /// Reading failed or was stopped; whatever is wrong with the file is in `found`.
-pub(crate) fn walk<S: Source + ?Sized>(
-    reader: &mut Reader<'_, S>,
+pub(crate) fn walk<S: ReadAt + ?Sized>(
+    reader: &mut PageReader<'_, S>,
     top: u64,
-    found: &mut Found,
-    keyspace: &mut Keyspace,
+    found: &mut WalkState,
+    index: &mut KeyIndex,
     hash: u32,
-) -> Result<u32, Failure> {
-    let mut branches = Branches::default();
+) -> Result<u32, ReadFailure> {
+    let mut branches = BranchCursor::default();
     found.note(branches.begin(reader, top))?;
-    let prints = keyspace.prints();
-    let whole = Whole { found, keyspace, hash, page_size: reader.page_size() };
+    let hasher = index.hasher();
+    let whole = Whole { found, index, hash, page_size: reader.page_size() };
     let state = State { whole, turn: 0, waiting: BTreeMap::new(), taken: false, over: false };
     let (left, state) = (Mutex::new((branches, 0)), Mutex::new(state));
-    let work = Work { prints: &prints, left, state, changed: Condvar::new() };
+    let work = Work { hasher: &hasher, left, state, changed: Condvar::new() };
     let mut second = reader.again();
     let outcomes = std::thread::scope(|scope| {
         let work = &work;
@@ -198,7 +198,7 @@ pub(crate) fn walk<S: Source + ?Sized>(
         });
         let own = work.run(reader);
         // The thread neither panics nor outlives the scope.
-        [own, helper.map_or(Ok(()), |helper| helper.join().unwrap_or(Err(Failure::Stopped)))]
+        [own, helper.map_or(Ok(()), |helper| helper.join().unwrap_or(Err(ReadFailure::Cancelled)))]
     });
     let [own, helper] = outcomes;
     match (own, helper) {
@@ -212,9 +212,9 @@ pub(crate) fn walk<S: Source + ?Sized>(
 mod tests {
     use super::*;
     use crate::MAX_PROBLEMS;
-    use crate::cursor::leaf::Sink;
-    use crate::page::layout::Leaf;
-    use crate::page::reader::Trouble;
+    use crate::cursor::leaf::TreeVisitor;
+    use crate::page::layout::LeafElement;
+    use crate::page::reader::PageError;
     use crate::report::Problem;
 
     fn entry(revision: u64) -> (Vec<u8>, Vec<u8>) {
@@ -224,12 +224,13 @@ mod tests {
     }
 
     /// Leaves with one entry each: the page and its revision.
-    fn part<'a>(prints: &'a Prints, leaves: &[(u64, u64)]) -> Part<'a> {
-        let mut part = Part::new(prints);
+    fn part<'a>(hasher: &'a KeyHasher, leaves: &[(u64, u64)]) -> Segment<'a> {
+        let mut part = Segment::new(hasher);
         for (page, revision) in leaves {
             let (key, value) = entry(*revision);
             part.page(*page, 1).expect("nothing was added");
-            part.leaf(&Leaf { key: &key, value: &value, is_bucket: false, offset: 0, page: *page }).expect("sound");
+            part.leaf(&LeafElement { key: &key, value: &value, is_bucket: false, offset: 0, page: *page })
+                .expect("sound");
         }
         part
     }
@@ -239,52 +240,52 @@ mod tests {
     }
 
     /// Adds parts in the order in which they are given, which need not be that of their numbers.
-    fn put<'p>(prints: &'p Prints, parts: impl FnOnce(&Work<'_, 'p>)) -> (u32, Found, Keyspace) {
-        let (mut found, mut keyspace) = (Found::default(), Keyspace::new(&[]));
-        let whole = Whole { found: &mut found, keyspace: &mut keyspace, hash: 0, page_size: 4096 };
+    fn put<'p>(hasher: &'p KeyHasher, parts: impl FnOnce(&Work<'_, 'p>)) -> (u32, WalkState, KeyIndex) {
+        let (mut found, mut index) = (WalkState::default(), KeyIndex::new(&[]));
+        let whole = Whole { found: &mut found, index: &mut index, hash: 0, page_size: 4096 };
         let state = State { whole, turn: 0, waiting: BTreeMap::new(), taken: false, over: false };
-        let left = Mutex::new((Branches::default(), 0));
-        let work = Work { prints, left, state: Mutex::new(state), changed: Condvar::new() };
+        let left = Mutex::new((BranchCursor::default(), 0));
+        let work = Work { hasher, left, state: Mutex::new(state), changed: Condvar::new() };
         parts(&work);
         let hash = lock(&work.state).whole.hash;
         drop(work);
-        (hash, found, keyspace)
+        (hash, found, index)
     }
 
     #[test]
     fn parts_count_in_the_order_of_the_keys_whichever_is_ready_first() {
-        let prints = Prints::default();
-        let (hash, found, keyspace) = put(&prints, |work| {
-            work.finish(2, part(&prints, &[(9, 6)]));
-            work.finish(1, part(&prints, &[(8, 4), (4, 5)]));
-            assert_eq!(lock(&work.state).whole.keyspace.entries(), 0, "the first one is missing");
-            work.finish(0, part(&prints, &[(7, 2), (3, 3)]));
+        let hasher = KeyHasher::default();
+        let (hash, found, index) = put(&hasher, |work| {
+            work.finish(2, part(&hasher, &[(9, 6)]));
+            work.finish(1, part(&hasher, &[(8, 4), (4, 5)]));
+            assert_eq!(lock(&work.state).whole.index.entries(), 0, "the first one is missing");
+            work.finish(0, part(&hasher, &[(7, 2), (3, 3)]));
         });
         let whole: Vec<u8> = (2..=6).flat_map(|revision| [entry(revision).0, entry(revision).1].concat()).collect();
         assert_eq!(hash, crc32c::crc32c(&whole));
         assert!(found.problems.is_empty(), "{:?}", found.problems);
-        assert_eq!((keyspace.entries(), keyspace.finish().last()), (5, 6));
+        assert_eq!((index.entries(), index.finish().last()), (5, 6));
         assert!((3..=9).all(|page| found.reached.get(page) != (5..=6).contains(&page)));
     }
 
     #[test]
     fn a_page_that_two_parts_have_is_named_once_and_its_entries_do_not_count() {
-        let prints = Prints::default();
-        let (_, found, keyspace) = put(&prints, |work| {
-            let mut second = part(&prints, &[(7, 2)]);
-            second.note(Err(Trouble::Bad(problem("what follows from it")))).expect("it was read");
+        let hasher = KeyHasher::default();
+        let (_, found, index) = put(&hasher, |work| {
+            let mut second = part(&hasher, &[(7, 2)]);
+            second.note(Err(PageError::Corrupt(problem("what follows from it")))).expect("it was read");
             work.finish(1, second);
-            work.finish(0, part(&prints, &[(7, 2), (8, 3)]));
+            work.finish(0, part(&hasher, &[(7, 2), (8, 3)]));
         });
         let what: Vec<&str> = found.problems.iter().map(|problem| problem.what.as_str()).collect();
         assert_eq!(what, ["page 7 belongs to two parts of the database at once"]);
-        assert_eq!(keyspace.entries(), 2);
+        assert_eq!(index.entries(), 2);
     }
 
     #[test]
     fn nobody_waits_for_a_thread_that_failed() {
-        let prints = Prints::default();
-        put(&prints, |work| {
+        let hasher = KeyHasher::default();
+        put(&hasher, |work| {
             std::thread::scope(|scope| {
                 // Its turn would come after part 0, which never comes.
                 let waits = scope.spawn(|| drop(work.wait(|state| state.turn != 1)));
@@ -297,11 +298,11 @@ mod tests {
 
     #[test]
     fn enough_problems_end_the_work() {
-        let prints = Prints::default();
-        let (_, found, _) = put(&prints, |work| {
-            let mut bad = part(&prints, &[]);
+        let hasher = KeyHasher::default();
+        let (_, found, _) = put(&hasher, |work| {
+            let mut bad = part(&hasher, &[]);
             for number in 0..MAX_PROBLEMS + 5 {
-                bad.note(Err(Trouble::Bad(problem(&number.to_string())))).expect("it was read");
+                bad.note(Err(PageError::Corrupt(problem(&number.to_string())))).expect("it was read");
             }
             work.finish(0, bad);
             assert!(!work.is_left());

@@ -3,22 +3,22 @@
 //! A part is read without knowing what precedes it; what depends on that is looked at when its turn comes.
 
 use crate::MAX_PROBLEMS;
-use crate::cursor::leaf::Sink;
-use crate::cursor::walk::Found;
-use crate::mvcc::key_index::{Entry, Keyspace, Prints};
-use crate::page::layout::Leaf;
-use crate::page::reader::Trouble;
-use crate::report::{Failure, Problem};
+use crate::cursor::leaf::TreeVisitor;
+use crate::cursor::walk::WalkState;
+use crate::mvcc::key_index::{IndexEntry, KeyHasher, KeyIndex};
+use crate::page::layout::LeafElement;
+use crate::page::reader::PageError;
+use crate::report::{Problem, ReadFailure};
 
 /// What was found in a part of the bucket, in the order of the keys.
 #[derive(Debug)]
-pub(crate) struct Part<'a> {
-    prints: &'a Prints,
+pub(crate) struct Segment<'a> {
+    hasher: &'a KeyHasher,
     crc: u32,
     /// Bytes that the sum covers.
     length: usize,
     events: Vec<Event>,
-    entries: Vec<Entry>,
+    entries: Vec<IndexEntry>,
     problems: usize,
 }
 
@@ -30,9 +30,9 @@ enum Event {
     Problem(Problem),
 }
 
-impl<'a> Part<'a> {
-    pub(crate) fn new(prints: &'a Prints) -> Self {
-        Part { prints, crc: 0, length: 0, events: Vec::new(), entries: Vec::new(), problems: 0 }
+impl<'a> Segment<'a> {
+    pub(crate) fn new(hasher: &'a KeyHasher) -> Self {
+        Segment { hasher, crc: 0, length: 0, events: Vec::new(), entries: Vec::new(), problems: 0 }
     }
 
     /// Nothing was found so far.
@@ -49,8 +49,8 @@ impl<'a> Part<'a> {
     ///
     /// # Errors
     /// Reading failed or was stopped.
-    pub(crate) fn note(&mut self, outcome: Result<(), Trouble>) -> Result<(), Failure> {
-        if let Some(problem) = Trouble::problem(outcome)? {
+    pub(crate) fn note(&mut self, outcome: Result<(), PageError>) -> Result<(), ReadFailure> {
+        if let Some(problem) = PageError::problem(outcome)? {
             self.problems += 1;
             self.events.push(Event::Problem(problem));
         }
@@ -63,16 +63,16 @@ impl<'a> Part<'a> {
     }
 }
 
-impl Sink for Part<'_> {
+impl TreeVisitor for Segment<'_> {
     fn page(&mut self, id: u64, extent: u64) -> Result<(), Problem> {
         self.events.push(Event::Page { id, extent, entries: 0 });
         Ok(())
     }
 
-    fn leaf(&mut self, leaf: &Leaf<'_>) -> Result<(), Problem> {
+    fn leaf(&mut self, leaf: &LeafElement<'_>) -> Result<(), Problem> {
         self.crc = crc32c::crc32c_append(crc32c::crc32c_append(self.crc, leaf.key), leaf.value);
         self.length += leaf.key.len() + leaf.value.len();
-        self.entries.push(Entry::of(leaf, self.prints)?);
+        self.entries.push(IndexEntry::of(leaf, self.hasher)?);
         if let Some(Event::Page { entries, .. }) = self.events.last_mut() {
             *entries += 1;
         }
@@ -82,8 +82,8 @@ impl Sink for Part<'_> {
 
 /// The parts together.
 pub(crate) struct Whole<'a> {
-    pub(crate) found: &'a mut Found,
-    pub(crate) keyspace: &'a mut Keyspace,
+    pub(crate) found: &'a mut WalkState,
+    pub(crate) index: &'a mut KeyIndex,
     /// CRC-32C of what precedes the next part.
     pub(crate) hash: u32,
     pub(crate) page_size: u64,
@@ -91,7 +91,7 @@ pub(crate) struct Whole<'a> {
 
 impl Whole<'_> {
     /// Adds the next part, or a piece of it.
-    pub(crate) fn add(&mut self, part: &mut Part<'_>) {
+    pub(crate) fn add(&mut self, part: &mut Segment<'_>) {
         self.hash = crc32c::crc32c_combine(self.hash, part.crc, part.length);
         (part.crc, part.length) = (0, 0);
         let mut all = part.entries.drain(..);
@@ -102,7 +102,7 @@ impl Whole<'_> {
                 Event::Page { id, extent, entries } => {
                     let mut own = all.by_ref().take(entries);
                     let outcome = self.found.reach(id, extent, self.page_size);
-                    let outcome = outcome.and_then(|()| own.try_for_each(|entry| self.keyspace.add(entry)));
+                    let outcome = outcome.and_then(|()| own.try_for_each(|entry| self.index.add(entry)));
                     own.for_each(drop);
                     spoilt = outcome.is_err();
                     self.found.problems.extend(outcome.err());

@@ -25,16 +25,16 @@ const REWRITTEN: &str =
 
 /// The header of a page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Header {
+pub(crate) struct PageHeader {
     pub(crate) id: u64,
     pub(crate) flags: u16,
     pub(crate) count: u16,
     pub(crate) overflow: u32,
 }
 
-impl Header {
+impl PageHeader {
     pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
-        Some(Header {
+        Some(PageHeader {
             id: le_u64(bytes, 0)?,
             flags: le_u16(bytes, 8)?,
             count: le_u16(bytes, 10)?,
@@ -47,9 +47,9 @@ impl Header {
     }
 
     /// The header is the one that page `id` must have, and says of what kind the page is.
-    pub(crate) fn kind(&self, id: u64, offset: u64) -> Result<Kind, Problem> {
+    pub(crate) fn kind(&self, id: u64, offset: u64) -> Result<PageKind, Problem> {
         let problem = |what: String, hint: &str| Problem { what, offset: Some(offset), hint: hint.to_owned() };
-        if *self == (Header { id: 0, flags: 0, count: 0, overflow: 0 }) {
+        if *self == (PageHeader { id: 0, flags: 0, count: 0, overflow: 0 }) {
             return Err(problem(
                 format!("page {id} begins with zeros instead of a page header"),
                 "a write that never reached the disk, or a copy that skipped a part of the file",
@@ -62,9 +62,9 @@ impl Header {
             ));
         }
         match self.flags {
-            BRANCH => Ok(Kind::Branch),
-            LEAF => Ok(Kind::Leaf),
-            FREELIST => Ok(Kind::Freelist),
+            BRANCH => Ok(PageKind::Branch),
+            LEAF => Ok(PageKind::LeafElement),
+            FREELIST => Ok(PageKind::Freelist),
             flags => Err(problem(format!("page {id} is of no kind that belongs here (flags {flags:#x})"), REWRITTEN)),
         }
     }
@@ -72,9 +72,9 @@ impl Header {
 
 /// What a page that is no meta page is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum PageKind {
     Branch,
-    Leaf,
+    LeafElement,
     Freelist,
 }
 
@@ -91,7 +91,7 @@ pub(crate) struct Page<'a> {
 
 /// A key with its value.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Leaf<'a> {
+pub(crate) struct LeafElement<'a> {
     pub(crate) key: &'a [u8],
     pub(crate) value: &'a [u8],
     /// The value is a bucket.
@@ -108,11 +108,11 @@ impl<'a> Page<'a> {
     }
 
     /// A page of that kind has no place here.
-    pub(crate) fn misplaced(&self, kind: Kind) -> Problem {
+    pub(crate) fn misplaced(&self, kind: PageKind) -> Problem {
         let what = match kind {
-            Kind::Branch => "branch that no tree has here",
-            Kind::Leaf => "leaf where others have branches",
-            Kind::Freelist => "free list in the midst of a tree",
+            PageKind::Branch => "branch that no tree has here",
+            PageKind::LeafElement => "leaf where others have branches",
+            PageKind::Freelist => "free list in the midst of a tree",
         };
         self.problem(0, format!("page {} is a {what}", self.id))
     }
@@ -152,7 +152,7 @@ impl<'a> Page<'a> {
     }
 
     /// All elements of a leaf, in order, after their headers were found sound.
-    pub(crate) fn leaves(self) -> impl Iterator<Item = Result<Leaf<'a>, Problem>> {
+    pub(crate) fn leaves(self) -> impl Iterator<Item = Result<LeafElement<'a>, Problem>> {
         let mut start = self.data();
         (0..self.count).map(move |index| {
             let at = HEADER + index * ELEMENT;
@@ -174,7 +174,7 @@ impl<'a> Page<'a> {
             let offset = self.offset.saturating_add(start as u64);
             start += length;
             let (key, value) = part.split_at(key as usize);
-            Ok(Leaf { key, value, is_bucket: flags == 1, offset, page: self.id })
+            Ok(LeafElement { key, value, is_bucket: flags == 1, offset, page: self.id })
         })
     }
 

@@ -2,11 +2,11 @@
 
 use std::iter::Peekable;
 
-use crate::io::read_at::Source;
-use crate::io::read_batch::{Batch, Extent};
-use crate::io::scheduling::Pace;
-use crate::page::layout::{HEADER, Header, Kind, MAX_PAGE, Page};
-use crate::report::{Failure, Problem};
+use crate::io::read_at::ReadAt;
+use crate::io::read_batch::{Extent, ReadBatch};
+use crate::io::scheduling::ReadScheduler;
+use crate::page::layout::{HEADER, MAX_PAGE, Page, PageHeader, PageKind};
+use crate::report::{Problem, ReadFailure};
 
 /// What a batch holds at most: small enough for the cache of one processor core. That is why nothing is read ahead in
 /// another thread: what one core reads, another one must fetch from it, which costs more than is won.
@@ -16,69 +16,69 @@ const GAP: u64 = 2;
 
 /// A page, or what is wrong with it, or why there is neither.
 #[derive(Debug)]
-pub(crate) enum Trouble {
-    Bad(Problem),
-    Failed(Failure),
+pub(crate) enum PageError {
+    Corrupt(Problem),
+    Io(ReadFailure),
 }
 
-impl Trouble {
+impl PageError {
     /// What is wrong with the file, if anything is.
     ///
     /// # Errors
     /// Reading failed or was stopped.
-    pub(crate) fn problem(outcome: Result<(), Trouble>) -> Result<Option<Problem>, Failure> {
+    pub(crate) fn problem(outcome: Result<(), PageError>) -> Result<Option<Problem>, ReadFailure> {
         match outcome {
             Ok(()) => Ok(None),
-            Err(Trouble::Bad(problem)) => Ok(Some(problem)),
-            Err(Trouble::Failed(failure)) => Err(failure),
+            Err(PageError::Corrupt(problem)) => Ok(Some(problem)),
+            Err(PageError::Io(failure)) => Err(failure),
         }
     }
 }
 
-impl From<Problem> for Trouble {
+impl From<Problem> for PageError {
     fn from(problem: Problem) -> Self {
-        Trouble::Bad(problem)
+        PageError::Corrupt(problem)
     }
 }
 
-impl From<Failure> for Trouble {
-    fn from(failure: Failure) -> Self {
-        Trouble::Failed(failure)
+impl From<ReadFailure> for PageError {
+    fn from(failure: ReadFailure) -> Self {
+        PageError::Io(failure)
     }
 }
 
 /// Reads pages through a window that holds the batch that was read last.
 #[derive(Debug)]
-pub(crate) struct Reader<'a, S: ?Sized> {
+pub(crate) struct PageReader<'a, S: ?Sized> {
     source: &'a S,
     page_size: u64,
     /// The high-water mark.
     pages: u64,
-    pace: Pace<'a>,
-    window: Batch,
+    scheduler: ReadScheduler<'a>,
+    window: ReadBatch,
     /// The extent of the window that was used last.
     current: usize,
     /// A page that the window does not hold as a whole.
-    large: Batch,
+    large: ReadBatch,
     /// Sixteenths of pages that leaves take, on a running average: a guess for the next one.
     usual: u64,
 }
 
-impl<'a, S: Source + ?Sized> Reader<'a, S> {
+impl<'a, S: ReadAt + ?Sized> PageReader<'a, S> {
     /// A reader for a database of `pages` pages of `page_size` bytes; all of them must be in the file.
-    pub(crate) fn new(source: &'a S, page_size: u64, pages: u64, pace: Pace<'a>) -> Self {
-        let (window, large) = (Batch::default(), Batch::default());
-        Reader { source, page_size, pages, pace, window, current: 0, large, usual: 16 }
+    pub(crate) fn new(source: &'a S, page_size: u64, pages: u64, scheduler: ReadScheduler<'a>) -> Self {
+        let (window, large) = (ReadBatch::default(), ReadBatch::default());
+        PageReader { source, page_size, pages, scheduler, window, current: 0, large, usual: 16 }
     }
 
     /// Another one for the same database.
     pub(crate) fn again(&self) -> Self {
-        Reader::new(self.source, self.page_size, self.pages, self.pace)
+        PageReader::new(self.source, self.page_size, self.pages, self.scheduler)
     }
 
     /// Nobody else reads the file.
     pub(crate) fn is_alone(&self) -> bool {
-        self.pace.is_alone()
+        self.scheduler.is_alone()
     }
 
     pub(crate) fn page_size(&self) -> u64 {
@@ -95,9 +95,9 @@ impl<'a, S: Source + ?Sized> Reader<'a, S> {
         &mut self,
         id: u64,
         following: Option<impl Iterator<Item = u64>>,
-    ) -> Result<(Page<'_>, Kind, u64), Trouble> {
+    ) -> Result<(Page<'_>, PageKind, u64), PageError> {
         if !(2..self.pages).contains(&id) {
-            return Err(Trouble::Bad(Problem {
+            return Err(PageError::Corrupt(Problem {
                 what: format!(
                     "page {id} is referred to, but the database has the pages 2 to {}",
                     self.pages.saturating_sub(1)
@@ -120,14 +120,14 @@ impl<'a, S: Source + ?Sized> Reader<'a, S> {
             }
         };
         let first = if in_window { self.slice(offset, HEADER as u64) } else { Some(self.large.bytes(0)) };
-        let header = first.and_then(Header::parse).ok_or_else(eof)?;
+        let header = first.and_then(PageHeader::parse).ok_or_else(eof)?;
         let kind = header.kind(id, offset)?;
         let extent = u64::from(header.overflow) + 1;
         let length = extent * self.page_size;
         if extent > self.pages - id || length > MAX_PAGE {
             let what = format!("page {id} claims {} overflow pages, more than there can be", header.overflow);
             let hint = "the page's header was overwritten".to_owned();
-            return Err(Trouble::Bad(Problem { what, offset: Some(offset), hint }));
+            return Err(PageError::Corrupt(Problem { what, offset: Some(offset), hint }));
         }
         let count = usize::from(header.count);
         if in_window {
@@ -145,12 +145,12 @@ impl<'a, S: Source + ?Sized> Reader<'a, S> {
     }
 
     /// Reads something apart from the window.
-    fn read_large(&mut self, offset: u64, length: u64) -> Result<(), Failure> {
+    fn read_large(&mut self, offset: u64, length: u64) -> Result<(), ReadFailure> {
         if self.large.capacity() as u64 > BATCH {
-            self.large = Batch::default();
+            self.large = ReadBatch::default();
         }
         self.large.extents = vec![Extent { offset, length }];
-        self.large.read(self.source, &mut self.pace)
+        self.large.read(self.source, &mut self.scheduler)
     }
 
     /// The window holds these bytes, in the extent that is the current one from now on.
@@ -174,11 +174,11 @@ impl<'a, S: Source + ?Sized> Reader<'a, S> {
     }
 
     /// Fills the window with page `id` and those that follow.
-    fn fill(&mut self, id: u64, following: impl Iterator<Item = u64>) -> Result<(), Failure> {
+    fn fill(&mut self, id: u64, following: impl Iterator<Item = u64>) -> Result<(), ReadFailure> {
         let mut wanted = std::iter::once(id).chain(following).peekable();
         self.current = 0;
         self.window.extents = self.plan(&mut wanted);
-        self.window.read(self.source, &mut self.pace)
+        self.window.read(self.source, &mut self.scheduler)
     }
 
     /// What to read for the next of the wanted pages.
@@ -210,6 +210,6 @@ impl<'a, S: Source + ?Sized> Reader<'a, S> {
     }
 }
 
-fn eof() -> Failure {
-    Failure::Read(std::io::ErrorKind::UnexpectedEof.into())
+fn eof() -> ReadFailure {
+    ReadFailure::Io(std::io::ErrorKind::UnexpectedEof.into())
 }

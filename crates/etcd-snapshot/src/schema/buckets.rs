@@ -1,32 +1,32 @@
 //! etcd's buckets: which there are, and what is in those that are not `key`.
 //!
-//! Source: etcd `server/storage/schema` (bucket.go for the names; cindex.go, lease.go, alarm.go, auth.go, membership.go
+//! ReadAt: etcd `server/storage/schema` (bucket.go for the names; cindex.go, lease.go, alarm.go, auth.go, membership.go
 //! and version.go for what lies in them), the same from 3.4 to 3.7 but for what each version added.
 
 use crate::bytes::be_u64;
-use crate::cursor::walk::Root;
+use crate::cursor::walk::BucketRoot;
 use crate::mvcc::key_index::Revision;
-use crate::page::layout::Leaf;
+use crate::page::layout::LeafElement;
 use crate::protobuf::{is_message, lease_id};
 use crate::report::Problem;
 
 /// etcd has ten; a later one may have some more.
 pub(crate) const MAX_BUCKETS: usize = 64;
-/// Header of a bucket: the page of its root and a counter that etcd does not use.
+/// PageHeader of a bucket: the page of its root and a counter that etcd does not use.
 const BUCKET_HEADER: usize = 16;
 
 /// A bucket of the root.
 #[derive(Debug)]
 pub(crate) struct Bucket {
     pub(crate) name: Vec<u8>,
-    pub(crate) root: Root,
+    pub(crate) root: BucketRoot,
     /// Where its entry is in the file.
     pub(crate) offset: u64,
 }
 
 impl Bucket {
     /// The bucket in an entry of the root.
-    pub(crate) fn of(leaf: &Leaf<'_>, page_size: u64) -> Result<Self, Problem> {
+    pub(crate) fn of(leaf: &LeafElement<'_>, page_size: u64) -> Result<Self, Problem> {
         let problem = |what: String| Problem {
             what,
             offset: Some(leaf.offset),
@@ -42,9 +42,9 @@ impl Bucket {
         let root = match page {
             0 if inside.len() as u64 <= page_size / 4 => {
                 let offset = leaf.offset + (leaf.key.len() + BUCKET_HEADER) as u64;
-                Root::Inline { bytes: inside.to_vec(), offset, page: leaf.page }
+                BucketRoot::Inline { bytes: inside.to_vec(), offset, page: leaf.page }
             }
-            page if page != 0 && inside.is_empty() => Root::Page(page),
+            page if page != 0 && inside.is_empty() => BucketRoot::Page(page),
             _ => return Err(bad()),
         };
         Ok(Bucket { name: leaf.key.to_vec(), root, offset: leaf.offset })
@@ -53,7 +53,7 @@ impl Bucket {
 
 /// What the small buckets say.
 #[derive(Debug, Default)]
-pub(crate) struct Facts {
+pub(crate) struct SchemaInfo {
     pub(crate) finished_compact: Option<i64>,
     pub(crate) scheduled_compact: Option<i64>,
     pub(crate) storage_version: Option<String>,
@@ -66,12 +66,12 @@ pub(crate) struct Facts {
     pub(crate) alarms: u64,
 }
 
-impl Facts {
+impl SchemaInfo {
     /// Takes an entry of any bucket but `key`.
     ///
     /// # Errors
     /// It is none that etcd writes.
-    pub(crate) fn entry(&mut self, bucket: &[u8], leaf: &Leaf<'_>) -> Result<(), Problem> {
+    pub(crate) fn entry(&mut self, bucket: &[u8], leaf: &LeafElement<'_>) -> Result<(), Problem> {
         let sound = !leaf.is_bucket
             && match bucket {
                 b"meta" => self.meta(leaf.key, leaf.value),
@@ -174,7 +174,7 @@ fn is_json(value: &[u8]) -> bool {
     value.first() == Some(&b'{') && value.last() == Some(&b'}')
 }
 
-/// A short form of a key for a message.
+/// A short kind of a key for a message.
 fn shown(key: &[u8]) -> String {
     let short = &key[..key.len().min(40)];
     format!("\"{}{}\"", short.escape_ascii(), if short.len() < key.len() { "…" } else { "" })

@@ -1,34 +1,16 @@
-//! The leaves of a tree: each element is checked before it is handed on.
-//!
-//! Rules: bbolt `tx_check.go`: keys on a page increase, and those below a branch's element are not below that element's
-//! key and below the next one's.
+//! The leaf pages of a tree.
 
-use crate::cursor::branch::{Branch, Child};
-use crate::io::read_at::ReadAt;
-use crate::page::layout::{LeafElement, Page, PageKind};
-use crate::page::reader::{PageError, PageReader};
-use crate::report::Problem;
+use super::branch::{Branch, Child};
+use super::visitor::{KeyOrderCheck, TreeVisitor};
+use crate::error::Problem;
+use crate::io::ReadAt;
+use crate::page::{Page, PageError, PageKind, PageReader};
 
-/// Takes what a walk finds, in the order of the keys.
-pub(crate) trait TreeVisitor {
-    /// A page of the tree, with its overflow.
-    ///
-    /// # Errors
-    /// It was reached before.
-    fn page(&mut self, id: u64, extent: u64) -> Result<(), Problem>;
-
-    /// An element of the leaf that was reached last.
-    ///
-    /// # Errors
-    /// It is none that belongs there; the rest of its leaf is left out.
-    fn leaf(&mut self, leaf: &LeafElement<'_>) -> Result<(), Problem>;
-}
-
-/// Visits one child of a branch whose children are leaves.
+/// Visits a child of a branch page whose children are leaf pages.
 ///
 /// # Errors
-/// What is wrong with it, or why it cannot be read.
-pub(crate) fn leaf<S: ReadAt + ?Sized>(
+/// The page is corrupt or cannot be read.
+pub(crate) fn visit_leaf<S: ReadAt + ?Sized>(
     reader: &mut PageReader<'_, S>,
     parent: &Branch,
     index: usize,
@@ -36,58 +18,148 @@ pub(crate) fn leaf<S: ReadAt + ?Sized>(
 ) -> Result<(), PageError> {
     let Some(Child { id, least, below }) = parent.child(index) else { return Ok(()) };
     let page_size = reader.page_size();
-    let (page, kind, extent) = reader.page(id, Some(parent.following(index)))?;
-    visitor.page(id, extent)?;
-    // All leaves of such a tree are as deep as the others (bbolt node.go: a split adds a root, and a merge takes from a
+    let (page, kind, pages) = reader.leaf_page(id, parent.following(index))?;
+    visitor.page(id, pages)?;
+    // All leaf pages of a tree have the same depth (bbolt `node.go`: a split adds a root, and a merge takes from a
     // sibling).
-    if kind != PageKind::LeafElement {
+    if kind != PageKind::Leaf {
         return Err(page.misplaced(kind).into());
     }
-    // Only a bucket without any key has an empty leaf, as its root; a child's least key is not empty.
+    // Only the root page of a bucket without keys is empty, and the least key of a child is not.
     if page.count == 0 && !least.is_empty() {
-        return Err(page.problem(0, format!("page {id} is a leaf without elements")).into());
+        return Err(page.problem(0, format!("page {id} is a leaf page without elements")).into());
     }
-    let mut order = KeyOrderCheck::new(least, below);
-    let mut end = page.data();
-    for leaf in page.leaves() {
-        let leaf = leaf?;
-        order.check(leaf.key, &page)?;
-        visitor.leaf(&leaf)?;
-        end += leaf.key.len() + leaf.value.len();
-    }
-    page.check_extent(end, page_size)?;
-    Ok(())
+    let end = visit_elements(&page, KeyOrderCheck::new(least, below), visitor)?;
+    Ok(page.check_overflow(end, page_size)?)
 }
 
-/// Keys increase on a page and stay within what its parent says.
-pub(crate) struct KeyOrderCheck<'a> {
-    last: &'a [u8],
-    first: bool,
-    below: Option<&'a [u8]>,
+/// Visits the elements of a leaf page. Returns where they end.
+pub(super) fn visit_elements<'a>(
+    page: &Page<'a>,
+    mut order: KeyOrderCheck<'a>,
+    visitor: &mut impl TreeVisitor,
+) -> Result<usize, Problem> {
+    let mut end = page.data_start();
+    for element in page.leaf_elements() {
+        let element = element?;
+        order.check(element.key, page)?;
+        visitor.element(&element)?;
+        end += element.key.len() + element.value.len();
+    }
+    Ok(end)
 }
 
-impl<'a> KeyOrderCheck<'a> {
-    pub(crate) fn new(least: &'a [u8], below: Option<&'a [u8]>) -> Self {
-        KeyOrderCheck { last: least, first: true, below }
-    }
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cursor::branch::BranchCursor;
+    use crate::io::{ReadCoordinator, ReadScheduler};
+    use crate::page::LeafElement;
 
-    /// The next key.
-    pub(crate) fn check(&mut self, key: &'a [u8], page: &Page<'_>) -> Result<(), Problem> {
-        let above = if self.first { key >= self.last } else { key > self.last };
-        self.first = false;
-        self.last = key;
-        if above && self.below.is_none_or(|below| key < below) {
-            return Ok(());
+    const SIZE: usize = 1024;
+
+    /// A page as bbolt writes it: the elements of a branch page have children.
+    fn page(id: u64, elements: &[(&[u8], Option<u64>)]) -> Vec<u8> {
+        let is_branch = elements.iter().any(|(_, child)| child.is_some());
+        let mut page = id.to_le_bytes().to_vec();
+        page.extend(if is_branch { 1_u16 } else { 2 }.to_le_bytes());
+        page.extend((elements.len() as u16).to_le_bytes());
+        page.extend([0; 4]);
+        let mut data = 16 * elements.len();
+        for (index, (key, child)) in elements.iter().enumerate() {
+            let (pos, length) = ((data - 16 * index) as u32, key.len() as u32);
+            match child {
+                Some(child) => [&pos.to_le_bytes()[..], &length.to_le_bytes(), &child.to_le_bytes()].concat(),
+                None => [&[0; 4][..], &pos.to_le_bytes(), &length.to_le_bytes(), &[0; 4]].concat(),
+            }
+            .iter()
+            .for_each(|byte| page.push(*byte));
+            data += key.len();
         }
-        let what = if above {
-            format!("page {} has a key that belongs on a later page", page.id)
-        } else {
-            format!("the keys of page {} are not in order", page.id)
-        };
-        Err(Problem {
-            what,
-            offset: Some(page.offset),
-            hint: "the page was changed, or it is an older or another page than the one that belongs here".to_owned(),
-        })
+        elements.iter().for_each(|(key, _)| page.extend_from_slice(key));
+        page.resize(SIZE, 0);
+        page
+    }
+
+    #[derive(Default)]
+    struct Seen {
+        pages: Vec<u64>,
+        keys: Vec<Vec<u8>>,
+    }
+
+    impl TreeVisitor for Seen {
+        fn page(&mut self, id: u64, _: u64) -> Result<(), Problem> {
+            self.pages.push(id);
+            Ok(())
+        }
+
+        fn element(&mut self, element: &LeafElement<'_>) -> Result<(), Problem> {
+            self.keys.push(element.key.to_vec());
+            Ok(())
+        }
+    }
+
+    /// Walks the tree whose root is page 2. Returns what was seen, and what was wrong.
+    fn walk(pages: &[Vec<u8>]) -> (Seen, Vec<String>) {
+        let file = [vec![0; 2 * SIZE], pages.concat()].concat();
+        let coordinator = ReadCoordinator::new(false);
+        let high_water_mark = (file.len() / SIZE) as u64;
+        let scheduler = ReadScheduler::new(&coordinator, &|_| true);
+        let mut reader = PageReader::new(file.as_slice(), SIZE as u64, high_water_mark, scheduler);
+        let (mut seen, mut problems) = (Seen::default(), Vec::new());
+        let mut record = |error: PageError| problems.push(error.into_problem().expect("memory can be read").what);
+        match BranchCursor::new(&mut reader, 2) {
+            Err(error) => record(error),
+            Ok(mut cursor) => loop {
+                match cursor.next(&mut reader, &mut seen) {
+                    Ok(None) => break,
+                    Ok(Some(branch)) => (0..branch.len()).for_each(|index| {
+                        visit_leaf(&mut reader, &branch, index, &mut seen).unwrap_or_else(&mut record);
+                    }),
+                    Err(error) => record(error),
+                }
+            },
+        }
+        (seen, problems)
+    }
+
+    #[test]
+    fn leaf_pages_come_in_the_order_of_their_keys_in_any_layout() {
+        let (seen, problems) = walk(&[
+            page(2, &[(b"a", Some(6)), (b"m", Some(3))]),
+            page(3, &[(b"m", Some(4))]),
+            page(4, &[(b"m", None), (b"n", None)]),
+            page(5, &[(b"a", None)]),
+            page(6, &[(b"a", Some(5)), (b"f", Some(7))]),
+            page(7, &[(b"f", None)]),
+        ]);
+        assert_eq!(problems, Vec::<String>::new());
+        assert_eq!(seen.keys, [b"a", b"f", b"m", b"n"]);
+        assert_eq!(seen.pages, [2, 6, 5, 7, 3, 4]);
+    }
+
+    #[test]
+    fn all_leaf_pages_have_the_depth_of_the_first_one() {
+        let (_, problems) = walk(&[
+            page(2, &[(b"a", Some(3)), (b"m", Some(5))]),
+            page(3, &[(b"a", Some(4))]),
+            page(4, &[(b"a", None)]),
+            page(5, &[(b"m", None)]),
+        ]);
+        assert_eq!(problems, ["page 5 is a leaf page where a branch page belongs"]);
+        let (_, problems) = walk(&[
+            page(2, &[(b"a", Some(3)), (b"m", Some(4))]),
+            page(3, &[(b"a", None)]),
+            page(4, &[(b"m", Some(5))]),
+            page(5, &[(b"m", None)]),
+        ]);
+        assert_eq!(problems, ["page 4 is a branch page that does not belong here"]);
+    }
+
+    #[test]
+    fn a_branch_page_that_is_its_own_child_is_refused() {
+        let (seen, problems) = walk(&[page(2, &[(b"a", Some(2))])]);
+        assert_eq!(problems, ["page 2 is a branch page that does not belong here"]);
+        assert!(seen.pages.is_empty());
     }
 }

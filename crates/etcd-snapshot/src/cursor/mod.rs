@@ -1,5 +1,11 @@
-//! Trees of pages, in the order of their keys.
+//! Trees of pages, read in the order of their keys.
 
-pub(crate) mod branch;
-pub(crate) mod leaf;
-pub(crate) mod walk;
+mod branch;
+mod leaf;
+mod visitor;
+mod walk;
+
+pub(crate) use branch::{Branch, BranchCursor};
+pub(crate) use leaf::visit_leaf;
+pub(crate) use visitor::TreeVisitor;
+pub(crate) use walk::{BucketRoot, WalkState, walk_bucket};

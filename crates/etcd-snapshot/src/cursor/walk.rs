@@ -1,33 +1,31 @@
-//! One tree of pages, from its root to its last leaf, in the order of the keys.
+//! All elements of one bucket, in the order of the keys.
 //!
-//! Rules: bbolt `tx_check.go`: each page is reached once and lies below the high-water mark; the keys stay in order.
+//! Rules: bbolt `tx_check.go`: each page is reached once and is below the high-water mark, and the keys are in order.
 
-use crate::MAX_PROBLEMS;
-use crate::bytes::Bitmap;
-use crate::cursor::branch::BranchCursor;
-use crate::cursor::leaf::{KeyOrderCheck, TreeVisitor, leaf};
-use crate::io::read_at::ReadAt;
-use crate::page::layout::{LeafElement, Page, PageHeader};
-use crate::page::reader::{PageError, PageReader};
-use crate::report::{Problem, ReadFailure};
+use super::branch::BranchCursor;
+use super::leaf::{visit_elements, visit_leaf};
+use super::visitor::{KeyOrderCheck, TreeVisitor};
+use crate::bitmap::Bitmap;
+use crate::error::{MAX_PROBLEMS, Problem, ReadFailure};
+use crate::io::ReadAt;
+use crate::page::{LeafElement, Page, PageError, PageHeader, PageReader};
 
 /// Where a bucket begins.
 #[derive(Debug, Clone)]
 pub(crate) enum BucketRoot {
     /// At a page of its own.
     Page(u64),
-    /// In the value of its own entry: a small bucket is one leaf page without a page.
+    /// In the value of its element: a small bucket is a leaf page inside another one (bbolt `bucket.go`, `inlineable`).
     Inline {
-        /// The page's bytes.
         bytes: Vec<u8>,
-        /// Where they are in the file.
+        /// The offset of `bytes` in the file.
         offset: u64,
-        /// The page they lie on.
+        /// The page that holds them.
         page: u64,
     },
 }
 
-/// What was reached and what was wrong on the way.
+/// Which pages were reached, and what was wrong.
 #[derive(Debug, Default)]
 pub(crate) struct WalkState {
     pub(crate) reached: Bitmap,
@@ -35,68 +33,72 @@ pub(crate) struct WalkState {
 }
 
 impl WalkState {
-    /// There is no use in looking further.
+    /// Returns `true` if there are enough problems to end the check.
     pub(crate) fn is_full(&self) -> bool {
         self.problems.len() >= MAX_PROBLEMS
     }
 
-    /// Notes page `id` with its overflow.
-    pub(crate) fn reach(&mut self, id: u64, extent: u64, page_size: u64) -> Result<(), Problem> {
-        for page in id..id + extent {
+    /// Records that page `id`, which is `pages` pages with its overflow pages, was reached.
+    pub(crate) fn reach(&mut self, id: u64, pages: u64, page_size: u64) -> Result<(), Problem> {
+        for page in id..id + pages {
             if !self.reached.set(page) {
                 return Err(Problem {
                     what: format!("page {page} belongs to two parts of the database at once"),
                     offset: Some(page.saturating_mul(page_size)),
-                    hint:
-                        "a page that refers to others was changed, or an old copy of a page was written over a new one"
-                            .to_owned(),
+                    hint: "a page was changed or replaced by an older version of it: take the snapshot again"
+                        .to_owned(),
                 });
             }
         }
         Ok(())
     }
 
-    /// Notes what was wrong with one part of the file.
+    /// Records what is wrong with one part of the file.
     ///
     /// # Errors
-    /// Reading failed or was stopped.
-    pub(crate) fn note(&mut self, outcome: Result<(), PageError>) -> Result<(), ReadFailure> {
-        self.problems.extend(PageError::problem(outcome)?);
+    /// Reading failed or was cancelled.
+    pub(crate) fn record(&mut self, outcome: Result<(), PageError>) -> Result<(), ReadFailure> {
+        if let Err(error) = outcome {
+            self.problems.push(error.into_problem()?);
+        }
         Ok(())
     }
 }
 
-/// Hands every element below `root` to `visit`, in order. What `visit` finds wrong ends its leaf, not the walk.
+/// Calls `visit` with every element of a bucket, in order. A problem that `visit` returns ends its page, not the walk.
 ///
 /// # Errors
-/// Reading failed or was stopped; whatever is wrong with the file is in `found`.
-pub(crate) fn walk<S: ReadAt + ?Sized>(
+/// Reading failed or was cancelled. What is wrong with the file is in `state`.
+pub(crate) fn walk_bucket<S: ReadAt + ?Sized>(
     reader: &mut PageReader<'_, S>,
     root: &BucketRoot,
-    found: &mut WalkState,
+    state: &mut WalkState,
     visit: &mut dyn FnMut(&LeafElement<'_>) -> Result<(), Problem>,
 ) -> Result<(), ReadFailure> {
+    let mut visitor = BucketVisitor { state, visit, page_size: reader.page_size() };
     match root {
         BucketRoot::Inline { bytes, offset, page } => {
-            found.note(inline(bytes, *offset, *page, visit).map_err(PageError::Corrupt))
+            let outcome = visit_inline(bytes, *offset, *page, &mut visitor);
+            visitor.state.record(outcome.map_err(PageError::Corrupt))
         }
-        BucketRoot::Page(top) => {
-            let mut branches = BranchCursor::default();
-            found.note(branches.begin(reader, *top))?;
-            let mut plain = Plain { found, visit, page_size: reader.page_size() };
-            while !plain.found.is_full() {
-                match branches.next(reader, &mut plain) {
+        BucketRoot::Page(root) => {
+            let mut cursor = match BranchCursor::new(reader, *root) {
+                Ok(cursor) => cursor,
+                Err(error) => return visitor.state.record(Err(error)),
+            };
+            while !visitor.state.is_full() {
+                match cursor.next(reader, &mut visitor) {
                     Ok(None) => break,
                     Ok(Some(branch)) => {
-                        for index in 0..branch.children() {
-                            let outcome = leaf(reader, &branch, index, &mut plain);
-                            plain.found.note(outcome)?;
-                            if plain.found.is_full() {
+                        for index in 0..branch.len() {
+                            let outcome = visit_leaf(reader, &branch, index, &mut visitor);
+                            visitor.state.record(outcome)?;
+                            if visitor.state.is_full() {
                                 break;
                             }
                         }
                     }
-                    Err(error) => plain.found.note(Err(error))?,
+                    Err(error) => visitor.state.record(Err(error))?,
                 }
             }
             Ok(())
@@ -104,47 +106,34 @@ pub(crate) fn walk<S: ReadAt + ?Sized>(
     }
 }
 
-/// Each thing as it comes.
-struct Plain<'a> {
-    found: &'a mut WalkState,
+struct BucketVisitor<'a> {
+    state: &'a mut WalkState,
     visit: &'a mut dyn FnMut(&LeafElement<'_>) -> Result<(), Problem>,
     page_size: u64,
 }
 
-impl TreeVisitor for Plain<'_> {
-    fn page(&mut self, id: u64, extent: u64) -> Result<(), Problem> {
-        self.found.reach(id, extent, self.page_size)
+impl TreeVisitor for BucketVisitor<'_> {
+    fn page(&mut self, id: u64, pages: u64) -> Result<(), Problem> {
+        self.state.reach(id, pages, self.page_size)
     }
 
-    fn leaf(&mut self, leaf: &LeafElement<'_>) -> Result<(), Problem> {
-        (self.visit)(leaf)
+    fn element(&mut self, element: &LeafElement<'_>) -> Result<(), Problem> {
+        (self.visit)(element)
     }
 }
 
-/// An inline bucket: the leaf page without a page.
-fn inline(
-    bytes: &[u8],
-    offset: u64,
-    id: u64,
-    visit: &mut dyn FnMut(&LeafElement<'_>) -> Result<(), Problem>,
-) -> Result<(), Problem> {
+/// Visits an inline bucket. Its page has no number of its own.
+fn visit_inline(bytes: &[u8], offset: u64, id: u64, visitor: &mut impl TreeVisitor) -> Result<(), Problem> {
     let header = PageHeader::parse(bytes);
     let count = header.map(|header| usize::from(header.count)).unwrap_or_default();
     let page = Page { id, offset, bytes, count };
-    // An inline page never had a number (bbolt bucket.go, write).
+    // bbolt `bucket.go`, `write`: an inline page never has a number.
     if header.is_none_or(|header| header.id != 0 || header.overflow != 0 || !header.is_leaf()) {
-        return Err(page.problem(0, format!("a bucket that lies on page {id} itself has a wrong header")));
+        return Err(page.problem(0, format!("an inline bucket on page {id} has a wrong page header")));
     }
-    let mut order = KeyOrderCheck::new(&[], None);
-    let mut end = page.data();
-    for leaf in page.leaves() {
-        let leaf = leaf?;
-        order.check(leaf.key, &page)?;
-        visit(&leaf)?;
-        end += leaf.key.len() + leaf.value.len();
-    }
+    let end = visit_elements(&page, KeyOrderCheck::new(&[], None), visitor)?;
     if end != bytes.len() {
-        return Err(page.problem(0, format!("a bucket that lies on page {id} itself is longer than its elements")));
+        return Err(page.problem(0, format!("an inline bucket on page {id} is longer than its elements")));
     }
     Ok(())
 }

@@ -1,5 +1,10 @@
 //! Positioned reads of a file, and how the threads that read it share it.
 
-pub(crate) mod read_at;
-pub(crate) mod read_batch;
-pub(crate) mod scheduling;
+mod read_at;
+mod read_batch;
+mod scheduling;
+
+pub use read_at::ReadAt;
+pub(crate) use read_batch::{Extent, ReadBatch};
+pub use scheduling::ProgressFn;
+pub(crate) use scheduling::{ReadCoordinator, ReadScheduler};

@@ -1,17 +1,17 @@
-//! Parts of the file that are read together, into a buffer that is used again.
+//! Parts of the file that are read together.
 
-use crate::io::read_at::ReadAt;
-use crate::io::scheduling::ReadScheduler;
-use crate::report::ReadFailure;
+use super::read_at::ReadAt;
+use super::scheduling::ReadScheduler;
+use crate::error::ReadFailure;
 
-/// A part of the file.
+/// A range of bytes in the file.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Extent {
     pub(crate) offset: u64,
     pub(crate) length: u64,
 }
 
-/// Some parts of the file that are read together.
+/// Some extents of the file, in one buffer that is reused.
 #[derive(Debug, Default)]
 pub(crate) struct ReadBatch {
     pub(crate) extents: Vec<Extent>,
@@ -22,9 +22,6 @@ pub(crate) struct ReadBatch {
 
 impl ReadBatch {
     /// Reads the extents.
-    ///
-    /// # Errors
-    /// Reading failed or was stopped.
     pub(crate) fn read<S: ReadAt + ?Sized>(
         &mut self,
         source: &S,
@@ -37,25 +34,26 @@ impl ReadBatch {
             self.ends.push(end);
         }
         if self.buffer.len() < end {
-            // Somewhat more, as the next batch is a little larger or smaller.
+            // Somewhat more than needed, because batches differ a little in size.
             self.buffer = vec![0; end.saturating_add(end / 8)];
         }
-        scheduler.before(self.extents.iter().map(|extent| extent.offset + extent.length).max().unwrap_or_default());
+        scheduler
+            .before_read(self.extents.iter().map(|extent| extent.offset + extent.length).max().unwrap_or_default());
         let mut start = 0;
         for (extent, end) in self.extents.iter().zip(&self.ends) {
             source.read_exact_at(&mut self.buffer[start..*end], extent.offset)?;
             start = *end;
         }
-        scheduler.after(end as u64)
+        scheduler.after_read(end as u64)
     }
 
-    /// The bytes of one extent, once they are read.
+    /// Returns the bytes of one extent, after [`ReadBatch::read`].
     pub(crate) fn bytes(&self, index: usize) -> &[u8] {
         let start = index.checked_sub(1).and_then(|before| self.ends.get(before)).copied().unwrap_or_default();
         self.ends.get(index).and_then(|end| self.buffer.get(start..*end)).unwrap_or_default()
     }
 
-    /// Bytes of memory that it takes.
+    /// Returns the size of the buffer in bytes.
     pub(crate) fn capacity(&self) -> usize {
         self.buffer.len()
     }

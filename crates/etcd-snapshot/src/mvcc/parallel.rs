@@ -1,312 +1,203 @@
-//! The bucket `key`, which is nearly all of a database, by two threads.
+//! The walk of the bucket `key`, which is nearly all of a database, by two threads.
 //!
-//! Each of them takes some neighbouring branches at a time and reads their leaves; what they found is put together in
-//! the order of the keys, so that nothing depends on which of them was faster. Every thread uses what it has read
-//! itself: bytes that come from another core's cache cost more than they save.
+//! Each worker takes the next segment of neighbouring leaf pages, reads it, and sends what it finds over a bounded
+//! channel. The calling thread adds the segments in the order of the keys, so the result does not depend on which worker
+//! is faster. Each worker uses only what it has read itself: fetching the bytes from another core's cache costs more than
+//! it saves.
 
-use std::collections::BTreeMap;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::cursor::branch::{Branch, BranchCursor};
-use crate::cursor::leaf::leaf;
-use crate::cursor::walk::WalkState;
-use crate::io::read_at::ReadAt;
-use crate::mvcc::key_index::{KeyHasher, KeyIndex};
-use crate::mvcc::segment::{Segment, Whole};
-use crate::page::reader::PageReader;
-use crate::report::ReadFailure;
+use super::entry::KeyHasher;
+use super::key_index::KeyIndex;
+use super::segment::{Chunk, SegmentVisitor};
+use crate::cursor::{Branch, BranchCursor, WalkState, visit_leaf};
+use crate::error::ReadFailure;
+use crate::io::ReadAt;
+use crate::page::PageReader;
 
-/// A second thread would come too late for fewer pages. Tests and the fuzzer have small files and want it.
-const WORTHWHILE: u64 = if cfg!(debug_assertions) { 4 } else { 2048 };
-/// A part has at least so many leaves, if there are as many: to put two sums together takes as long as some leaves do.
-const LEAVES: usize = if cfg!(debug_assertions) { 8 } else { 512 };
-/// Entries of which a part holds what is known until it is its turn; more wait for that. 40 bytes each.
-const ENTRIES: usize = 1 << 14;
-/// Parts that may wait for one before them.
-const WAITING: usize = 8;
+/// How many chunks a worker may be ahead in its segment. The entries of a chunk take 160 KiB.
+const CHUNKS_AHEAD: usize = 4;
+/// How many segments may wait to be added.
+const SEGMENTS_AHEAD: usize = 8;
 
-/// How far it has come.
-struct State<'a, 'p> {
-    whole: Whole<'a>,
-    /// The part that is added next.
-    turn: usize,
-    /// Parts that are complete and wait for their turn.
-    waiting: BTreeMap<usize, Segment<'p>>,
-    /// All parts were taken.
-    taken: bool,
-    /// Something failed, or enough is wrong: no part is wanted any more.
-    over: bool,
+/// From which size on two threads read a database. The report does not depend on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ParallelWalk {
+    /// The number of pages from which on a second thread reads the bucket `key`. It costs more than it saves in a smaller
+    /// database.
+    pub min_pages: u64,
+    /// The least number of leaf pages that a thread takes at a time. Adding two sums costs as much as reading some pages.
+    pub segment_leaves: usize,
 }
 
-/// A part that is to be read.
-struct Task<'p> {
-    number: usize,
-    /// So far, what was found on the way to its leaves.
-    part: Segment<'p>,
+impl Default for ParallelWalk {
+    fn default() -> Self {
+        ParallelWalk { min_pages: 2048, segment_leaves: 512 }
+    }
+}
+
+/// A chunk of a segment, or why the rest of it could not be read.
+type Message = Result<Chunk, ReadFailure>;
+
+/// The segments that are left to be read.
+struct Segments {
+    cursor: BranchCursor,
+    /// Takes the receivers of the segments in the order of the keys; `None` when no segment is left.
+    queue: Option<SyncSender<Receiver<Message>>>,
+}
+
+/// Reads segments until none is left.
+struct Worker {
+    segments: Arc<Mutex<Segments>>,
+    hasher: KeyHasher,
+    segment_leaves: usize,
+}
+
+/// A segment to be read.
+struct Segment<'a> {
+    /// Holds what was found on the way to the leaf pages.
+    visitor: SegmentVisitor<'a>,
     branches: Vec<Branch>,
+    chunks: SyncSender<Message>,
 }
 
-/// What the threads share.
-struct Work<'a, 'p> {
-    hasher: &'p KeyHasher,
-    /// The way to the parts that are left, and the number of the next one.
-    left: Mutex<(BranchCursor, usize)>,
-    state: Mutex<State<'a, 'p>>,
-    changed: Condvar,
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-impl<'a, 'p> Work<'a, 'p> {
-    /// Takes parts until there are no more.
-    ///
-    /// # Errors
-    /// Reading failed or was stopped.
-    fn run<S: ReadAt + ?Sized>(&self, reader: &mut PageReader<'_, S>) -> Result<(), ReadFailure> {
-        // Whoever waits for this thread's part must not wait for ever.
-        let mut end = End { work: self, armed: true };
-        while let Some(Task { number, mut part, branches }) = self.take(reader)? {
-            let leaves = branches.iter().flat_map(|branch| (0..branch.children()).map(move |index| (branch, index)));
-            for (branch, index) in leaves {
-                let outcome = leaf(reader, branch, index, &mut part);
-                part.note(outcome)?;
-                if part.is_full() {
-                    break;
-                }
-                if part.entries() >= ENTRIES {
-                    let mut state = self.wait(|state| state.turn != number);
-                    state.add(&mut part);
-                    if state.over {
-                        break;
-                    }
-                }
+impl Worker {
+    fn run<S: ReadAt + ?Sized>(self, mut reader: PageReader<'_, S>) {
+        while let Some(segment) = self.next_segment(&mut reader) {
+            if segment.read(&mut reader).is_none() {
+                self.segments().queue = None;
             }
-            self.finish(number, part);
         }
-        end.armed = false;
+    }
+
+    fn segments(&self) -> MutexGuard<'_, Segments> {
+        self.segments.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes the next segment and puts it into the queue, under one lock, so that the queue has the order of the keys.
+    fn next_segment<S: ReadAt + ?Sized>(&self, reader: &mut PageReader<'_, S>) -> Option<Segment<'_>> {
+        let mut segments = self.segments();
+        let queue = segments.queue.clone()?;
+        let (chunks, receiver) = sync_channel(CHUNKS_AHEAD);
+        let mut segment = Segment { visitor: SegmentVisitor::new(&self.hasher), branches: Vec::new(), chunks };
+        let found = segment.find(&mut segments.cursor, reader, self.segment_leaves);
+        let is_last = found.is_err() || segment.is_empty();
+        if let Err(failure) = found {
+            // There is room: it is the only message.
+            let _ = segment.chunks.send(Err(failure));
+        }
+        let is_wanted = queue.send(receiver).is_ok();
+        if is_last || !is_wanted {
+            segments.queue = None;
+            return None;
+        }
+        Some(segment)
+    }
+}
+
+impl Segment<'_> {
+    /// Looks for neighbouring branch pages with enough leaf pages.
+    fn find<S: ReadAt + ?Sized>(
+        &mut self,
+        cursor: &mut BranchCursor,
+        reader: &mut PageReader<'_, S>,
+        min_leaves: usize,
+    ) -> Result<(), ReadFailure> {
+        let mut leaves = 0;
+        while leaves < min_leaves.max(1) && !self.visitor.is_full() {
+            match cursor.next(reader, &mut self.visitor) {
+                Ok(None) => break,
+                Ok(Some(branch)) => {
+                    leaves += branch.len();
+                    self.branches.push(branch);
+                }
+                Err(error) => self.visitor.record(Err(error))?,
+            }
+        }
         Ok(())
     }
 
-    /// The next part.
-    fn take<S: ReadAt + ?Sized>(&self, reader: &mut PageReader<'_, S>) -> Result<Option<Task<'p>>, ReadFailure> {
-        let mut left = lock(&self.left);
-        let (way, next) = &mut *left;
-        let (mut part, mut branches, mut leaves) = (Segment::new(self.hasher), Vec::new(), 0);
-        while leaves < LEAVES && !part.is_full() {
-            match way.next(reader, &mut part) {
-                Ok(None) => break,
-                Ok(Some(branch)) => {
-                    leaves += branch.children();
-                    branches.push(branch);
-                }
-                Err(error) => part.note(Err(error))?,
+    fn is_empty(&self) -> bool {
+        self.visitor.is_empty() && self.branches.is_empty()
+    }
+
+    /// Reads the leaf pages. Returns `None` if reading failed, or if no more chunks are wanted.
+    fn read<S: ReadAt + ?Sized>(self, reader: &mut PageReader<'_, S>) -> Option<()> {
+        let Segment { mut visitor, branches, chunks } = self;
+        let leaves = branches.iter().flat_map(|branch| (0..branch.len()).map(move |index| (branch, index)));
+        for (branch, index) in leaves {
+            let outcome = visit_leaf(reader, branch, index, &mut visitor);
+            if let Err(failure) = visitor.record(outcome) {
+                let _ = chunks.send(Err(failure));
+                return None;
+            }
+            if visitor.is_full() {
+                break;
+            }
+            if let Some(chunk) = visitor.take_full_chunk() {
+                chunks.send(Ok(chunk)).ok()?;
             }
         }
-        let mut state = lock(&self.state);
-        state.taken |= part.is_empty() && branches.is_empty();
-        if state.taken || state.over {
-            return Ok(None);
-        }
-        let number = *next;
-        *next += 1;
-        Ok(Some(Task { number, part, branches }))
-    }
-
-    /// Leaves a part that is complete to whoever has its turn, and adds all whose turn it is.
-    fn finish(&self, number: usize, part: Segment<'p>) {
-        let mut state = self.wait(|state| state.turn != number && state.waiting.len() >= WAITING);
-        state.waiting.insert(number, part);
-        while let State { turn, waiting, .. } = &mut *state
-            && let Some(mut part) = waiting.remove(turn)
-        {
-            *turn += 1;
-            state.add(&mut part);
-        }
-        self.changed.notify_all();
-    }
-
-    /// Waits while `reason` holds.
-    fn wait(&self, reason: impl Fn(&State<'a, 'p>) -> bool) -> MutexGuard<'_, State<'a, 'p>> {
-        let state = lock(&self.state);
-        let waited = self.changed.wait_while(state, |state| !state.over && reason(state));
-        waited.unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// There may be parts to take.
-    fn is_left(&self) -> bool {
-        let state = lock(&self.state);
-        !state.taken && !state.over
+        chunks.send(Ok(visitor.into_last_chunk())).ok()
     }
 }
 
-impl State<'_, '_> {
-    fn add(&mut self, part: &mut Segment<'_>) {
-        if !self.over {
-            self.whole.add(part);
-            self.over = self.whole.found.is_full();
-        }
-    }
-}
-
-/// Ends the work when it is dropped too early: after a failure.
-struct End<'w, 'a, 'p> {
-    work: &'w Work<'a, 'p>,
-    armed: bool,
-}
-
-impl Drop for End<'_, '_, '_> {
-    fn drop(&mut self) {
-        if self.armed {
-            lock(&self.work.state).over = true;
-            self.work.changed.notify_all();
-        }
-    }
-}
-
-/// Goes through the bucket whose root is page `top`, and goes on with the sum `hash`.
+/// Walks the bucket `key`, whose root is page `root`. Returns the sum `hash`, continued with its keys and values.
 ///
 /// # Errors
-/// Reading failed or was stopped; whatever is wrong with the file is in `found`.
-pub(crate) fn walk<S: ReadAt + ?Sized>(
-    reader: &mut PageReader<'_, S>,
-    top: u64,
-    found: &mut WalkState,
+/// Reading failed or was cancelled. What is wrong with the file is in `state`.
+pub(crate) fn walk_key_bucket<S: ReadAt + ?Sized>(
+    reader: &PageReader<'_, S>,
+    root: u64,
+    parallel: &ParallelWalk,
+    state: &mut WalkState,
     index: &mut KeyIndex,
     hash: u32,
 ) -> Result<u32, ReadFailure> {
-    let mut branches = BranchCursor::default();
-    found.note(branches.begin(reader, top))?;
-    let hasher = index.hasher();
-    let whole = Whole { found, index, hash, page_size: reader.page_size() };
-    let state = State { whole, turn: 0, waiting: BTreeMap::new(), taken: false, over: false };
-    let (left, state) = (Mutex::new((branches, 0)), Mutex::new(state));
-    let work = Work { hasher: &hasher, left, state, changed: Condvar::new() };
-    let mut second = reader.again();
-    let outcomes = std::thread::scope(|scope| {
-        let work = &work;
-        let helper = (reader.pages() >= WORTHWHILE).then(|| {
+    let mut first = reader.for_other_thread();
+    let cursor = match BranchCursor::new(&mut first, root) {
+        Ok(cursor) => cursor,
+        Err(error) => return state.record(Err(error)).map(|()| hash),
+    };
+    let (queue, segments) = sync_channel(SEGMENTS_AHEAD);
+    // Shared by the workers alone: the queue ends when they do, however they end.
+    let left = Arc::new(Mutex::new(Segments { cursor, queue: Some(queue) }));
+    let worker = |left| Worker { segments: left, hasher: index.hasher(), segment_leaves: parallel.segment_leaves };
+    let second = (reader.high_water_mark() >= parallel.min_pages)
+        .then(|| (worker(Arc::clone(&left)), reader.for_other_thread()));
+    let worker = worker(left);
+    std::thread::scope(|scope| {
+        scope.spawn(move || worker.run(first));
+        if let Some((worker, reader)) = second {
             scope.spawn(move || {
-                // As long as the file is summed, one core does that and one the walk.
-                while !second.is_alone() && work.is_left() {
+                // One core computes the sha-256 and one walks. When the first one is done, it helps with the walk.
+                while reader.sequential_is_running() && worker.segments().queue.is_some() {
                     std::thread::sleep(Duration::from_millis(1));
                 }
-                work.run(&mut second)
-            })
-        });
-        let own = work.run(reader);
-        // The thread neither panics nor outlives the scope.
-        [own, helper.map_or(Ok(()), |helper| helper.join().unwrap_or(Err(ReadFailure::Cancelled)))]
-    });
-    let [own, helper] = outcomes;
-    match (own, helper) {
-        (Err(own), Err(other)) => Err(own.or(other)),
-        (Err(failure), Ok(())) | (Ok(()), Err(failure)) => Err(failure),
-        (Ok(()), Ok(())) => Ok(lock(&work.state).whole.hash),
-    }
+                worker.run(reader);
+            });
+        }
+        add_in_order(segments, state, index, hash, reader.page_size())
+    })
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::MAX_PROBLEMS;
-    use crate::cursor::leaf::TreeVisitor;
-    use crate::page::layout::LeafElement;
-    use crate::page::reader::PageError;
-    use crate::report::Problem;
-
-    fn entry(revision: u64) -> (Vec<u8>, Vec<u8>) {
-        let key = [&revision.to_be_bytes()[..], b"_", &[0; 8]].concat();
-        let number = u8::try_from(revision).expect("a small one");
-        (key, vec![0x0a, 1, number, 0x10, number, 0x18, number, 0x20, 1])
-    }
-
-    /// Leaves with one entry each: the page and its revision.
-    fn part<'a>(hasher: &'a KeyHasher, leaves: &[(u64, u64)]) -> Segment<'a> {
-        let mut part = Segment::new(hasher);
-        for (page, revision) in leaves {
-            let (key, value) = entry(*revision);
-            part.page(*page, 1).expect("nothing was added");
-            part.leaf(&LeafElement { key: &key, value: &value, is_bucket: false, offset: 0, page: *page })
-                .expect("sound");
-        }
-        part
-    }
-
-    fn problem(what: &str) -> Problem {
-        Problem { what: what.to_owned(), offset: None, hint: String::new() }
-    }
-
-    /// Adds parts in the order in which they are given, which need not be that of their numbers.
-    fn put<'p>(hasher: &'p KeyHasher, parts: impl FnOnce(&Work<'_, 'p>)) -> (u32, WalkState, KeyIndex) {
-        let (mut found, mut index) = (WalkState::default(), KeyIndex::new(&[]));
-        let whole = Whole { found: &mut found, index: &mut index, hash: 0, page_size: 4096 };
-        let state = State { whole, turn: 0, waiting: BTreeMap::new(), taken: false, over: false };
-        let left = Mutex::new((BranchCursor::default(), 0));
-        let work = Work { hasher, left, state: Mutex::new(state), changed: Condvar::new() };
-        parts(&work);
-        let hash = lock(&work.state).whole.hash;
-        drop(work);
-        (hash, found, index)
-    }
-
-    #[test]
-    fn parts_count_in_the_order_of_the_keys_whichever_is_ready_first() {
-        let hasher = KeyHasher::default();
-        let (hash, found, index) = put(&hasher, |work| {
-            work.finish(2, part(&hasher, &[(9, 6)]));
-            work.finish(1, part(&hasher, &[(8, 4), (4, 5)]));
-            assert_eq!(lock(&work.state).whole.index.entries(), 0, "the first one is missing");
-            work.finish(0, part(&hasher, &[(7, 2), (3, 3)]));
-        });
-        let whole: Vec<u8> = (2..=6).flat_map(|revision| [entry(revision).0, entry(revision).1].concat()).collect();
-        assert_eq!(hash, crc32c::crc32c(&whole));
-        assert!(found.problems.is_empty(), "{:?}", found.problems);
-        assert_eq!((index.entries(), index.finish().last()), (5, 6));
-        assert!((3..=9).all(|page| found.reached.get(page) != (5..=6).contains(&page)));
-    }
-
-    #[test]
-    fn a_page_that_two_parts_have_is_named_once_and_its_entries_do_not_count() {
-        let hasher = KeyHasher::default();
-        let (_, found, index) = put(&hasher, |work| {
-            let mut second = part(&hasher, &[(7, 2)]);
-            second.note(Err(PageError::Corrupt(problem("what follows from it")))).expect("it was read");
-            work.finish(1, second);
-            work.finish(0, part(&hasher, &[(7, 2), (8, 3)]));
-        });
-        let what: Vec<&str> = found.problems.iter().map(|problem| problem.what.as_str()).collect();
-        assert_eq!(what, ["page 7 belongs to two parts of the database at once"]);
-        assert_eq!(index.entries(), 2);
-    }
-
-    #[test]
-    fn nobody_waits_for_a_thread_that_failed() {
-        let hasher = KeyHasher::default();
-        put(&hasher, |work| {
-            std::thread::scope(|scope| {
-                // Its turn would come after part 0, which never comes.
-                let waits = scope.spawn(|| drop(work.wait(|state| state.turn != 1)));
-                drop(End { work, armed: true });
-                waits.join().expect("it ends");
-            });
-            assert!(!work.is_left());
-        });
-    }
-
-    #[test]
-    fn enough_problems_end_the_work() {
-        let hasher = KeyHasher::default();
-        let (_, found, _) = put(&hasher, |work| {
-            let mut bad = part(&hasher, &[]);
-            for number in 0..MAX_PROBLEMS + 5 {
-                bad.note(Err(PageError::Corrupt(problem(&number.to_string())))).expect("it was read");
+/// Adds all segments, until something fails or enough is wrong. Its end tells the workers that no more is wanted.
+fn add_in_order(
+    segments: Receiver<Receiver<Message>>,
+    state: &mut WalkState,
+    index: &mut KeyIndex,
+    mut hash: u32,
+    page_size: u64,
+) -> Result<u32, ReadFailure> {
+    for chunks in segments {
+        for chunk in chunks {
+            hash = chunk?.add_to(state, index, hash, page_size);
+            if state.is_full() {
+                return Ok(hash);
             }
-            work.finish(0, bad);
-            assert!(!work.is_left());
-        });
-        assert_eq!(found.problems.len(), MAX_PROBLEMS);
+        }
     }
+    Ok(hash)
 }

@@ -1,118 +1,120 @@
-//! What is found in a part of the bucket `key`, and how the parts make a whole.
+//! What is read in a segment of the bucket `key`, and how it is added to what precedes it.
 //!
-//! A part is read without knowing what precedes it; what depends on that is looked at when its turn comes.
+//! A segment is read without knowing what precedes it. What depends on that is checked when the segment is added.
 
-use crate::MAX_PROBLEMS;
-use crate::cursor::leaf::TreeVisitor;
-use crate::cursor::walk::WalkState;
-use crate::mvcc::key_index::{IndexEntry, KeyHasher, KeyIndex};
-use crate::page::layout::LeafElement;
-use crate::page::reader::PageError;
-use crate::report::{Problem, ReadFailure};
+use super::entry::{IndexEntry, KeyHasher};
+use super::key_index::KeyIndex;
+use crate::cursor::{TreeVisitor, WalkState};
+use crate::error::{MAX_PROBLEMS, Problem, ReadFailure};
+use crate::page::{LeafElement, PageError};
 
-/// What was found in a part of the bucket, in the order of the keys.
-#[derive(Debug)]
-pub(crate) struct Segment<'a> {
-    hasher: &'a KeyHasher,
+/// The number of entries after which a chunk is sent: 160 KiB.
+const CHUNK_ENTRIES: usize = 1 << 12;
+
+/// What was found on some neighbouring pages, in the order of the keys.
+#[derive(Debug, Default)]
+pub(super) struct Chunk {
     crc: u32,
-    /// Bytes that the sum covers.
+    /// The number of bytes that `crc` covers.
     length: usize,
-    events: Vec<Event>,
+    findings: Vec<Finding>,
     entries: Vec<IndexEntry>,
-    problems: usize,
 }
 
 #[derive(Debug)]
-enum Event {
-    /// A page with its overflow, and how many of the entries are in it.
-    Page { id: u64, extent: u64, entries: usize },
-    /// Something is wrong with the page that was reached last, or with one that could not be.
+enum Finding {
+    /// A page, which is `pages` pages with its overflow pages. The next `entries` entries of the chunk are on it.
+    Page { id: u64, pages: u64, entries: usize },
+    /// A problem with the last page, or with one that could not be read.
     Problem(Problem),
 }
 
-impl<'a> Segment<'a> {
-    pub(crate) fn new(hasher: &'a KeyHasher) -> Self {
-        Segment { hasher, crc: 0, length: 0, events: Vec::new(), entries: Vec::new(), problems: 0 }
+/// Collects what is found in a segment, chunk by chunk.
+#[derive(Debug)]
+pub(super) struct SegmentVisitor<'a> {
+    hasher: &'a KeyHasher,
+    chunk: Chunk,
+    problems: usize,
+}
+
+impl<'a> SegmentVisitor<'a> {
+    pub(super) fn new(hasher: &'a KeyHasher) -> Self {
+        SegmentVisitor { hasher, chunk: Chunk::default(), problems: 0 }
     }
 
-    /// Nothing was found so far.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.events.is_empty()
+    /// Returns `true` if nothing was found since the last chunk.
+    pub(super) fn is_empty(&self) -> bool {
+        self.chunk.findings.is_empty()
     }
 
-    /// Entries that wait for their turn.
-    pub(crate) fn entries(&self) -> usize {
-        self.entries.len()
+    /// Returns `true` if the segment has enough problems to end the check.
+    pub(super) fn is_full(&self) -> bool {
+        self.problems >= MAX_PROBLEMS
     }
 
-    /// Notes what was wrong.
+    /// Records what is wrong with a page.
     ///
     /// # Errors
-    /// Reading failed or was stopped.
-    pub(crate) fn note(&mut self, outcome: Result<(), PageError>) -> Result<(), ReadFailure> {
-        if let Some(problem) = PageError::problem(outcome)? {
+    /// Reading failed or was cancelled.
+    pub(super) fn record(&mut self, outcome: Result<(), PageError>) -> Result<(), ReadFailure> {
+        if let Err(error) = outcome {
+            self.chunk.findings.push(Finding::Problem(error.into_problem()?));
             self.problems += 1;
-            self.events.push(Event::Problem(problem));
         }
         Ok(())
     }
 
-    /// There is no use in looking further.
-    pub(crate) fn is_full(&self) -> bool {
-        self.problems >= MAX_PROBLEMS
+    /// Returns the chunk if it is large enough to be sent. Called between two pages.
+    pub(super) fn take_full_chunk(&mut self) -> Option<Chunk> {
+        (self.chunk.entries.len() >= CHUNK_ENTRIES).then(|| std::mem::take(&mut self.chunk))
+    }
+
+    pub(super) fn into_last_chunk(self) -> Chunk {
+        self.chunk
     }
 }
 
-impl TreeVisitor for Segment<'_> {
-    fn page(&mut self, id: u64, extent: u64) -> Result<(), Problem> {
-        self.events.push(Event::Page { id, extent, entries: 0 });
+impl TreeVisitor for SegmentVisitor<'_> {
+    fn page(&mut self, id: u64, pages: u64) -> Result<(), Problem> {
+        self.chunk.findings.push(Finding::Page { id, pages, entries: 0 });
         Ok(())
     }
 
-    fn leaf(&mut self, leaf: &LeafElement<'_>) -> Result<(), Problem> {
-        self.crc = crc32c::crc32c_append(crc32c::crc32c_append(self.crc, leaf.key), leaf.value);
-        self.length += leaf.key.len() + leaf.value.len();
-        self.entries.push(IndexEntry::of(leaf, self.hasher)?);
-        if let Some(Event::Page { entries, .. }) = self.events.last_mut() {
+    fn element(&mut self, element: &LeafElement<'_>) -> Result<(), Problem> {
+        let chunk = &mut self.chunk;
+        chunk.crc = crc32c::crc32c_append(crc32c::crc32c_append(chunk.crc, element.key), element.value);
+        chunk.length += element.key.len() + element.value.len();
+        chunk.entries.push(IndexEntry::new(element, self.hasher)?);
+        if let Some(Finding::Page { entries, .. }) = chunk.findings.last_mut() {
             *entries += 1;
         }
         Ok(())
     }
 }
 
-/// The parts together.
-pub(crate) struct Whole<'a> {
-    pub(crate) found: &'a mut WalkState,
-    pub(crate) index: &'a mut KeyIndex,
-    /// CRC-32C of what precedes the next part.
-    pub(crate) hash: u32,
-    pub(crate) page_size: u64,
-}
-
-impl Whole<'_> {
-    /// Adds the next part, or a piece of it.
-    pub(crate) fn add(&mut self, part: &mut Segment<'_>) {
-        self.hash = crc32c::crc32c_combine(self.hash, part.crc, part.length);
-        (part.crc, part.length) = (0, 0);
-        let mut all = part.entries.drain(..);
-        // What is wrong with a page that does not belong here, or has an entry that does not, is no news.
-        let mut spoilt = false;
-        for event in part.events.drain(..) {
-            match event {
-                Event::Page { id, extent, entries } => {
-                    let mut own = all.by_ref().take(entries);
-                    let outcome = self.found.reach(id, extent, self.page_size);
-                    let outcome = outcome.and_then(|()| own.try_for_each(|entry| self.index.add(entry)));
-                    own.for_each(drop);
-                    spoilt = outcome.is_err();
-                    self.found.problems.extend(outcome.err());
+impl Chunk {
+    /// Adds the chunk to what precedes it: the pages to `state`, the entries to `index`. Returns `hash`, continued.
+    pub(super) fn add_to(self, state: &mut WalkState, index: &mut KeyIndex, hash: u32, page_size: u64) -> u32 {
+        let mut all = self.entries.into_iter();
+        // Other problems of a page that does not belong here, or has an entry that does not, only follow from that.
+        let mut is_misplaced = false;
+        for finding in self.findings {
+            match finding {
+                Finding::Page { id, pages, entries } => {
+                    let mut entries = all.by_ref().take(entries);
+                    let outcome =
+                        state.reach(id, pages, page_size).and_then(|()| entries.try_for_each(|entry| index.add(entry)));
+                    entries.for_each(drop);
+                    is_misplaced = outcome.is_err();
+                    state.problems.extend(outcome.err());
                 }
-                Event::Problem(problem) if !spoilt => self.found.problems.push(problem),
-                Event::Problem(_) => {}
+                Finding::Problem(problem) if !is_misplaced => state.problems.push(problem),
+                Finding::Problem(_) => {}
             }
-            if self.found.is_full() {
-                return;
+            if state.is_full() {
+                break;
             }
         }
+        crc32c::crc32c_combine(hash, self.crc, self.length)
     }
 }

@@ -1,4 +1,7 @@
-//! Pages of a bbolt file.
+//! Pages of a bbolt file: their layout, and how they are read.
 
-pub(crate) mod layout;
-pub(crate) mod reader;
+mod layout;
+mod reader;
+
+pub(crate) use layout::{LeafElement, META_PAGE, PAGE_HEADER_SIZE, Page, PageHeader, PageKind};
+pub(crate) use reader::{PageError, PageReader};

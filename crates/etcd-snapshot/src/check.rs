@@ -102,7 +102,7 @@ fn report(size: u64, identity: &Identity, examined: Examined, digest: Option<Fil
         let trailer = Trailer::NotChecked;
         return Report { size, kind: None, trailer, sha256, damaged_meta: false, contents, problems };
     };
-    let trailer = trailer(database, size, digest);
+    let trailer = trailer(database, digest);
     // If the file is cut off, that explains a missing second meta page and a missing trailer.
     if size >= database.meta_pages.meta.total_size() {
         problems.splice(0..0, database.meta_pages.problem.clone());
@@ -112,11 +112,10 @@ fn report(size: u64, identity: &Identity, examined: Examined, digest: Option<Fil
     Report { size, kind: Some(database.kind), trailer, sha256, damaged_meta, contents, problems }
 }
 
-fn trailer(database: &Database, size: u64, digest: Option<FileDigest>) -> Trailer {
-    let has_room_for_trailer = size == database.meta_pages.meta.total_size().saturating_add(TRAILER_LENGTH);
+fn trailer(database: &Database, digest: Option<FileDigest>) -> Trailer {
     match digest {
         Some(digest) if digest.trailer_matches => Trailer::Matches,
-        Some(_) if has_room_for_trailer => Trailer::Differs,
+        Some(_) if database.has_snapshot_size => Trailer::Differs,
         Some(_) => Trailer::Missing,
         None => Trailer::NotChecked,
     }

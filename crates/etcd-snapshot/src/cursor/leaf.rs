@@ -55,30 +55,11 @@ mod tests {
     use crate::cursor::branch::BranchCursor;
     use crate::io::{ReadCoordinator, ReadScheduler};
     use crate::page::LeafElement;
+    use crate::page::testing::{PAGE_SIZE, branch_page, leaf_page};
 
-    const SIZE: usize = 1024;
-
-    /// A page as bbolt writes it: the elements of a branch page have children.
-    fn page(id: u64, elements: &[(&[u8], Option<u64>)]) -> Vec<u8> {
-        let is_branch = elements.iter().any(|(_, child)| child.is_some());
-        let mut page = id.to_le_bytes().to_vec();
-        page.extend(if is_branch { 1_u16 } else { 2 }.to_le_bytes());
-        page.extend((elements.len() as u16).to_le_bytes());
-        page.extend([0; 4]);
-        let mut data = 16 * elements.len();
-        for (index, (key, child)) in elements.iter().enumerate() {
-            let (pos, length) = ((data - 16 * index) as u32, key.len() as u32);
-            match child {
-                Some(child) => [&pos.to_le_bytes()[..], &length.to_le_bytes(), &child.to_le_bytes()].concat(),
-                None => [&[0; 4][..], &pos.to_le_bytes(), &length.to_le_bytes(), &[0; 4]].concat(),
-            }
-            .iter()
-            .for_each(|byte| page.push(*byte));
-            data += key.len();
-        }
-        elements.iter().for_each(|(key, _)| page.extend_from_slice(key));
-        page.resize(SIZE, 0);
-        page
+    /// A leaf page with empty values.
+    fn leaf(id: u64, keys: &[&[u8]]) -> Vec<u8> {
+        leaf_page(id, &keys.iter().map(|key| (*key, &b""[..])).collect::<Vec<_>>())
     }
 
     #[derive(Default)]
@@ -101,11 +82,11 @@ mod tests {
 
     /// Walks the tree whose root is page 2. Returns what was seen, and what was wrong.
     fn walk(pages: &[Vec<u8>]) -> (Seen, Vec<String>) {
-        let file = [vec![0; 2 * SIZE], pages.concat()].concat();
+        let file = [vec![0; 2 * PAGE_SIZE], pages.concat()].concat();
         let coordinator = ReadCoordinator::new(false);
-        let high_water_mark = (file.len() / SIZE) as u64;
+        let high_water_mark = (file.len() / PAGE_SIZE) as u64;
         let scheduler = ReadScheduler::new(&coordinator, &|_| true);
-        let mut reader = PageReader::new(file.as_slice(), SIZE as u64, high_water_mark, scheduler);
+        let mut reader = PageReader::new(file.as_slice(), PAGE_SIZE as u64, high_water_mark, scheduler);
         let (mut seen, mut problems) = (Seen::default(), Vec::new());
         let mut record = |error: PageError| problems.push(error.into_problem().expect("memory can be read").what);
         match BranchCursor::new(&mut reader, 2) {
@@ -126,12 +107,12 @@ mod tests {
     #[test]
     fn leaf_pages_come_in_the_order_of_their_keys_in_any_layout() {
         let (seen, problems) = walk(&[
-            page(2, &[(b"a", Some(6)), (b"m", Some(3))]),
-            page(3, &[(b"m", Some(4))]),
-            page(4, &[(b"m", None), (b"n", None)]),
-            page(5, &[(b"a", None)]),
-            page(6, &[(b"a", Some(5)), (b"f", Some(7))]),
-            page(7, &[(b"f", None)]),
+            branch_page(2, &[(b"a", 6), (b"m", 3)]),
+            branch_page(3, &[(b"m", 4)]),
+            leaf(4, &[b"m", b"n"]),
+            leaf(5, &[b"a"]),
+            branch_page(6, &[(b"a", 5), (b"f", 7)]),
+            leaf(7, &[b"f"]),
         ]);
         assert_eq!(problems, Vec::<String>::new());
         assert_eq!(seen.keys, [b"a", b"f", b"m", b"n"]);
@@ -141,24 +122,24 @@ mod tests {
     #[test]
     fn all_leaf_pages_have_the_depth_of_the_first_one() {
         let (_, problems) = walk(&[
-            page(2, &[(b"a", Some(3)), (b"m", Some(5))]),
-            page(3, &[(b"a", Some(4))]),
-            page(4, &[(b"a", None)]),
-            page(5, &[(b"m", None)]),
+            branch_page(2, &[(b"a", 3), (b"m", 5)]),
+            branch_page(3, &[(b"a", 4)]),
+            leaf(4, &[b"a"]),
+            leaf(5, &[b"m"]),
         ]);
         assert_eq!(problems, ["page 5 is a leaf page where a branch page belongs"]);
         let (_, problems) = walk(&[
-            page(2, &[(b"a", Some(3)), (b"m", Some(4))]),
-            page(3, &[(b"a", None)]),
-            page(4, &[(b"m", Some(5))]),
-            page(5, &[(b"m", None)]),
+            branch_page(2, &[(b"a", 3), (b"m", 4)]),
+            leaf(3, &[b"a"]),
+            branch_page(4, &[(b"m", 5)]),
+            leaf(5, &[b"m"]),
         ]);
         assert_eq!(problems, ["page 4 is a branch page that does not belong here"]);
     }
 
     #[test]
     fn a_branch_page_that_is_its_own_child_is_refused() {
-        let (seen, problems) = walk(&[page(2, &[(b"a", Some(2))])]);
+        let (seen, problems) = walk(&[branch_page(2, &[(b"a", 2)])]);
         assert_eq!(problems, ["page 2 is a branch page that does not belong here"]);
         assert!(seen.pages.is_empty());
     }

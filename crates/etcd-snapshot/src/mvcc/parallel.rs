@@ -22,7 +22,7 @@ const CHUNKS_AHEAD: usize = 4;
 /// How many segments may wait to be added.
 const SEGMENTS_AHEAD: usize = 8;
 
-/// From which size on two threads read a database. The report does not depend on it.
+/// From which size on two threads read a database. The report does not depend on the threads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ParallelWalk {
     /// The number of pages from which on a second thread reads the bucket `key`. It costs more than it saves in a smaller
@@ -201,3 +201,6 @@ fn add_in_order(
     }
     Ok(hash)
 }
+
+#[cfg(test)]
+mod tests;

@@ -30,7 +30,8 @@ impl Hasher for IdentityHasher {
     fn write_usize(&mut self, _: usize) {}
 }
 
-/// Builds [`LiveEntries`] from the entries of the bucket `key`, in order. It takes 13 to 26 bytes for each live key.
+/// Builds [`LiveEntries`] from the entries of the bucket `key`, in order. It takes 15 to 30 bytes for each live
+/// key, and half of that again while it grows.
 #[derive(Debug)]
 pub(crate) struct KeyIndex {
     /// The position of the latest entry of each key.

@@ -28,8 +28,8 @@ mod ending;
 mod exec;
 #[path = "it/failover.rs"]
 mod failover;
-#[path = "it/many.rs"]
-mod many;
+#[path = "it/large_database.rs"]
+mod large_database;
 #[path = "it/members.rs"]
 mod members;
 #[path = "it/mutation.rs"]

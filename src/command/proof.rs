@@ -9,7 +9,7 @@ use super::asking::Asking;
 use super::content::{Comparison, OfFile, Round, Verdict};
 use crate::error::{Error, Result};
 use crate::ui::{Progress, Ui};
-use etcd_snapshot::{Contents, HashPoint, Options, Problem};
+use etcd_snapshot::{Contents, FileHash, HashPoint, Options, Problem};
 
 /// What level 2 came to.
 #[derive(Debug)]
@@ -42,7 +42,8 @@ pub(super) async fn structure(file: &File, size: u64, revision: Option<i64>, ui:
     let progress = Progress::checking(ui, size);
     let checked = apart(file, progress, move |file, watch| {
         // The copy has computed the checksum already.
-        etcd_snapshot::check(file, &Options { transport: false, revisions: revision.into_iter().collect(), watch })
+        let revisions = revision.into_iter().collect();
+        etcd_snapshot::check(file, &Options { checksum: false, revisions, progress: watch, ..Options::default() })
     });
     Ok(match checked.await? {
         Ok(report) => match (report.problems.into_iter().next(), report.contents) {
@@ -86,7 +87,10 @@ async fn hashes(file: &File, contents: Box<Contents>, rounds: &[Round]) -> Resul
     })
     .await?;
     let found = found.map_err(|failure| Error::failed(format!("the snapshot cannot be read back: {failure}")))?;
-    let found = found.into_iter().map(|hash| hash.map_err(|reason| reason.to_string()));
+    let found = found.into_iter().map(|hash| match hash {
+        FileHash::Hash(hash) => Ok(hash),
+        FileHash::NotComparable(reason) => Err(reason.to_string()),
+    });
     Ok((contents, points.into_iter().zip(found).collect()))
 }
 
@@ -94,7 +98,7 @@ async fn hashes(file: &File, contents: Box<Contents>, rounds: &[Round]) -> Resul
 async fn apart<T: Send + 'static>(
     file: &File,
     progress: Progress,
-    work: impl FnOnce(&File, etcd_snapshot::Watch<'_>) -> T + Send + 'static,
+    work: impl FnOnce(&File, etcd_snapshot::ProgressFn<'_>) -> T + Send + 'static,
 ) -> Result<T> {
     let file = file.try_clone().map_err(|error| Error::failed(format!("the snapshot cannot be read back: {error}")))?;
     let dropped = Dropped::default();
@@ -135,7 +139,10 @@ mod tests {
         file.set_len(8192).expect("it grows");
         let ui = Ui::new(&TalkArgs { output: None, quiet: true, verbosity: 0 });
         let found = structure(&file, 8192, None, &ui).await.expect("an outcome");
-        assert!(matches!(&found, Structure::Unreadable(reason) if reason.contains("cannot be read")), "{found:?}");
+        assert!(
+            matches!(&found, Structure::Unreadable(reason) if reason.contains("cannot read the file")),
+            "{found:?}"
+        );
     }
 
     #[tokio::test]

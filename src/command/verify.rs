@@ -14,7 +14,7 @@ use super::report::in_a_word;
 use crate::cli::{Cli, VerifyArgs};
 use crate::error::{Error, Kind, Result};
 use crate::ui::{Table, Ui, decimal_bytes};
-use etcd_snapshot::{Contents, Form, Options, Problem, Report, Trailer};
+use etcd_snapshot::{Contents, FileKind, Options, Problem, Report, Trailer};
 
 pub(super) async fn run(cli: &Cli, args: &VerifyArgs, ui: &Ui) -> Result<()> {
     if args.document.is_some() && args.files.len() > 1 {
@@ -143,9 +143,9 @@ impl Verdict {
             file,
             size_bytes: report.size,
             sha256,
-            format: report.form.map(|form| match form {
-                Form::Snapshot => "snapshot",
-                Form::Member => "member database",
+            format: report.kind.map(|kind| match kind {
+                FileKind::Snapshot => "snapshot",
+                FileKind::MemberDatabase => "member database",
             }),
             hash: contents.map(|contents| contents.hash),
             revision: contents.map(|contents| contents.last_revision),
@@ -154,13 +154,13 @@ impl Verdict {
             total_size_bytes: contents.map(|contents| contents.total_size),
             storage_version: contents.and_then(|contents| contents.storage_version.clone()),
             verified: Levels {
-                transport: match (report.trailer, report.form) {
+                transport: match (report.trailer, report.kind) {
                     (Trailer::Matches, _) => "proven",
-                    (Trailer::Missing, Some(Form::Member)) => "no trailer",
+                    (Trailer::Missing, Some(FileKind::MemberDatabase)) => "no trailer",
                     (_, None) => "not checked",
                     _ => "failed",
                 },
-                structure: match (report.is_sound(), report.form) {
+                structure: match (report.is_sound(), report.kind) {
                     (true, _) => "proven",
                     (false, Some(_)) => "failed",
                     (false, None) => "not checked",

@@ -14,7 +14,7 @@ pub struct Options<'a> {
     /// Whether to compute the sha-256 and check the trailer, in a second thread that reads the whole file. Turn it off if
     /// this was done while the file was copied.
     pub checksum: bool,
-    /// Revisions for which [`hash_kv`](crate::hash_kv) will be called, besides the newest one. The check remembers what
+    /// Revisions for which [`hash_kv`](crate::hash_kv()) will be called, besides the newest one. The check remembers what
     /// they need, which saves a pass.
     pub revisions: Vec<i64>,
     /// Receives the length of each read, and can cancel the check. The sum is at least the size of the file, and twice

@@ -86,7 +86,7 @@ impl fmt::Display for NotComparable {
 
 /// Computes HashKV of a file at each of `points`.
 ///
-/// `contents` are from the [`check`](crate::check) of the same file. It takes one pass over the bucket `key`, and two if
+/// `contents` are from the [`check`](crate::check()) of the same file. It takes one pass over the bucket `key`, and two if
 /// a revision is neither the newest one nor one of [`Options::revisions`](crate::Options::revisions).
 ///
 /// # Errors

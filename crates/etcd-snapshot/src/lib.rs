@@ -26,9 +26,9 @@
 //!
 //! 1. **checksum**: the sha-256 at the end of a snapshot matches, so the file is complete and unchanged.
 //! 2. **structure**: all pages are what bbolt writes, and their entries are what etcd writes.
-//! 3. **members**: [`hash_kv`] computes the file's side of a comparison with the `HashKV` of running members.
+//! 3. **members**: [`hash_kv()`] computes the file's side of a comparison with the `HashKV` of running members.
 //!
-//! [`check`] does the first two. The crate is read-only and uses positioned reads with a bound on memory. It does not
+//! [`check()`] does the first two. The crate is read-only and uses positioned reads with a bound on memory. It does not
 //! trust the file: it checks each number before it uses it. It was written from the formats of bbolt and etcd, and its
 //! modules have their names: `page`, `meta`, `freelist`, `cursor` and `tx_check` from bbolt, `mvcc`, `schema` and
 //! `hash_kv` from etcd.

@@ -19,7 +19,7 @@ pub(crate) enum Examined {
 }
 
 /// Checks the database that `meta` describes. The file must contain all of its pages. `revisions`: those for which
-/// [`hash_kv`](crate::hash_kv) will be called, besides the newest one.
+/// [`hash_kv`](crate::hash_kv()) will be called, besides the newest one.
 ///
 /// # Errors
 /// Reading failed or was cancelled.

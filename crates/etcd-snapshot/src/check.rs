@@ -59,7 +59,7 @@ pub fn check<S: ReadAt + ?Sized>(source: &S, options: &Options<'_>) -> Result<Re
         if examined.is_err() {
             coordinator.cancel();
         }
-        let digest = hashing.map(|thread| thread.join().unwrap_or(Err(ReadFailure::Cancelled)));
+        let digest = hashing.map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
         (digest.transpose(), examined)
     });
     match (digest, examined) {

@@ -27,6 +27,15 @@ pub(crate) struct FileDigest {
     pub(crate) trailer_matches: bool,
 }
 
+/// Tells the other threads, however this one ends, that they need not wait for it.
+struct FinishOnDrop<'a>(&'a ReadCoordinator);
+
+impl Drop for FinishOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.finish_sequential();
+    }
+}
+
 /// Hashes the first `size` bytes of a file, and tells `coordinator` how far it has read.
 ///
 /// # Errors
@@ -35,20 +44,9 @@ pub(crate) fn hash_file<S: ReadAt + ?Sized>(
     source: &S,
     size: u64,
     coordinator: &ReadCoordinator,
-    scheduler: ReadScheduler<'_>,
-) -> Result<FileDigest, ReadFailure> {
-    let result = hash(source, size, coordinator, scheduler);
-    // After a failure, too: the other threads wait for this one.
-    coordinator.finish_sequential();
-    result
-}
-
-fn hash<S: ReadAt + ?Sized>(
-    source: &S,
-    size: u64,
-    coordinator: &ReadCoordinator,
     mut scheduler: ReadScheduler<'_>,
 ) -> Result<FileDigest, ReadFailure> {
+    let _finish = FinishOnDrop(coordinator);
     let body = size.saturating_sub(TRAILER_LENGTH);
     let mut batch = ReadBatch::default();
     let mut hasher = Sha256::new();

@@ -1,8 +1,8 @@
 //! The walk of the bucket `key`, which is nearly all of a database, by two threads.
 //!
 //! Each worker takes the next segment of neighbouring leaf pages, reads it, and sends what it finds over a bounded
-//! channel. The calling thread adds the segments in the order of the keys, so the result does not depend on which worker
-//! is faster. Each worker uses only what it has read itself: fetching the bytes from another core's cache costs more than
+//! channel. A third thread, which mostly waits, adds the segments in the order of the keys, so the result does not depend
+//! on which worker is faster. Each worker uses only what it has read itself: fetching the bytes from another core's cache costs more than
 //! it saves.
 
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -168,8 +168,9 @@ pub(crate) fn walk_key_bucket<S: ReadAt + ?Sized>(
     let second = (reader.high_water_mark() >= parallel.min_pages)
         .then(|| (worker(Arc::clone(&left)), reader.for_other_thread()));
     let worker = worker(left);
+    let page_size = reader.page_size();
     std::thread::scope(|scope| {
-        scope.spawn(move || worker.run(first));
+        let sum = scope.spawn(move || add_in_order(segments, state, index, hash, page_size));
         if let Some((worker, reader)) = second {
             scope.spawn(move || {
                 // One core computes the sha-256 and one walks. When the first one is done, it helps with the walk.
@@ -179,7 +180,8 @@ pub(crate) fn walk_key_bucket<S: ReadAt + ?Sized>(
                 worker.run(reader);
             });
         }
-        add_in_order(segments, state, index, hash, reader.page_size())
+        worker.run(first);
+        sum.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     })
 }
 

@@ -2,8 +2,8 @@
 //!
 //! Each worker takes the next segment of neighbouring leaf pages, reads it, and sends what it finds over a bounded
 //! channel. A third thread, which mostly waits, adds the segments in the order of the keys, so the result does not depend
-//! on which worker is faster. Each worker uses only what it has read itself: fetching the bytes from another core's cache costs more than
-//! it saves.
+//! on which worker is faster. Each worker uses only what it has read itself: fetching the bytes from another core's cache
+//! costs more than it saves.
 
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -17,7 +17,7 @@ const VERSION: u32 = 2;
 const CHECKED_SIZE: usize = 56;
 /// Page header, checked bytes and checksum.
 const META_SIZE: usize = PAGE_HEADER_SIZE + CHECKED_SIZE + 8;
-/// bbolt `internal/common/page.go`, `PgidNoFreelist`.
+/// bbolt `internal/common/types.go`, `PgidNoFreelist`.
 const NO_FREELIST: u64 = u64::MAX;
 /// bbolt allows more. The page of an operating system has 4 to 64 KiB, and etcd uses that one.
 const PAGE_SIZES: std::ops::RangeInclusive<u64> = 1024..=65536;

@@ -173,7 +173,7 @@ pub(crate) fn walk_key_bucket<S: ReadAt + ?Sized>(
         let sum = scope.spawn(move || add_in_order(segments, state, index, hash, page_size));
         if let Some((worker, reader)) = second {
             scope.spawn(move || {
-                // One core computes the sha-256 and one walks. When the first one is done, it helps with the walk.
+                // The thread that computes the sha-256 and the first worker use two cores. This one helps afterwards.
                 while reader.sequential_is_running() && worker.segments().queue.is_some() {
                     std::thread::sleep(Duration::from_millis(1));
                 }

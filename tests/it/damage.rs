@@ -72,7 +72,7 @@ fn a_cut_file_is_reported_with_its_offset() {
         let outcome = is_bad("snap.db", &good[..at], &format!("it ends after {at} of {total} bytes (at byte {at})"));
         assert!(outcome.stderr.contains("take the snapshot again"), "{}", outcome.stderr);
     }
-    is_bad("snap.db", &good[..total], "the sha-256 at the end is missing (at byte");
+    is_bad("snap.db", &good[..total], "the snapshot is missing the sha-256 at its end (at byte");
     is_bad("snap.db", &good[..total + 7], "the file is cut off: 25 of the 32 bytes of its sha-256 are missing");
     let outcome = is_bad("snap.db.part", &good[..3 * PAGE], "the file is cut off: it ends after ");
     assert!(outcome.stderr.contains("etcdctl names a file .part until it is complete"), "{}", outcome.stderr);
@@ -103,12 +103,11 @@ fn a_member_database_with_equal_meta_pages_is_told_from_a_snapshot() {
         let document = is_good(directory.path(), "db");
         assert_eq!(document["format"], "member database", "{transactions:?} and {} bytes", behind.len());
     }
-    let either =
-        "the sha-256 at the end is missing, or this is a member's own database that was closed without a change";
+    let either = "the snapshot is missing the sha-256 at its end, or this is a member's own database that was closed without a change";
     let outcome = is_bad("db", &database([1002, 1001], &[]), either);
     assert!(outcome.stderr.contains("prefer a snapshot of the running member"), "{}", outcome.stderr);
     assert!(outcome.stdout.contains("failed      proven"), "{}", outcome.stdout);
-    is_bad("db", &database([1001, 1000], &[]), "the sha-256 at the end is missing (");
+    is_bad("db", &database([1001, 1000], &[]), "the snapshot is missing the sha-256 at its end (");
     let follow = "bytes that do not belong to the snapshot follow it";
     is_bad("db", &database([1001, 1000], &room), follow);
     // The sha-256 is where a snapshot has it, so the file is one.

@@ -142,7 +142,7 @@ fn check_end(database: &Database, size: u64, trailer: Trailer, is_sound: bool) -
         ),
         (FileKind::Snapshot, TRAILER_LENGTH) => None,
         (FileKind::Snapshot, 0) if database.is_ambiguous => problem(
-            "the sha-256 at the end is missing, or this is a member's own database that was closed without a change: the \
+            "the snapshot is missing the sha-256 at its end, or this is a member's own database that was closed without a change: the \
              two look the same"
                 .to_owned(),
             total,
@@ -151,7 +151,7 @@ fn check_end(database: &Database, size: u64, trailer: Trailer, is_sound: bool) -
              with the members ('kubectl etcd-backup verify --against-cluster')",
         ),
         (FileKind::Snapshot, 0) => problem(
-            "the sha-256 at the end is missing".to_owned(),
+            "the snapshot is missing the sha-256 at its end".to_owned(),
             total,
             "take the snapshot again: without its last 32 bytes, a change of the others cannot be detected",
         ),

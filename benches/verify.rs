@@ -1,7 +1,7 @@
-//! How long a proof takes beside `etcdutl snapshot status`, and how much memory.
+//! The time and memory of a verification, compared with `etcdutl snapshot status`.
 //!
-//! `cargo bench --bench verify -- FILE...` runs each on each file, three times warm and once cold (Linux), and prints
-//! the best warm time. etcdutl is the one in target/tools/bin, or on PATH. Without a file one of 100 MB is made.
+//! `cargo bench --bench verify -- FILE...` runs each mode on each file, three times warm and once cold (Linux), and prints
+//! the best warm time. It uses the etcdutl in target/tools/bin, or on PATH. Without a file it makes one of 100 MB.
 #![allow(clippy::print_stdout, clippy::unwrap_used)]
 
 use std::fs::File;
@@ -10,13 +10,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use etcd_snapshot::{HashPoint, Options};
+use etcd_snapshot::{FileHash, HashPoint, Options};
 
 const MODES: [(&str, &str); 5] = [
     ("read", "reading the file"),
     ("structure", "level 2: structure"),
     ("both", "levels 1 and 2"),
-    ("content", "levels 2 and 3, one sum"),
+    ("members", "levels 2 and 3, one hash"),
     ("etcdutl", "etcdutl snapshot status"),
 ];
 
@@ -51,11 +51,11 @@ fn tool(name: &str) -> PathBuf {
     if built.exists() { built } else { PathBuf::from(name) }
 }
 
-/// Runs one mode in a process of its own: time, and the most memory it had (KiB; Linux, and not of etcdutl, whose
-/// memory is the file's, mapped).
+/// Runs one mode in a process of its own. Returns its time and its peak memory in KiB (Linux only, and not of etcdutl,
+/// which maps the file).
 fn measure(mode: &str, file: &Path, cold: bool) -> (Duration, Option<u64>) {
     if cold {
-        forget(file);
+        evict(file);
     }
     let mut command = match mode {
         "etcdutl" => {
@@ -76,16 +76,16 @@ fn measure(mode: &str, file: &Path, cold: bool) -> (Duration, Option<u64>) {
     (time, String::from_utf8_lossy(&output.stdout).trim().parse().ok())
 }
 
-/// Takes the file out of the page cache.
+/// Removes the file from the page cache.
 #[cfg(target_os = "linux")]
-fn forget(file: &Path) {
+fn evict(file: &Path) {
     let file = File::open(file).unwrap();
     file.sync_all().unwrap();
     rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed).unwrap();
 }
 
 #[cfg(not(target_os = "linux"))]
-fn forget(_: &Path) {}
+fn evict(_: &Path) {}
 
 fn one(mode: &str, path: &Path) {
     let mut file = File::open(path).unwrap();
@@ -96,11 +96,12 @@ fn one(mode: &str, path: &Path) {
         }
         _ => {
             let report =
-                etcd_snapshot::check(&file, &Options { transport: mode == "both", ..Options::default() }).unwrap();
+                etcd_snapshot::check(&file, &Options { checksum: mode == "both", ..Options::default() }).unwrap();
             let contents = report.contents.expect("the file is sound");
-            if mode == "content" {
+            if mode == "members" {
                 let point = HashPoint { revision: contents.revision, compact_revision: contents.compact_revision() };
-                etcd_snapshot::hash_kv(&file, &contents, &[point], &|_| true).unwrap()[0].expect("it is comparable");
+                let hashes = etcd_snapshot::hash_kv(&file, &contents, &[point], &|_| true).unwrap();
+                assert!(matches!(hashes[..], [FileHash::Hash(_)]), "{hashes:?}");
             }
         }
     }

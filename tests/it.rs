@@ -24,10 +24,10 @@ mod dry_run;
 mod exec;
 #[path = "it/failover.rs"]
 mod failover;
+#[path = "it/large_database.rs"]
+mod large_database;
 #[path = "it/local_disk.rs"]
 mod local_disk;
-#[path = "it/many.rs"]
-mod many;
 #[path = "it/members.rs"]
 mod members;
 #[path = "it/multi_context.rs"]

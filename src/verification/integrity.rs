@@ -10,7 +10,7 @@ use super::hash_query::HashQuery;
 use crate::error::{Error, Result};
 use crate::util::events::Events;
 use crate::util::progress::{NoProgress, Progress};
-use etcd_snapshot::{Contents, HashPoint, Options, Problem};
+use etcd_snapshot::{Contents, FileHash, HashPoint, Options, Problem};
 
 /// What level 2 came to.
 #[derive(Debug)]
@@ -73,7 +73,8 @@ pub async fn structure(file: &File, size: u64, revision: Option<i64>, events: &d
     let progress = events.check_progress(size);
     let checked = apart(file, progress, move |file, watch| {
         // The copy has computed the checksum already.
-        etcd_snapshot::check(file, &Options { transport: false, revisions: revision.into_iter().collect(), watch })
+        let revisions = revision.into_iter().collect();
+        etcd_snapshot::check(file, &Options { checksum: false, revisions, progress: watch, ..Options::default() })
     });
     Ok(match checked.await? {
         Ok(report) => match (report.problems.into_iter().next(), report.contents) {
@@ -117,7 +118,10 @@ async fn hashes(file: &File, contents: Box<Contents>, rounds: &[HashRound]) -> R
     })
     .await?;
     let found = found.map_err(|failure| Error::failed(format!("the snapshot cannot be read back: {failure}")))?;
-    let found = found.into_iter().map(|hash| hash.map_err(|reason| reason.to_string()));
+    let found = found.into_iter().map(|hash| match hash {
+        FileHash::Hash(hash) => Ok(hash),
+        FileHash::NotComparable(reason) => Err(reason.to_string()),
+    });
     Ok((contents, points.into_iter().zip(found).collect()))
 }
 
@@ -125,7 +129,7 @@ async fn hashes(file: &File, contents: Box<Contents>, rounds: &[HashRound]) -> R
 async fn apart<T: Send + 'static>(
     file: &File,
     progress: Box<dyn Progress>,
-    work: impl FnOnce(&File, etcd_snapshot::Watch<'_>) -> T + Send + 'static,
+    work: impl FnOnce(&File, etcd_snapshot::ProgressFn<'_>) -> T + Send + 'static,
 ) -> Result<T> {
     let file = file.try_clone().map_err(|error| Error::failed(format!("the snapshot cannot be read back: {error}")))?;
     let dropped = Dropped::default();
@@ -166,7 +170,7 @@ mod tests {
         file.set_len(8192).expect("it grows");
         let found = structure(&file, 8192, None, &NoEvents).await.expect("an outcome");
         assert!(
-            matches!(&found, IntegrityResult::Unreadable(reason) if reason.contains("cannot be read")),
+            matches!(&found, IntegrityResult::Unreadable(reason) if reason.contains("cannot read the file")),
             "{found:?}"
         );
     }

@@ -1,5 +1,4 @@
-//! What lies beside the keys: authentication, alarms, removed members, a downgrade. Written by a real etcd, read with the
-//! figures of etcdutl.
+//! The buckets other than `key`, written by a real etcd: authentication, alarms, removed members, a downgrade.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -9,14 +8,14 @@ use etcd_snapshot::{Contents, Options};
 use super::verify::{is_good, same_figures, verify};
 use crate::support::etcd::{Etcd, EtcdCluster};
 
-/// What is in a good file.
+/// Returns the contents of a good file.
 fn contents(path: &Path) -> Contents {
     let report = etcd_snapshot::check(&File::open(path).unwrap(), &Options::default()).expect("it can be read");
     assert!(report.is_good(), "{:?}", report.problems);
     report.contents.expect("it is sound")
 }
 
-/// A snapshot that is good and has the figures of etcdutl.
+/// Saves a snapshot, which must be good and have the figures of etcdutl.
 fn saved(etcd: &Etcd, directory: &Path) -> PathBuf {
     let path = directory.join("snap.db");
     etcd.save(&path);
@@ -40,7 +39,7 @@ fn users_and_roles_of_an_etcd_with_authentication_are_counted() {
     let before = contents(&saved(&etcd, directory.path()));
     assert_eq!((before.auth_enabled, before.users), (false, 1));
 
-    // A snapshot would need a password from now on; the member's own database does not.
+    // A snapshot needs a password from now on. The member's own database does not.
     let mut etcd = etcd.with_user("of-root");
     etcd.end();
     same_figures(&is_good(Path::new("/"), etcd.database().to_str().unwrap()), &etcd.database());
@@ -72,22 +71,22 @@ fn members_that_were_removed_are_in_the_file() {
     etcd.fill(20, 100);
     let directory = tempfile::tempdir().unwrap();
     let path = saved(etcd, directory.path());
-    // Its ID, with the word that stands there for a member.
+    // Its ID, with the value that etcd writes.
     let entry = format!("{}removed", learner.split(',').next().unwrap());
     assert!(has(&path, entry.as_bytes()), "{list}");
 }
 
 #[test]
-fn a_downgrade_that_was_begun_is_no_fault() {
+fn a_downgrade_that_was_enabled_is_not_a_problem() {
     let etcd = Etcd::start();
     etcd.fill(20, 100);
     let directory = tempfile::tempdir().unwrap();
-    // A member that has just started does not know its cluster's version yet.
+    // A member that has just started does not know the version of its cluster yet.
     let enabled = (0..50).any(|_| {
         std::thread::sleep(std::time::Duration::from_millis(200));
         etcd.tries(&["downgrade", "enable", "3.5"])
     });
-    assert!(enabled, "etcd takes no downgrade");
+    assert!(enabled, "etcd does not accept the downgrade");
     let path = saved(&etcd, directory.path());
     assert!(has(&path, br#"{"target-version":"3.5.0","enabled":true}"#));
 }

@@ -1,11 +1,11 @@
-//! `verify` through the binary: one sentence, with the place and a hint, for each kind of bad file.
+//! `verify` through the binary: each kind of bad file has its message, with an offset and a hint.
 
 use super::verify::{Outcome, is_good, verify, with};
 use crate::support::files::{bolt, mend, snapshot};
 
 const PAGE: usize = 4096;
 
-/// The file is bad, exit 4; the first sentence has `text`, and there is a hint.
+/// Checks that the file is bad: exit 4, the first line has `text`, and there is a hint.
 fn is_bad(name: &str, bytes: &[u8], text: &str) -> Outcome {
     let outcome = verify(with(name, bytes).path(), &[name]);
     assert_eq!(outcome.code, Some(4), "{text}\n{}", outcome.stderr);
@@ -18,10 +18,10 @@ fn is_bad(name: &str, bytes: &[u8], text: &str) -> Outcome {
 }
 
 #[test]
-fn files_that_are_something_else_are_called_by_their_name() {
+fn files_of_other_formats_are_named() {
     is_bad("snap.db", b"", "the file is empty");
     is_bad("snap.db", &[0xed; 700], "too short to be a snapshot: 700 bytes");
-    is_bad("snap.db", &[0; 9000], "begins with zeros");
+    is_bad("snap.db", &[0; 9000], "begins with zeros instead of a meta page");
     is_bad("snap.db", b"Error from server (Forbidden): pods is forbidden\n", "this is text");
     is_bad("snap.db", b"\n<!DOCTYPE html><html><body>502</body></html>", "this is an HTML page");
     is_bad("snap.db", br#"{"kind":"Status","code":403}"#, "this is JSON");
@@ -40,7 +40,7 @@ fn files_that_are_something_else_are_called_by_their_name() {
         bytes.extend((0..5000_u32).map(|n| ((n * 7919) >> 3) as u8));
         is_bad("snap.db", &bytes, &format!("this is a {name} file"));
     }
-    // Those are text as a whole, and called by their name all the same.
+    // These are text, but their first line tells more.
     for (first, name) in [("AGE ENCRYPTED FILE", "age"), ("PGP MESSAGE", "OpenPGP")] {
         let armoured =
             format!("-----BEGIN {first}-----\n\n{}-----END {first}-----\n", "YWdlLWVuY3J5cHRpb24=\n".repeat(200));
@@ -52,33 +52,33 @@ fn files_that_are_something_else_are_called_by_their_name() {
     tar[257..262].copy_from_slice(b"ustar");
     is_bad("snap.db", &tar, "this is a tar archive");
     let noise: Vec<u8> = (0..20_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
-    is_bad("snap.db", &noise, "it has no bbolt meta page");
+    is_bad("snap.db", &noise, "it does not have a bbolt meta page");
     is_bad("foreign.db", &std::fs::read(bolt("foreign.db")).unwrap(), "not etcd's");
     for name in ["index-none.db", "index-zero.db"] {
         is_bad(
             name,
             &std::fs::read(bolt(name)).unwrap(),
-            "there are keys, but the bucket \"meta\" has no consistent index",
+            "there are keys, but the bucket \"meta\" does not have a consistent index",
         );
     }
     is_bad("nested.db", &std::fs::read(bolt("nested.db")).unwrap(), "has a bucket among its entries");
 }
 
 #[test]
-fn a_cut_is_told_with_its_place() {
+fn a_cut_file_is_reported_with_its_offset() {
     let good = snapshot();
     let total = good.len() - 32;
     for at in [2048, PAGE + 100, 5 * PAGE, total - 1] {
         let outcome = is_bad("snap.db", &good[..at], &format!("it ends after {at} of {total} bytes (at byte {at})"));
         assert!(outcome.stderr.contains("take the snapshot again"), "{}", outcome.stderr);
     }
-    is_bad("snap.db", &good[..total], "has lost the sha-256 at its end");
-    is_bad("snap.db", &good[..total + 7], "25 of the 32 bytes of sha-256 at its end are missing");
-    let outcome = is_bad("snap.db.part", &good[..3 * PAGE], "the file is cut");
+    is_bad("snap.db", &good[..total], "the snapshot is missing the sha-256 at its end (at byte");
+    is_bad("snap.db", &good[..total + 7], "the file is cut off: 25 of the 32 bytes of its sha-256 are missing");
+    let outcome = is_bad("snap.db.part", &good[..3 * PAGE], "the file is cut off: it ends after ");
     assert!(outcome.stderr.contains("etcdctl names a file .part until it is complete"), "{}", outcome.stderr);
 }
 
-/// A database that is a good snapshot's but for the transactions of its two meta pages and what is behind it.
+/// The database of a good snapshot, with other transactions in its meta pages and other bytes behind it.
 fn database(transactions: [u64; 2], behind: &[u8]) -> Vec<u8> {
     let mut bytes = snapshot()[..snapshot().len() - 32].to_vec();
     for (page, transaction) in transactions.iter().enumerate() {
@@ -93,7 +93,7 @@ fn database(transactions: [u64; 2], behind: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn a_members_own_database_whose_meta_pages_are_alike_is_told_from_a_snapshot_as_far_as_possible() {
+fn a_member_database_with_equal_meta_pages_is_told_from_a_snapshot() {
     // bbolt writes transaction N to page N modulo 2, and a snapshot has the later one first.
     let room = vec![0; 2 * PAGE];
     for (transactions, behind) in
@@ -103,14 +103,14 @@ fn a_members_own_database_whose_meta_pages_are_alike_is_told_from_a_snapshot_as_
         let document = is_good(directory.path(), "db");
         assert_eq!(document["format"], "member database", "{transactions:?} and {} bytes", behind.len());
     }
-    let either = "has lost the sha-256 at its end, or this is a member's own database that was closed without a change";
+    let either = "the snapshot is missing the sha-256 at its end, or this is a member's own database that was closed without a change";
     let outcome = is_bad("db", &database([1002, 1001], &[]), either);
     assert!(outcome.stderr.contains("prefer a snapshot of the running member"), "{}", outcome.stderr);
     assert!(outcome.stdout.contains("failed     verified"), "{}", outcome.stdout);
-    is_bad("db", &database([1001, 1000], &[]), "has lost the sha-256 at its end (");
-    let follow = "bytes that do not belong to it follow the snapshot";
+    is_bad("db", &database([1001, 1000], &[]), "the snapshot is missing the sha-256 at its end (");
+    let follow = "bytes that do not belong to the snapshot follow it";
     is_bad("db", &database([1001, 1000], &room), follow);
-    // The trailer is where a snapshot has it: the file is one, though it has whole pages.
+    // The sha-256 is where a snapshot has it, so the file is one.
     let mut padded = database([1002, 1001], &[0; 32]);
     mend(&mut padded);
     is_good(with("db", &padded).path(), "db");
@@ -119,26 +119,27 @@ fn a_members_own_database_whose_meta_pages_are_alike_is_told_from_a_snapshot_as_
 }
 
 #[test]
-fn a_changed_value_and_a_changed_trailer_are_one_diagnosis() {
+fn a_changed_value_and_a_changed_trailer_give_one_message() {
     let mut bad = snapshot().to_vec();
     let last = bad.len() - 1;
     bad[last] ^= 0x40;
-    let text = "the sha-256 at the end does not match, though the structure is sound: the trailer or some value";
+    let text =
+        "the sha-256 at the end does not match, though the structure is sound: the sha-256 or a value was changed";
     let outcome = is_bad("snap.db", &bad, text);
     assert_eq!(outcome.stderr.lines().count(), 2, "{}", outcome.stderr);
     assert!(outcome.stdout.contains("failed     verified"), "{}", outcome.stdout);
 }
 
 #[test]
-fn something_appended_is_told_from_the_snapshot_before_it() {
+fn appended_bytes_are_counted() {
     for tail in [&b"\n"[..], &[0; 4096], b"HTTP/1.1 200 OK\r\n"] {
         let mut bad = snapshot().to_vec();
         bad.extend_from_slice(tail);
-        is_bad("snap.db", &bad, &format!("{} bytes that do not belong to it follow the snapshot", tail.len()));
+        is_bad("snap.db", &bad, &format!("{} bytes that do not belong to the snapshot follow it", tail.len()));
     }
 }
 
-/// Where the page with the bucket `key`'s first entries is: the first leaf whose first key is a revision.
+/// Returns the page with the first entries of the bucket `key`: the first leaf page whose first key is a revision.
 fn leaf(bytes: &[u8]) -> usize {
     let is_leaf = |page: &usize| {
         let page = &bytes[page * PAGE..][..PAGE];
@@ -149,7 +150,7 @@ fn leaf(bytes: &[u8]) -> usize {
 }
 
 #[test]
-fn damaged_pages_are_told_with_page_and_place() {
+fn damaged_pages_are_reported_with_page_and_offset() {
     let good = snapshot();
     let page = leaf(good);
     let at = page * PAGE;
@@ -163,10 +164,10 @@ fn damaged_pages_are_told_with_page_and_place() {
     is_bad("snap.db", &zeroed, &format!("page {page} begins with zeros instead of a page header (at byte {at})"));
     let other = page + 1;
     let swapped = damaged(&|bytes| bytes.copy_within((page + 1) * PAGE..(page + 2) * PAGE, at));
-    let text = format!("the page at the place of page {page} says that it is page {other} (at byte {at})");
+    let text = format!("page {page} has the header of page {other} (at byte {at})");
     is_bad("snap.db", &swapped, &text);
     let longer = damaged(&|bytes| bytes[at + 16 + 13] ^= 0x40);
-    is_bad("snap.db", &longer, &format!("element 0 of page {page} reaches beyond the page"));
+    is_bad("snap.db", &longer, &format!("element 0 of page {page} extends beyond the page"));
     let key = |index: usize| {
         let header = at + 16 + index * 16;
         header + u32::from_le_bytes(good[header + 4..header + 8].try_into().unwrap()) as usize
@@ -176,7 +177,7 @@ fn damaged_pages_are_told_with_page_and_place() {
     let unordered = damaged(&|bytes| bytes[key(1)..key(1) + 8].fill(0));
     is_bad("snap.db", &unordered, &format!("the keys of page {page} are not in order"));
     let no_revision = damaged(&|bytes| bytes[first + 8] = b'`');
-    is_bad("snap.db", &no_revision, "has a key that is no revision");
+    is_bad("snap.db", &no_revision, "has a key that is not a revision");
 }
 
 #[test]
@@ -190,7 +191,7 @@ fn damaged_meta_pages_are_told_apart() {
     };
     let first = "meta page 0 has a wrong checksum, meta page 1 is readable (at byte 0)";
     let row = is_bad("snap.db", &damaged(&[70]), first).stdout;
-    // Neither the table nor a script's document calls that sound.
+    // The table does not call that sound.
     assert!(row.lines().nth(1).is_some_and(|row| row.contains("verified   failed")), "{row}");
     let second = "meta page 1 has a wrong checksum, meta page 0 is readable (at byte 4096)";
     is_bad("snap.db", &damaged(&[PAGE + 50]), second);
@@ -198,19 +199,21 @@ fn damaged_meta_pages_are_told_apart() {
 }
 
 #[test]
-fn a_free_list_that_contradicts_the_pages_is_seen() {
+fn a_free_list_that_contradicts_the_pages_is_reported() {
     let good = std::fs::read(bolt("pages-4096.db")).unwrap();
     is_good(bolt("").as_path(), "pages-4096.db");
     let list = u64::from_le_bytes(good[16 + 32..16 + 40].try_into().unwrap()) as usize * PAGE;
     assert_eq!(good[list + 8], 0x10, "the file has a free list");
     let count = u16::from_le_bytes([good[list + 10], good[list + 11]]);
     let root = u64::from_le_bytes(good[16 + 16..16 + 24].try_into().unwrap());
+    let first = u64::from_le_bytes(good[list + 16..list + 24].try_into().unwrap());
     for (page, text) in [
         (root, format!("page {root} is in use and in the free list")),
-        (1, "the free list names page 1, which is no page or there already".to_owned()),
-        (u64::MAX / 2, format!("the free list names page {}, which is no page or there already", u64::MAX / 2)),
+        (1, "the free list has an entry for page 1, which does not exist".to_owned()),
+        (first, format!("the free list has two entries for page {first}")),
+        (u64::MAX / 2, format!("the free list has an entry for page {}, which does not exist", u64::MAX / 2)),
     ] {
-        // One more than there are: what was in the list stays in it.
+        // One entry more. The others stay.
         let mut longer = good.clone();
         let behind = list + 16 + usize::from(count) * 8;
         longer[list + 10..list + 12].copy_from_slice(&(count + 1).to_le_bytes());

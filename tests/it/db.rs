@@ -1,4 +1,4 @@
-//! The reading of databases, compared with what etcd and etcdutl say of the same files.
+//! The reader, compared with what etcd and etcdutl say about the same files.
 
 use std::fs::File;
 use std::io;
@@ -6,14 +6,19 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use etcd_snapshot::{Contents, Failure, Form, HashPoint, NotComparable, Options, Source, Trailer};
+use etcd_snapshot::{
+    Contents, FileHash, FileKind, HashPoint, NotComparable, Options, ParallelWalk, ReadAt, ReadFailure, Trailer,
+};
 use serde_json::Value;
 
 use crate::support::etcd::{Etcd, tool};
 use crate::support::files::snapshot;
 
-/// What the two agree on when etcd may be asked for a sum and the file holds what it takes. Kept apart from the code
-/// under test, which must not say "not comparable" too often either.
+/// Two threads, though the files are small.
+const TWO_THREADS: ParallelWalk = ParallelWalk { min_pages: 4, segment_leaves: 8 };
+
+/// Returns `true` if the file has all that a member hashes at that point. It is written apart from the code under test,
+/// which must not say "not comparable" too often either.
 fn must_be_comparable(contents: &Contents, point: HashPoint) -> bool {
     let compacted = contents.scheduled_compact.unwrap_or(-1);
     compacted <= point.compact_revision
@@ -25,22 +30,22 @@ fn number(value: &Value, key: &str) -> i64 {
     value[key].as_i64().unwrap_or_else(|| panic!("{key} in {value}"))
 }
 
-/// What comparing many rounds came to.
+/// The result of comparing many rounds.
 #[derive(Debug, Default)]
 struct Tally {
     rounds: usize,
     same: usize,
     not_comparable: usize,
     nothing_alive: usize,
-    /// Files with a compaction that was begun and not finished.
+    /// Files with a compaction that was scheduled and not finished.
     unfinished: usize,
-    /// Those among them of which the compaction had removed something already: since the file before, entries became
-    /// fewer, and no compaction was finished.
+    /// The files among them from which the compaction had removed something: they have fewer entries than the file before,
+    /// and no compaction was finished since.
     halfway: usize,
     before: Option<(Option<i64>, u64)>,
 }
 
-/// Each round's file has the figures that etcdutl gives, and HashKV of this and the next rounds' answers.
+/// Checks that the file of each round has the figures that etcdutl gives, and the HashKV of this and the next rounds.
 fn compare_with_etcd(etcd: &Etcd, count: usize, seed: u64, words: &[&str]) -> Tally {
     let directory = tempfile::tempdir().expect("a directory");
     let output = Command::new(tool("snapmaker"))
@@ -75,12 +80,13 @@ fn answers(round: &Value) -> Vec<(HashPoint, u32)> {
 
 fn compare_round(path: &Path, status: &Value, answers: &[(HashPoint, u32)], tally: &mut Tally) {
     let file = File::open(path).expect("the file opens");
-    // Half of the revisions are announced, so that both ways are gone.
+    // The check knows half of the revisions, so that 'hash_kv' needs a second pass for the others.
     let revisions = answers.iter().step_by(2).map(|(point, _)| point.revision).collect();
-    let report = etcd_snapshot::check(&file, &Options { revisions, ..Options::default() }).expect("it can be read");
+    let options = Options { revisions, parallel: TWO_THREADS, ..Options::default() };
+    let report = etcd_snapshot::check(&file, &options).expect("it can be read");
     let name = path.display();
     assert!(report.is_good(), "{name}: {:?}", report.problems);
-    assert_eq!((report.form, report.trailer), (Some(Form::Snapshot), Trailer::Matches), "{name}");
+    assert_eq!((report.kind, report.trailer), (Some(FileKind::Snapshot), Trailer::Matches), "{name}");
     let contents = report.contents.expect("it is sound");
     assert_eq!(i64::from(contents.hash), number(status, "hash"), "{name}");
     assert_eq!(contents.last_revision, number(status, "revision"), "{name}");
@@ -97,13 +103,13 @@ fn compare_round(path: &Path, status: &Value, answers: &[(HashPoint, u32)], tall
     let sums = etcd_snapshot::hash_kv(&file, &contents, &points, &|_| true).expect("it can be read");
     for ((point, expected), sum) in answers.iter().zip(sums) {
         match sum {
-            Ok(sum) => {
+            FileHash::Hash(sum) => {
                 assert_eq!(sum, *expected, "{name} at {point:?}: {contents:?}");
                 assert!(must_be_comparable(&contents, *point), "{name} at {point:?}");
                 tally.same += 1;
             }
-            Err(NotComparable::NothingAlive) => tally.nothing_alive += 1,
-            Err(why) => {
+            FileHash::NotComparable(NotComparable::NoLiveKeys) => tally.nothing_alive += 1,
+            FileHash::NotComparable(why) => {
                 assert!(!must_be_comparable(&contents, *point), "{name} at {point:?}: {why}");
                 tally.not_comparable += 1;
             }
@@ -115,25 +121,25 @@ fn compare_round(path: &Path, status: &Value, answers: &[(HashPoint, u32)], tall
 fn two_hundred_snapshots_of_a_changing_etcd_have_the_figures_and_sums_of_etcd() {
     let tally = compare_with_etcd(&Etcd::start(), 200, 1, &[]);
     assert_eq!(tally.rounds, 200);
-    // What cannot be compared is an exception, and where nothing is alive etcd itself is not of one mind.
+    // Without live keys, the members of one cluster can have different hashes.
     assert!(tally.same > 1000 && tally.nothing_alive < 100, "{tally:?}");
 }
 
-/// A member that removes five entries, rests, and goes on leaves in most of its files a past that is partly there. The
+/// A member that pauses after each five entries that it compacts has a part of the old entries in most of its files. The
 /// flags have these names from etcd 3.6 on.
 #[test]
-fn snapshots_from_the_midst_of_a_compaction_have_the_figures_and_sums_of_etcd() {
+fn snapshots_taken_during_a_compaction_have_the_figures_and_sums_of_etcd() {
     let etcd = Etcd::with(&["--compaction-batch-limit=5", "--compaction-sleep-interval=20ms"]);
     let tally = compare_with_etcd(&etcd, 120, 7, &["hasty"]);
-    eprintln!("midst of a compaction: {tally:?}");
+    eprintln!("during a compaction: {tally:?}");
     assert_eq!(tally.rounds, 120);
     assert!(tally.unfinished > 10 && tally.halfway > 2 && tally.same > 500 && tally.nothing_alive < 100, "{tally:?}");
 }
 
-/// Two members that have compacted at the same revision, with no key alive: the one that has not removed the past yet
-/// counts it, and must not be called another one.
+/// Two members that have compacted at the same revision and have no live key: the one that has not removed the old entries
+/// yet hashes them, and that is not a difference.
 #[test]
-fn where_nothing_is_alive_a_finished_compaction_is_not_compared() {
+fn without_live_keys_a_finished_compaction_is_not_comparable() {
     let etcd = Etcd::start();
     for key in ["/registry/a", "/registry/b"] {
         etcd.ctl(&["put", key, "value"]);
@@ -149,10 +155,10 @@ fn where_nothing_is_alive_a_finished_compaction_is_not_compared() {
     assert_eq!((contents.finished_compact, contents.revision, contents.total_keys), (Some(5), 5, 0));
     let points = [HashPoint { revision: 5, compact_revision: 5 }];
     let sums = etcd_snapshot::hash_kv(&file, &contents, &points, &|_| true).expect("it can be read");
-    assert_eq!(sums, [Err(NotComparable::NothingAlive)]);
+    assert_eq!(sums, [FileHash::NotComparable(NotComparable::NoLiveKeys)]);
 }
 
-/// Thousands of them: `make soak`. SOAK_ROUNDS is their number; with TEST_ETCD another version of etcd is compared with.
+/// `make soak`: SOAK_ROUNDS is the number of snapshots, TEST_ETCD another version of etcd to compare with.
 #[test]
 #[ignore = "takes minutes"]
 fn soak_thousands_of_snapshots_have_the_figures_and_sums_of_etcd() {
@@ -164,10 +170,10 @@ fn soak_thousands_of_snapshots_have_the_figures_and_sums_of_etcd() {
         assert!(tally.same > 500, "seed {seed}: {tally:?}");
         (done, same, seed) = (done + tally.rounds, same + tally.same, seed + 1);
     }
-    eprintln!("{done} snapshots and {same} sums are those of etcd; the last seed was {}", seed - 1);
+    eprintln!("{done} snapshots and {same} hashes are those of etcd; the last seed was {}", seed - 1);
 }
 
-/// Files of other versions of etcd with what those said; `tests/data/make` made them.
+/// Files of other versions of etcd, with what those said. `tests/data/make` makes them.
 #[test]
 fn other_versions_of_etcd_give_the_same_figures_and_sums() {
     let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data");
@@ -177,25 +183,25 @@ fn other_versions_of_etcd_give_the_same_figures_and_sums() {
         let round: Value = serde_json::from_str(&text).expect("JSON");
         compare_round(&data.join(format!("{name}.db")), &round["status"], &answers(&round), &mut tally);
     }
-    // A sum that an etcd stored while it compacted is of before the file.
+    // A hash that etcd stored during a compaction is older than the file.
     assert!(tally.same >= 12 && tally.not_comparable <= 2, "{tally:?}");
 }
 
 #[test]
-fn an_examination_ends_when_its_watch_says_so() {
+fn a_check_ends_when_its_progress_function_returns_false() {
     let asked = AtomicUsize::new(0);
-    let watch = |_| asked.fetch_add(1, Ordering::Relaxed) < 1;
-    let options = Options { watch: &watch, ..Options::default() };
-    assert!(matches!(etcd_snapshot::check(snapshot(), &options), Err(Failure::Stopped)));
+    let progress = |_| asked.fetch_add(1, Ordering::Relaxed) < 1;
+    let options = Options { progress: &progress, ..Options::default() };
+    assert!(matches!(etcd_snapshot::check(snapshot(), &options), Err(ReadFailure::Cancelled)));
 }
 
-/// A file on a disk that cannot read one of its places.
+/// A file on a disk that cannot read one byte.
 struct BadDisk {
     bytes: &'static [u8],
     bad: u64,
 }
 
-impl Source for BadDisk {
+impl ReadAt for BadDisk {
     fn size(&self) -> io::Result<u64> {
         self.bytes.size()
     }
@@ -208,31 +214,28 @@ impl Source for BadDisk {
     }
 }
 
-/// Whichever thread comes upon it: none waits for another one for ever, and why it failed is said.
+/// In any thread: the others end, too, and the reason is reported.
 #[test]
-fn a_place_that_cannot_be_read_ends_the_examination_with_its_reason() {
+fn an_unreadable_part_of_the_file_ends_the_check_with_its_reason() {
     let bytes = snapshot();
-    for bad in (0..bytes.len() as u64).step_by(4096) {
-        let options = Options::default();
-        match etcd_snapshot::check(&BadDisk { bytes, bad }, &options) {
-            Err(Failure::Read(error)) => assert_eq!(error.kind(), io::ErrorKind::InvalidData, "at {bad}"),
-            other => panic!("at {bad}: {other:?}"),
-        }
+    for parallel in [ParallelWalk::default(), TWO_THREADS] {
+        let is_unreadable = |bad, checksum| {
+            let options = Options { checksum, parallel, ..Options::default() };
+            match etcd_snapshot::check(&BadDisk { bytes, bad }, &options) {
+                Err(ReadFailure::Io(error)) => error.kind() == io::ErrorKind::InvalidData,
+                Ok(report) if report.is_sound() => false,
+                other => panic!("at {bad}: {other:?}"),
+            }
+        };
+        let pages = || (0..bytes.len() as u64).step_by(4096);
+        assert!(pages().all(|bad| is_unreadable(bad, true)));
+        // Without the sha-256, only the pages in use are read.
+        assert!(pages().filter(|bad| is_unreadable(*bad, false)).count() > 10);
     }
-    // Without the sha-256 only what is in use is read.
-    let failed = (0..bytes.len() as u64).step_by(4096).filter(|bad| {
-        let options = Options { transport: false, ..Options::default() };
-        match etcd_snapshot::check(&BadDisk { bytes, bad: *bad }, &options) {
-            Err(Failure::Read(error)) => error.kind() == io::ErrorKind::InvalidData,
-            Ok(report) if report.is_sound() => false,
-            other => panic!("at {bad}: {other:?}"),
-        }
-    });
-    assert!(failed.count() > 10);
 }
 
 #[test]
-fn what_a_file_cannot_answer_for_is_not_comparable_and_never_differs() {
+fn points_that_the_file_does_not_cover_are_not_comparable() {
     let report = etcd_snapshot::check(snapshot(), &Options::default()).expect("memory can be read");
     let contents = report.contents.expect("it is sound");
     let (last, compacted) = (contents.revision, contents.compact_revision());
@@ -241,14 +244,17 @@ fn what_a_file_cannot_answer_for_is_not_comparable_and_never_differs() {
         let points = [HashPoint { revision, compact_revision }];
         etcd_snapshot::hash_kv(snapshot(), &contents, &points, &|_| true).expect("memory can be read").remove(0)
     };
-    assert!(sum(last, compacted).is_ok());
-    assert!(sum(last, last).is_ok(), "a member may have compacted since");
-    assert_eq!(sum(last + 1, compacted), Err(NotComparable::EndsBefore { file: last, asked: last + 1 }));
+    assert!(matches!(sum(last, compacted), FileHash::Hash(_)));
+    assert!(matches!(sum(last, last), FileHash::Hash(_)), "a member may have compacted since");
+    assert_eq!(
+        sum(last + 1, compacted),
+        FileHash::NotComparable(NotComparable::EndsBefore { file: last, asked: last + 1 })
+    );
     let further = NotComparable::CompactedFurther { file: compacted, member: compacted - 1 };
-    assert_eq!(sum(last, compacted - 1), Err(further));
-    assert_eq!(sum(last, -1), Err(NotComparable::CompactedFurther { file: compacted, member: -1 }));
+    assert_eq!(sum(last, compacted - 1), FileHash::NotComparable(further));
+    assert_eq!(sum(last, -1), FileHash::NotComparable(NotComparable::CompactedFurther { file: compacted, member: -1 }));
     let below = NotComparable::BelowCompaction { revision: last - 1, compact_revision: last };
-    assert_eq!(sum(last - 1, last), Err(below));
+    assert_eq!(sum(last - 1, last), FileHash::NotComparable(below));
 }
 
 #[test]
@@ -256,7 +262,6 @@ fn a_changed_value_changes_the_sum_of_the_history() {
     let report = etcd_snapshot::check(snapshot(), &Options::default()).expect("memory can be read");
     let contents = report.contents.expect("it is sound");
     let at = snapshot().windows(10).rposition(|window| window == b"/registry/").expect("a key");
-    // The last byte of a value: it belongs to the entry before the one whose key follows.
     let mut changed = snapshot().to_vec();
     let points = [HashPoint { revision: contents.revision, compact_revision: contents.compact_revision() }];
     let before = etcd_snapshot::hash_kv(&changed[..], &contents, &points, &|_| true).expect("memory can be read");

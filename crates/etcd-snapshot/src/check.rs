@@ -1,205 +1,175 @@
-//! The examination of a file from its first byte to its verdict.
+//! The check of a file, from its first byte to the report.
 
-use super::meta::{Found, Meta, Missing, find};
-use super::pace::{Pace, Shared};
-use super::report::{Contents, Failure, Form, Problem, Report, Trailer};
-use super::source::Source;
-use super::trailer::{LENGTH, Sums, sum};
-use super::{Watch, foreign, structure};
+use crate::error::{Problem, ReadFailure};
+use crate::identify::{Database, FileKind, Identity, identify};
+use crate::io::{ProgressFn, ReadAt, ReadCoordinator, ReadScheduler};
+use crate::mvcc::ParallelWalk;
+use crate::report::{Report, Trailer};
+use crate::sha256::{FileDigest, TRAILER_LENGTH, hash_file};
+use crate::tx_check::{Examined, check_database};
 
-/// What an examination is to do.
+/// What a check does.
 #[derive(Clone)]
 pub struct Options<'a> {
-    /// Compute the sha-256 and check the trailer. Not where the copy has done so already: with it the whole file is
-    /// read a second time, by a second thread.
-    pub transport: bool,
-    /// Revisions for which [`super::hash_kv`] will be asked, besides the newest one: the pass that is made here anyhow
-    /// remembers what it needs for them.
+    /// Whether to compute the sha-256 and check the trailer, in a second thread that reads the whole file. Turn it off if
+    /// this was done while the file was copied.
+    pub checksum: bool,
+    /// Revisions for which [`hash_kv`](crate::hash_kv()) will be called, besides the newest one. The check remembers what
+    /// they need, which saves a pass.
     pub revisions: Vec<i64>,
-    /// Progress and stop. At least the size of the file is read, and twice that with `transport`; more where the pages lie
-    /// scattered, because blocks are read that are longer than a page, and where only a sum can tell a member's own
-    /// database from a snapshot.
-    pub watch: Watch<'a>,
+    /// Receives the length of each read, and can cancel the check. The sum is at least the size of the file, and twice
+    /// that with `checksum`. It is more if the pages are scattered, because gaps are read as well, and if only the sha-256
+    /// can tell a member's own database from a snapshot.
+    pub progress: ProgressFn<'a>,
+    /// When two threads read the database.
+    pub parallel: ParallelWalk,
 }
 
 impl Default for Options<'_> {
     fn default() -> Self {
-        Options { transport: true, revisions: Vec::new(), watch: &|_| true }
+        Options { checksum: true, revisions: Vec::new(), progress: &|_| true, parallel: ParallelWalk::default() }
     }
 }
 
 impl std::fmt::Debug for Options<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Options")
-            .field("transport", &self.transport)
+            .field("checksum", &self.checksum)
             .field("revisions", &self.revisions)
+            .field("parallel", &self.parallel)
             .finish_non_exhaustive()
     }
 }
 
-/// Examines a file.
+/// Checks a file. A bad file is not an error: the report says what is wrong with it.
 ///
 /// # Errors
-/// Reading failed or was stopped. A bad file is no error: it is what the report says.
-pub fn check<S: Source + ?Sized>(source: &S, options: &Options<'_>) -> Result<Report, Failure> {
+/// Reading failed or was cancelled.
+pub fn check<S: ReadAt + ?Sized>(source: &S, options: &Options<'_>) -> Result<Report, ReadFailure> {
     let size = source.size()?;
-    let shared = Shared::new(options.transport);
-    let pace = Pace::new(&shared, options.watch);
-    std::thread::scope(|scope| {
-        let shared = &shared;
-        let sums = options.transport.then(|| {
-            let pace = pace.leading();
-            scope.spawn(move || sum(source, size, shared, pace))
+    let identity = identify(source, size, options.progress)?;
+    let coordinator = ReadCoordinator::new(options.checksum);
+    let scheduler = ReadScheduler::new(&coordinator, options.progress);
+    let (digest, examined) = std::thread::scope(|scope| {
+        let hashing = options.checksum.then(|| {
+            let (coordinator, scheduler) = (&coordinator, scheduler.sequential());
+            scope.spawn(move || hash_file(source, size, coordinator, scheduler))
         });
-        let walked = walk(source, size, &options.revisions, pace);
-        if walked.is_err() {
-            shared.stop();
+        let examined = examine(source, size, &identity, options, scheduler);
+        if examined.is_err() {
+            coordinator.cancel();
         }
-        // The thread neither panics nor outlives the scope.
-        let sums = sums.map(|thread| thread.join().unwrap_or(Err(Failure::Stopped)));
-        match (walked, sums.transpose()) {
-            (Err(own), Err(other)) => Err(own.or(other)),
-            (Err(failure), Ok(_)) | (Ok(_), Err(failure)) => Err(failure),
-            (Ok(mut walked), Ok(sums)) => {
-                if let Walked::Database(found, _) = &mut walked
-                    && is_member(source, size, found, options.watch)?
-                {
-                    found.form = Form::Member;
-                }
-                Ok(report(size, walked, sums))
-            }
-        }
-    })
-}
-
-/// Behind a database that may be either there are whole pages, as bbolt lets its file grow, and no snapshot ends where
-/// they begin: there the sha-256 would be that of what precedes. This reads the database once more, but files of which
-/// the meta pages do not tell enough are rare.
-fn is_member<S: Source + ?Sized>(source: &S, size: u64, found: &Found, watch: Watch<'_>) -> Result<bool, Failure> {
-    let (total, page_size) = (found.meta.total_size(), found.meta.page_size);
-    if !found.ambiguous || size <= total || !size.is_multiple_of(page_size) {
-        return Ok(false);
+        let digest = hashing.map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        (digest.transpose(), examined)
+    });
+    match (digest, examined) {
+        (Ok(digest), Ok(examined)) => Ok(report(size, &identity, examined, digest)),
+        (Err(failure), Ok(_)) | (Ok(_), Err(failure)) => Err(failure),
+        (Err(digest), Err(examined)) => Err(examined.or(digest)),
     }
-    let shared = Shared::new(false);
-    let sums = sum(source, total.saturating_add(LENGTH), &shared, Pace::new(&shared, watch))?;
-    Ok(!sums.matches)
 }
 
-/// What the pages say, before the trailer is known.
-enum Walked {
-    Foreign(Problem),
-    Database(Found, Box<Result<Contents, Vec<Problem>>>),
-}
-
-fn walk<S: Source + ?Sized>(source: &S, size: u64, revisions: &[i64], pace: Pace<'_>) -> Result<Walked, Failure> {
-    let mut found = match find(source, size)? {
-        Ok(found) => found,
-        Err(Missing::Damaged(problem)) => return Ok(Walked::Foreign(problem)),
-        Err(Missing::Foreign) => return Ok(Walked::Foreign(foreign::diagnose(source, size)?)),
+/// Checks the database, if the file is one.
+fn examine<S: ReadAt + ?Sized>(
+    source: &S,
+    size: u64,
+    identity: &Identity,
+    options: &Options<'_>,
+    scheduler: ReadScheduler<'_>,
+) -> Result<Examined, ReadFailure> {
+    let meta = match identity {
+        Identity::Database(database) => &database.meta_pages.meta,
+        Identity::Other(problem) => return Ok(Examined::Corrupt(vec![problem.clone()])),
     };
-    if found.problem.is_some() && size == found.meta.total_size().saturating_add(LENGTH) {
-        found.form = Form::Snapshot;
-    }
-    let contents = match too_short(&found.meta, size) {
-        Some(problem) => Err(vec![problem]),
-        None => structure::check(source, &found.meta, revisions, pace)?,
-    };
-    Ok(Walked::Database(found, Box::new(contents)))
-}
-
-/// The file ends before the database does.
-fn too_short(meta: &Meta, size: u64) -> Option<Problem> {
     let total = meta.total_size();
-    (size < total).then(|| Problem {
-        what: format!("the file is cut: it ends after {size} of {total} bytes"),
-        offset: Some(size),
-        hint: "the copy broke off, or the disk was full; take the snapshot again".to_owned(),
-    })
-}
-
-fn report(size: u64, walked: Walked, sums: Option<Sums>) -> Report {
-    let sha256 = sums.map(|sums| sums.whole);
-    let (found, contents) = match walked {
-        Walked::Foreign(problem) => {
-            let trailer = Trailer::NotChecked;
-            let problems = vec![problem];
-            return Report { size, form: None, trailer, sha256, damaged_meta: false, contents: None, problems };
-        }
-        Walked::Database(found, contents) => (found, *contents),
-    };
-    let (contents, mut problems) = match contents {
-        Ok(contents) => (Some(contents), Vec::new()),
-        Err(problems) => (None, problems),
-    };
-    let trailer = trailer(&found, size, sums);
-    // A cut says all there is to say, of a second meta page that is cut away as well.
-    if size >= found.meta.total_size() {
-        problems.splice(0..0, found.problem.clone());
-        problems.extend(ending(&found, size, trailer, contents.is_some()));
+    if size < total {
+        return Ok(Examined::Corrupt(vec![Problem {
+            what: format!("the file is cut off: it ends after {size} of {total} bytes"),
+            offset: Some(size),
+            hint: "the copy was interrupted, or the disk was full: take the snapshot again".to_owned(),
+        }]));
     }
-    let damaged_meta = found.problem.is_some();
-    Report { size, form: Some(found.form), trailer, sha256, damaged_meta, contents, problems }
+    check_database(source, meta, &options.revisions, &options.parallel, scheduler)
 }
 
-fn trailer(found: &Found, size: u64, sums: Option<Sums>) -> Trailer {
-    let expected = size == found.meta.total_size().saturating_add(LENGTH);
-    match sums {
-        Some(sums) if sums.matches => Trailer::Matches,
-        Some(_) if expected => Trailer::Differs,
+fn report(size: u64, identity: &Identity, examined: Examined, digest: Option<FileDigest>) -> Report {
+    let sha256 = digest.map(|digest| digest.sha256);
+    let (contents, mut problems) = match examined {
+        Examined::Sound(contents) => (Some(*contents), Vec::new()),
+        Examined::Corrupt(problems) => (None, problems),
+    };
+    let Identity::Database(database) = identity else {
+        let trailer = Trailer::NotChecked;
+        return Report { size, kind: None, trailer, sha256, damaged_meta: false, contents, problems };
+    };
+    let trailer = trailer(database, digest);
+    // If the file is cut off, that explains a missing second meta page and a missing trailer.
+    if size >= database.meta_pages.meta.total_size() {
+        problems.splice(0..0, database.meta_pages.problem.clone());
+        problems.extend(check_end(database, size, trailer, contents.is_some()));
+    }
+    let damaged_meta = database.meta_pages.problem.is_some();
+    Report { size, kind: Some(database.kind), trailer, sha256, damaged_meta, contents, problems }
+}
+
+fn trailer(database: &Database, digest: Option<FileDigest>) -> Trailer {
+    match digest {
+        Some(digest) if digest.trailer_matches => Trailer::Matches,
+        Some(_) if database.has_snapshot_size => Trailer::Differs,
         Some(_) => Trailer::Missing,
         None => Trailer::NotChecked,
     }
 }
 
-/// What is wrong with the bytes behind the database.
-fn ending(found: &Found, size: u64, trailer: Trailer, sound: bool) -> Option<Problem> {
-    let total = found.meta.total_size();
+/// Checks the bytes behind the database.
+fn check_end(database: &Database, size: u64, trailer: Trailer, is_sound: bool) -> Option<Problem> {
+    let meta = &database.meta_pages.meta;
+    let total = meta.total_size();
     let behind = size - total;
     let problem =
         |what: String, offset: u64, hint: &str| Some(Problem { what, offset: Some(offset), hint: hint.to_owned() });
-    match (found.form, behind) {
-        (Form::Snapshot, LENGTH) if trailer == Trailer::Differs && sound => problem(
-            "the sha-256 at the end does not match, though the structure is sound: the trailer or some value was changed"
+    match (database.kind, behind) {
+        (FileKind::Snapshot, TRAILER_LENGTH) if trailer == Trailer::Differs && is_sound => problem(
+            "the sha-256 at the end does not match, though the structure is sound: the sha-256 or a value was changed"
                 .to_owned(),
             total,
-            "do not restore from this file; bytes changed on a disk or on the way",
+            "do not restore from this file: bytes changed on a disk or during a copy",
         ),
-        (Form::Snapshot, LENGTH) if trailer == Trailer::Differs => problem(
-            "the sha-256 at the end does not match, either".to_owned(),
+        (FileKind::Snapshot, TRAILER_LENGTH) if trailer == Trailer::Differs => problem(
+            "the sha-256 at the end does not match either".to_owned(),
             total,
-            "do not restore from this file; bytes changed on a disk or on the way",
+            "do not restore from this file: bytes changed on a disk or during a copy",
         ),
-        (Form::Snapshot, LENGTH) => None,
-        (Form::Snapshot, 0) if found.ambiguous => problem(
-            "the snapshot has lost the sha-256 at its end, or this is a member's own database that was closed without a \
-             change: the two look the same"
+        (FileKind::Snapshot, TRAILER_LENGTH) => None,
+        (FileKind::Snapshot, 0) if database.is_ambiguous => problem(
+            "the snapshot is missing the sha-256 at its end, or this is a member's own database that was closed without a change: the \
+             two look the same"
                 .to_owned(),
             total,
-            "if it came as a snapshot, take it again: without its last 32 bytes it is not proven; if it is a copy of \
-             member/snap/db, the structure is all that can be proven of one: prefer a snapshot of the running member, or \
-             compare it with 'verify --against-cluster'",
+            "if it was a snapshot, take it again, because it cannot be verified without its last 32 bytes; if it is a copy \
+             of member/snap/db, only its structure can be verified: prefer a snapshot of the running member, or compare it \
+             with the members ('kubectl etcd-backup verify --against-cluster')",
         ),
-        (Form::Snapshot, 0) => problem(
-            "the snapshot has lost the sha-256 at its end".to_owned(),
+        (FileKind::Snapshot, 0) => problem(
+            "the snapshot is missing the sha-256 at its end".to_owned(),
             total,
-            "the copy missed the last 32 bytes, or something removed them; without them nobody can tell whether the rest \
-             is unchanged",
+            "take the snapshot again: without its last 32 bytes, a change of the others cannot be detected",
         ),
-        (Form::Snapshot, 1..LENGTH) => problem(
-            format!("the file is cut: {} of the 32 bytes of sha-256 at its end are missing", LENGTH - behind),
+        (FileKind::Snapshot, 1..TRAILER_LENGTH) => problem(
+            format!("the file is cut off: {} of the 32 bytes of its sha-256 are missing", TRAILER_LENGTH - behind),
             size,
-            "the copy broke off just before its end; take the snapshot again",
+            "the copy was interrupted just before its end: take the snapshot again",
         ),
-        (Form::Snapshot, _) => problem(
-            format!("{} bytes that do not belong to it follow the snapshot", behind - LENGTH),
-            total + LENGTH,
-            "something was appended; the part before it may be whole, but nothing should write to a snapshot",
+        (FileKind::Snapshot, _) => problem(
+            format!("{} bytes that do not belong to the snapshot follow it", behind - TRAILER_LENGTH),
+            total + TRAILER_LENGTH,
+            "something was appended: take the snapshot again, and find out what writes to the file",
         ),
-        (Form::Member, _) if !size.is_multiple_of(found.meta.page_size) => problem(
-            "the file does not end with a whole page".to_owned(),
-            size - size % found.meta.page_size,
-            "a member's own database has whole pages only: something was appended, or its end is missing",
+        (FileKind::MemberDatabase, _) if !size.is_multiple_of(meta.page_size) => problem(
+            format!("{size} bytes is not a whole number of pages of {} bytes", meta.page_size),
+            size - size % meta.page_size,
+            "something was appended, or the end is missing: copy the member's own database again",
         ),
-        (Form::Member, _) => None,
+        (FileKind::MemberDatabase, _) => None,
     }
 }

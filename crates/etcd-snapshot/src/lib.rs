@@ -1,41 +1,61 @@
-//! The snapshot file itself: is it whole, is it a sound etcd database, and what does it hold.
+//! Reads and verifies etcd snapshot files: is the file complete, is it a sound etcd database, and what is in it.
 //!
-//! Written against the format that bbolt and etcd write, read-only, with positioned reads and a bound on memory, and
-//! pure: nothing here knows of clusters, terminals or asynchronous code. Every byte may be hostile, so every number out
-//! of a file is checked before it is used. It answers for two levels of proof: the transport (the sha-256 at the end)
-//! and the structure; with [`hash_kv`] it gives the file's side of the third, the comparison with the members.
+//! ```
+//! use etcd_snapshot::{FileKind, Options, Trailer, check};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let path = std::env::temp_dir().join(format!("etcd-snapshot-doc-{}.db", std::process::id()));
+//! # std::fs::write(&path, "Error from server (Forbidden)")?;
+//! let file = std::fs::File::open(&path)?;
+//! let report = check(&file, &Options::default())?;
+//! if report.is_good() && report.trailer == Trailer::Matches {
+//!     let contents = report.contents.as_ref().ok_or("a good file has contents")?;
+//!     println!("{} keys at revision {}", contents.total_keys, contents.revision);
+//! }
+//! for problem in &report.problems {
+//!     println!("{problem}\n  hint: {}", problem.hint);
+//! }
+//! # std::fs::remove_file(&path)?;
+//! # assert_eq!(report.problems[0].what, "this is text, not a snapshot");
+//! # assert_ne!(report.kind, Some(FileKind::Snapshot));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! There are three levels of verification:
+//!
+//! 1. **checksum**: the sha-256 at the end of a snapshot matches, so the file is complete and unchanged.
+//! 2. **structure**: all pages are what bbolt writes, and their entries are what etcd writes.
+//! 3. **members**: [`hash_kv()`] computes the file's side of a comparison with the `HashKV` of running members.
+//!
+//! [`check()`] does the first two. The crate is read-only and uses positioned reads with a bound on memory. It does not
+//! trust the file: it checks each number before it uses it. It was written from the formats of bbolt and etcd, and its
+//! modules have their names: `page`, `meta`, `freelist`, `cursor` and `tx_check` from bbolt, `mvcc`, `schema` and
+//! `hash_kv` from etcd.
 
-mod batch;
-mod branches;
-mod buckets;
+mod bitmap;
 mod bytes;
 mod check;
-mod foreign;
-mod free;
-mod hashkv;
-mod keys;
-mod leaves;
+mod cursor;
+mod error;
+mod freelist;
+mod hash_kv;
+mod identify;
+mod io;
 mod meta;
-mod pace;
+mod mvcc;
 mod page;
-mod parts;
-mod reader;
+mod protobuf;
 mod report;
-mod source;
-mod structure;
-mod trailer;
-mod walk;
-mod wire;
-mod work;
+mod schema;
+mod sha256;
+mod tx_check;
 
 pub use check::{Options, check};
-pub use hashkv::{HashPoint, NotComparable, hash_kv};
-pub use report::{Contents, Failure, Form, Problem, Report, Trailer};
-pub use source::Source;
-
-/// Problems that are collected before an examination ends.
-pub const MAX_PROBLEMS: usize = 10;
-
-/// Hears of every read, with its length in bytes, from any of the threads at work; ends the examination by answering
-/// `false`.
-pub type Watch<'a> = &'a (dyn Fn(u64) -> bool + Sync);
+pub use error::{MAX_PROBLEMS, Problem, ReadFailure};
+pub use hash_kv::{FileHash, HashPoint, NotComparable, hash_kv};
+pub use identify::FileKind;
+pub use io::{ProgressFn, ReadAt};
+pub use mvcc::ParallelWalk;
+pub use report::{Contents, Report, Trailer};
+pub use sha256::TRAILER_LENGTH;

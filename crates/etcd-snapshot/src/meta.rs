@@ -1,166 +1,180 @@
-//! The two meta pages: which one counts, how large a page is, and where everything begins.
+//! The two meta pages: which one is valid, the page size, and where the root bucket and the free list begin.
 //!
 //! Rules: bbolt `internal/common/meta.go` (layout, FNV-1a checksum), `db.go` (`getPageSize`: the first meta page, else
-//! the second at every possible page size; `meta`: the valid one with the higher transaction wins), and `tx.go`
-//! (`WriteTo`: a snapshot has the same meta page twice, the second with the transaction before). A database in use
-//! writes transaction N to meta page N modulo 2 (`meta.go`, `Write`), and where nothing but the transaction changed
-//! since the one before, its two pages are the same as well: a commit without a change.
+//! the second one at every possible page size; `meta`: the valid one with the higher transaction wins), and `tx.go`
+//! (`WriteTo`: a snapshot has the same meta page twice, the second one with the transaction before). A running database
+//! writes transaction N to meta page N modulo 2 (`meta.go`, `Write`). After a commit without a change, its two meta pages
+//! differ in the transaction only, too.
 
-use super::bytes::{le_u32, le_u64};
-use super::page::{HEADER, Header, META};
-use super::report::{Failure, Form, Problem};
-use super::source::Source;
+use crate::bytes::{le_u32, le_u64};
+use crate::error::{Problem, ReadFailure};
+use crate::io::ReadAt;
+use crate::page::{META_PAGE, PAGE_HEADER_SIZE, PageHeader};
 
 const MAGIC: u32 = 0xED0C_DAED;
 const VERSION: u32 = 2;
-/// The fields that the checksum covers.
-const COVERED: usize = 56;
-/// Header, fields and checksum.
-pub(super) const LENGTH: usize = HEADER + COVERED + 8;
+/// Bytes that the checksum covers.
+const CHECKED_SIZE: usize = 56;
+/// Page header, checked bytes and checksum.
+const META_SIZE: usize = PAGE_HEADER_SIZE + CHECKED_SIZE + 8;
+/// bbolt `internal/common/types.go`, `PgidNoFreelist`.
 const NO_FREELIST: u64 = u64::MAX;
-/// bbolt allows more; an operating system's page has between 4 and 64 KiB, and etcd takes that one.
+/// bbolt allows more. The page of an operating system has 4 to 64 KiB, and etcd uses that one.
 const PAGE_SIZES: std::ops::RangeInclusive<u64> = 1024..=65536;
 
-/// A meta page whose checksum holds.
+/// A meta page whose checksum is right.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Meta {
-    pub(super) page_size: u64,
-    pub(super) root: u64,
-    pub(super) freelist: Option<u64>,
-    /// The high-water mark: all pages are below it.
-    pub(super) pages: u64,
+pub(crate) struct Meta {
+    pub(crate) page_size: u64,
+    /// The root page of the root bucket.
+    pub(crate) root: u64,
+    pub(crate) freelist: Option<u64>,
+    /// All pages are below it.
+    pub(crate) high_water_mark: u64,
     sequence: u64,
     flags: u32,
     txid: u64,
 }
 
 impl Meta {
-    /// Reads the page that begins with `bytes`.
+    /// Parses the meta page in `bytes`. The error says what is wrong with it.
     fn parse(bytes: &[u8]) -> Result<Self, &'static str> {
-        let body = bytes.get(HEADER..).unwrap_or_default();
-        let covered = body.get(..COVERED).ok_or("is cut")?;
-        if le_u32(body, 0) != Some(MAGIC) {
-            return Err(if bytes.iter().all(|byte| *byte == 0) { "is all zero" } else { "is overwritten" });
+        let meta = bytes.get(PAGE_HEADER_SIZE..).unwrap_or_default();
+        let checked = meta.get(..CHECKED_SIZE).ok_or("is cut off")?;
+        if le_u32(meta, 0) != Some(MAGIC) {
+            return Err(if bytes.iter().all(|byte| *byte == 0) { "is all zeros" } else { "is overwritten" });
         }
-        let field = |at| le_u64(body, at).unwrap_or_default();
-        if field(COVERED) != fnv1a(covered) {
+        let field = |at| le_u64(meta, at).unwrap_or_default();
+        if field(CHECKED_SIZE) != fnv1a(checked) {
             return Err("has a wrong checksum");
         }
-        let half = |at| le_u32(body, at).unwrap_or_default();
+        let half = |at| le_u32(meta, at).unwrap_or_default();
         let page_size = u64::from(half(8));
         if half(4) != VERSION {
-            return Err("is of another version of the format");
+            return Err("has an unknown version");
         }
         if !page_size.is_power_of_two() || !PAGE_SIZES.contains(&page_size) {
-            return Err("gives a page size that no system has");
+            return Err("has an impossible page size");
         }
-        let freelist = Some(field(32)).filter(|page| *page != NO_FREELIST);
         Ok(Meta {
             page_size,
             root: field(16),
-            freelist,
-            pages: field(40),
+            freelist: Some(field(32)).filter(|page| *page != NO_FREELIST),
+            high_water_mark: field(40),
             sequence: field(24),
             flags: half(12),
             txid: field(48),
         })
     }
 
-    /// Size of the database in bytes.
-    pub(super) fn total_size(&self) -> u64 {
-        self.pages.saturating_mul(self.page_size)
+    /// Returns the size of the database in bytes.
+    pub(crate) fn total_size(&self) -> u64 {
+        self.high_water_mark.saturating_mul(self.page_size)
     }
 
-    /// The same state of the database, one transaction later.
+    /// Returns `true` if this is `other`, one transaction later.
     fn follows(&self, other: &Meta) -> bool {
         other.txid.checked_add(1) == Some(self.txid) && *self == Meta { txid: self.txid, ..*other }
     }
 }
 
+/// What the two meta pages say about how the file was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Writer {
+    /// By `Tx.WriteTo`, as a snapshot.
+    Snapshot,
+    /// By the commits of a member.
+    Member,
+    /// By `Tx.WriteTo`, or by a member that committed without a change.
+    SnapshotOrMember,
+    /// One meta page is damaged, so the two cannot be compared.
+    Unknown,
+}
+
 /// What the meta pages say together.
 #[derive(Debug)]
-pub(super) struct Found {
-    pub(super) meta: Meta,
-    pub(super) form: Form,
-    /// The meta pages are a snapshot's, but also what a member leaves that committed without a change.
-    pub(super) ambiguous: bool,
-    /// One meta page is damaged, the other one is not.
-    pub(super) problem: Option<Problem>,
+pub(crate) struct MetaPages {
+    /// The valid one.
+    pub(crate) meta: Meta,
+    pub(crate) writer: Writer,
+    /// What is wrong with the other one, or with a page header.
+    pub(crate) problem: Option<Problem>,
 }
 
-/// Why there is no meta page.
+/// What a look for meta pages finds.
 #[derive(Debug)]
-pub(super) enum Missing {
-    /// The file never was a bbolt file, as far as one can tell.
-    Foreign,
-    /// It was one: the mark is there.
-    Damaged(Problem),
+pub(crate) enum MetaLookup {
+    Found(MetaPages),
+    /// The file was a bbolt file: the magic number is there.
+    Corrupt(Problem),
+    /// Nothing looks like a bbolt file.
+    NotBbolt,
 }
 
-/// Reads both meta pages.
-pub(super) fn find<S: Source + ?Sized>(source: &S, size: u64) -> Result<Result<Found, Missing>, Failure> {
+/// Reads both meta pages of a file of `size` bytes.
+pub(crate) fn read_meta_pages<S: ReadAt + ?Sized>(source: &S, size: u64) -> Result<MetaLookup, ReadFailure> {
     let first = read(source, size, 0)?;
-    let parsed = Meta::parse(&first);
-    if let Ok(meta) = parsed {
-        return Ok(Ok(pair(meta, &first, &read(source, size, meta.page_size)?)));
-    }
+    let why = match Meta::parse(&first) {
+        Ok(meta) => return Ok(MetaLookup::Found(compare(meta, &first, &read(source, size, meta.page_size)?))),
+        Err(why) => why,
+    };
     let mut page_size = *PAGE_SIZES.start();
     while PAGE_SIZES.contains(&page_size) {
         let second = read(source, size, page_size)?;
         if let Ok(meta) = Meta::parse(&second)
             && meta.page_size == page_size
         {
-            return Ok(Ok(only(meta, 0, parsed.err().unwrap_or_default(), Form::Member)));
+            return Ok(MetaLookup::Found(only_readable(meta, 0, why)));
         }
         page_size *= 2;
     }
-    let marked = |bytes: &[u8]| le_u32(bytes, HEADER) == Some(MAGIC);
-    if !marked(&first) && !marked(&read(source, size, 4096)?) {
-        return Ok(Err(Missing::Foreign));
+    let has_magic = |bytes: &[u8]| le_u32(bytes, PAGE_HEADER_SIZE) == Some(MAGIC);
+    if !has_magic(&first) && !has_magic(&read(source, size, 4096)?) {
+        return Ok(MetaLookup::NotBbolt);
     }
-    Ok(Err(Missing::Damaged(Problem {
-        what: format!(
-            "no meta page is readable: meta page 0 {}, and so is meta page 1",
-            parsed.err().unwrap_or_default()
-        ),
+    Ok(MetaLookup::Corrupt(Problem {
+        what: format!("no meta page is readable: meta page 0 {why}, and meta page 1 is damaged, too"),
         offset: Some(0),
-        hint: "both meta pages were overwritten; without them nothing can be found in the file".to_owned(),
-    })))
+        hint: "the file cannot be read without a meta page: take the snapshot again".to_owned(),
+    }))
 }
 
-fn pair(first: Meta, first_page: &[u8], second_page: &[u8]) -> Found {
+fn compare(first: Meta, first_page: &[u8], second_page: &[u8]) -> MetaPages {
     let second = match Meta::parse(second_page) {
         Ok(second) => second,
-        Err(why) => return only(first, 1, why, Form::Member),
+        Err(why) => return only_readable(first, 1, why),
     };
-    let form = if first.follows(&second) { Form::Snapshot } else { Form::Member };
-    // A member has the later transaction on the first page only where its number is even.
-    let ambiguous = form == Form::Snapshot && first.txid.is_multiple_of(2);
+    let writer = match first.follows(&second) {
+        // A member has the later transaction on the first page only if its number is even.
+        true if first.txid.is_multiple_of(2) => Writer::SnapshotOrMember,
+        true => Writer::Snapshot,
+        false => Writer::Member,
+    };
     let meta = if second.txid > first.txid { second } else { first };
     let problem = [(0, first_page), (1, second_page)].into_iter().find_map(|(id, page)| {
-        let header = Header::parse(page)?;
-        (header.id != id || header.flags != META).then(|| Problem {
-            what: format!("the header of meta page {id} is wrong"),
+        let header = PageHeader::parse(page)?;
+        (header.id != id || header.flags != META_PAGE).then(|| Problem {
+            what: format!("the page header of meta page {id} is wrong"),
             offset: Some(id * first.page_size),
-            hint: "the bytes at this place were changed or overwritten".to_owned(),
+            hint: "the bytes at this offset were changed or overwritten: take the snapshot again".to_owned(),
         })
     });
-    Found { meta, form, ambiguous, problem }
+    MetaPages { meta, writer, problem }
 }
 
-/// One meta page is damaged. Whether the file is a snapshot cannot be told any more by comparing the two.
-fn only(meta: Meta, damaged: u64, why: &str, form: Form) -> Found {
+/// `why`: what is wrong with the other meta page, `damaged`.
+fn only_readable(meta: Meta, damaged: u64, why: &str) -> MetaPages {
     let problem = Problem {
         what: format!("meta page {damaged} {why}, meta page {} is readable", 1 - damaged),
         offset: Some(damaged * meta.page_size),
-        hint: "etcd would open the file with the readable one, but a snapshot is never written like this".to_owned(),
+        hint: "etcd opens such a file, but never writes a snapshot like this: take the snapshot again".to_owned(),
     };
-    Found { meta, form, ambiguous: false, problem: Some(problem) }
+    MetaPages { meta, writer: Writer::Unknown, problem: Some(problem) }
 }
 
-/// As much of a meta page as there is.
-fn read<S: Source + ?Sized>(source: &S, size: u64, offset: u64) -> Result<Vec<u8>, Failure> {
-    let length = size.saturating_sub(offset).min(LENGTH as u64);
+/// Reads as much of a meta page as there is.
+fn read<S: ReadAt + ?Sized>(source: &S, size: u64, offset: u64) -> Result<Vec<u8>, ReadFailure> {
+    let length = size.saturating_sub(offset).min(META_SIZE as u64);
     let mut bytes = vec![0; usize::try_from(length).unwrap_or_default()];
     if !bytes.is_empty() {
         source.read_exact_at(&mut bytes, offset)?;
@@ -171,3 +185,8 @@ fn read<S: Source + ?Sized>(source: &S, size: u64, offset: u64) -> Result<Vec<u8
 fn fnv1a(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
 }
+
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;

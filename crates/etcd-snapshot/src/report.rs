@@ -1,158 +1,101 @@
-//! What an examination finds: the words in which this room speaks to the others.
+//! What a check found out about a file.
 
-use std::{fmt, io};
+use crate::cursor::BucketRoot;
+use crate::error::Problem;
+use crate::identify::FileKind;
+use crate::mvcc::LiveEntries;
 
-use super::keys::Latest;
-use super::walk::Root;
-
-/// What is wrong with a file, for a person.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problem {
-    /// One sentence without a full stop: what is wrong, and with which part.
-    pub what: String,
-    /// Where, as a byte offset in the file, when the structure gives a place.
-    pub offset: Option<u64>,
-    /// The likely cause, or what to do.
-    pub hint: String,
-}
-
-/// Why an examination did not come to an end. It says nothing about the file's contents.
-#[derive(Debug)]
-pub enum Failure {
-    /// The file could not be read; `UnexpectedEof`: it became shorter meanwhile.
-    Read(io::Error),
-    /// The watch asked to stop.
-    Stopped,
-    /// The file was sound when it was checked and is not any more: somebody writes to it.
-    Changed,
-}
-
-impl Failure {
-    /// Of the failures of two threads, the one that says why: that one was stopped only follows from the other.
-    pub(super) fn or(self, other: Failure) -> Failure {
-        if matches!(self, Failure::Stopped) { other } else { self }
-    }
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Failure::Read(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-                f.write_str("the file became shorter while it was read")
-            }
-            Failure::Read(error) => write!(f, "the file cannot be read: {error}"),
-            Failure::Changed => f.write_str("the file was changed while it was read"),
-            Failure::Stopped => f.write_str("the examination was stopped"),
-        }
-    }
-}
-
-impl From<io::Error> for Failure {
-    fn from(error: io::Error) -> Self {
-        Failure::Read(error)
-    }
-}
-
-/// Where a bbolt file comes from; each has its own rules for the size and the trailer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Form {
-    /// What `Maintenance.Snapshot` sends: bbolt's `Tx.WriteTo`, which writes the same meta page twice, and 32 bytes of
-    /// sha-256 behind it.
-    Snapshot,
-    /// A member's own `member/snap/db`: two different meta pages unless its last commit changed nothing, most often room
-    /// at the end, no trailer.
-    Member,
-}
-
-/// The sha-256 at the end of a snapshot, which proves that every byte arrived.
+/// The state of the sha-256 at the end of a snapshot. If it matches, the snapshot is complete and unchanged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Trailer {
-    /// It is there and matches the rest.
+    /// It matches the bytes before it.
     Matches,
-    /// It is there and does not match.
+    /// It does not match the bytes before it.
     Differs,
-    /// There is none.
+    /// The file does not have one.
     Missing,
-    /// It was not asked for.
+    /// It was not checked: [`Options::checksum`](crate::Options::checksum) is off, or the file is not a database.
     NotChecked,
 }
 
-/// All that was found out about a file.
+/// What a check found out about a file.
 #[derive(Debug)]
 pub struct Report {
-    /// Length of the file in bytes.
+    /// The length of the file in bytes.
     pub size: u64,
-    /// What it is; `None` when it is no bbolt file with a readable meta page.
-    pub form: Option<Form>,
-    /// The trailer.
+    /// The kind of the file; `None` if it is not a bbolt file with a readable meta page.
+    pub kind: Option<FileKind>,
+    /// The state of the sha-256 at the end.
     pub trailer: Trailer,
-    /// SHA-256 of the whole file, trailer included, as `sha256sum` computes it; `None` when it was not asked for.
+    /// The sha-256 of the whole file with its trailer, as `sha256sum` prints it; `None` if
+    /// [`Options::checksum`](crate::Options::checksum) is off.
     pub sha256: Option<[u8; 32]>,
-    /// One of the two meta pages is damaged; the other one was good enough to read the rest.
+    /// One of the two meta pages is damaged. The other one was used to read the rest.
     pub damaged_meta: bool,
-    /// The figures; `None` unless the structure was walked to its end and is sound.
+    /// The figures of the database; `None` unless all of it was read and is sound.
     pub contents: Option<Contents>,
-    /// What is wrong, the first cause first, at most [`super::MAX_PROBLEMS`].
+    /// What is wrong, the first cause first. The check ends after [`MAX_PROBLEMS`](crate::MAX_PROBLEMS) in the structure.
     pub problems: Vec<Problem>,
 }
 
 impl Report {
-    /// The structure is sound: every page, and etcd's own rules. It says nothing of the trailer.
+    /// Returns `true` if the structure is sound: all pages, and etcd's own invariants. It says nothing about the trailer.
     pub fn is_sound(&self) -> bool {
         self.contents.is_some() && !self.damaged_meta
     }
 
-    /// Nothing at all is wrong. A member's own file has no trailer and is good without it: look at
+    /// Returns `true` if nothing is wrong. A member's own database has no trailer and is good without one, so look at
     /// [`Report::trailer`], too.
     pub fn is_good(&self) -> bool {
         self.problems.is_empty() && self.is_sound()
     }
 }
 
-/// The figures of a sound database. Revisions are etcd's, signed as there.
+/// The figures of a sound database. Revisions are signed, as in etcd.
 #[derive(Debug)]
 pub struct Contents {
-    /// Page size in bytes.
+    /// The page size in bytes.
     pub page_size: u64,
-    /// Size of the database in bytes, without trailer and unused room; `etcdutl snapshot status` says "total size".
+    /// The size of the database in bytes, without the trailer and unused pages at the end: the "total size" of
+    /// `etcdutl snapshot status`.
     pub total_size: u64,
     /// CRC-32C over bucket names, keys and values: the hash of `etcdutl snapshot status`.
     pub hash: u32,
-    /// The newest revision in the bucket `key`, 0 when there is none: the revision of `etcdutl snapshot status`.
+    /// The newest revision in the bucket `key`, 0 if it is empty: the revision of `etcdutl snapshot status`.
     pub last_revision: i64,
-    /// The revision at which a member starts with this file: the newest of [`Contents::last_revision`], both
-    /// compactions and 1 (`server/storage/mvcc/kvstore.go`, restore). HashKV counts with this one.
+    /// The revision at which a member starts with this file: the newest of [`Contents::last_revision`], both compactions
+    /// and 1 (etcd `server/storage/mvcc/kvstore.go`, `restore`). HashKV uses this one.
     pub revision: i64,
-    /// The compaction that was finished last.
+    /// The revision of the last finished compaction.
     pub finished_compact: Option<i64>,
-    /// The compaction that was begun last; a newer one than the finished one is pending.
+    /// The revision of the last scheduled compaction. It is pending if it is newer than the finished one.
     pub scheduled_compact: Option<i64>,
-    /// Keys that exist at the newest revision, as etcdutl 3.6 counts them.
+    /// The number of keys that exist at the newest revision, as etcdutl 3.6 counts them.
     pub total_keys: u64,
-    /// Entries in the bucket `key`: every revision of every key that is still there.
+    /// The number of entries in the bucket `key`: every revision of every key that is not compacted.
     pub entries: u64,
-    /// `storageVersion` of the bucket `meta`, from etcd 3.6 on.
+    /// `storageVersion` in the bucket `meta`, from etcd 3.6 on.
     pub storage_version: Option<String>,
-    /// The raft index up to which the file holds everything.
+    /// The index of the last raft entry that was applied to the database.
     pub consistent_index: Option<u64>,
-    /// The raft term of that index, from etcd 3.5 on.
+    /// The raft term of [`Contents::consistent_index`], from etcd 3.5 on.
     pub term: Option<u64>,
-    /// Leases.
+    /// The number of leases.
     pub leases: u64,
-    /// Users of etcd's own authentication.
+    /// The number of users of etcd's authentication.
     pub users: u64,
-    /// Its roles.
+    /// The number of roles of etcd's authentication.
     pub roles: u64,
-    /// It is switched on.
+    /// Whether etcd's authentication is enabled.
     pub auth_enabled: bool,
-    /// Alarms that were raised when the file was written.
+    /// The number of active alarms, such as NOSPACE.
     pub alarms: u64,
-    pub(super) keys: Root,
-    pub(super) latest: Latest,
+    pub(crate) key_bucket: BucketRoot,
+    pub(crate) live: LiveEntries,
 }
 
 impl Contents {
-    /// The oldest revision of which the file holds everything: -1 when nothing was ever compacted, as etcd says it.
+    /// Returns the oldest revision whose history is complete in the file; -1 if nothing was ever compacted, as in etcd.
     pub fn compact_revision(&self) -> i64 {
         self.finished_compact.max(self.scheduled_compact).unwrap_or(-1)
     }

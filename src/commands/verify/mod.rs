@@ -18,7 +18,7 @@ use crate::util::byte_size::decimal_bytes;
 use crate::util::events::Events;
 use against_cluster::{Cluster, Finding};
 use backup_document::Expected;
-use etcd_snapshot::{Contents, Form, Options, Problem, Report, Trailer};
+use etcd_snapshot::{Contents, FileKind, Options, Problem, Report, Trailer};
 
 pub(super) async fn run(options: &VerifyOptions, ui: &Ui) -> Result<()> {
     if options.document.is_some() && options.files.len() > 1 {
@@ -147,9 +147,9 @@ impl Verdict {
             file,
             size_bytes: report.size,
             sha256,
-            format: report.form.map(|form| match form {
-                Form::Snapshot => "snapshot",
-                Form::Member => "member database",
+            format: report.kind.map(|kind| match kind {
+                FileKind::Snapshot => "snapshot",
+                FileKind::MemberDatabase => "member database",
             }),
             hash: contents.map(|contents| contents.hash),
             revision: contents.map(|contents| contents.last_revision),
@@ -158,13 +158,13 @@ impl Verdict {
             total_size_bytes: contents.map(|contents| contents.total_size),
             storage_version: contents.and_then(|contents| contents.storage_version.clone()),
             verified: Levels {
-                checksum: match (report.trailer, report.form) {
+                checksum: match (report.trailer, report.kind) {
                     (Trailer::Matches, _) => "verified",
-                    (Trailer::Missing, Some(Form::Member)) => "no trailer",
+                    (Trailer::Missing, Some(FileKind::MemberDatabase)) => "no trailer",
                     (_, None) => "not checked",
                     _ => "failed",
                 },
-                structure: match (report.is_sound(), report.form) {
+                structure: match (report.is_sound(), report.kind) {
                     (true, _) => "verified",
                     (false, Some(_)) => "failed",
                     (false, None) => "not checked",

@@ -1,4 +1,4 @@
-//! What `verify` costs where there are very many keys.
+//! The memory and time of `verify` with very many keys.
 
 use std::process::{Command, Stdio};
 
@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::verify::same_figures;
 use crate::support::etcd::tool;
 
-/// A database of two million keys: `make soak`.
+/// `make soak`.
 #[test]
 #[ignore = "takes a minute and a gigabyte"]
 fn soak_two_million_keys_take_little_memory() {
@@ -25,7 +25,7 @@ fn soak_two_million_keys_take_little_memory() {
         .stderr(Stdio::piped())
         .spawn()
         .expect("the program starts");
-    // The most that it had so far; gone when it has ended.
+    // The peak memory so far. The file is gone when the process has ended.
     let status = format!("/proc/{}/status", child.id());
     let watch = std::thread::spawn(move || {
         let most = || {

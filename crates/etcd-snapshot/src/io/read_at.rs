@@ -1,40 +1,41 @@
-//! Positioned reads, the only way in which this room touches a file.
-//!
-//! No memory map: a file that somebody else truncates while it is read must become an error, not a signal.
+//! The only way in which this crate touches a file.
 
 use std::fs::File;
 use std::io;
 
-/// Bytes that can be read at any place, from several threads at once.
-pub trait Source: Sync {
-    /// Length in bytes.
+/// Bytes that can be read at any offset, from several threads at once.
+///
+/// There is no memory map behind it: a file that another process truncates during the check must become an error, not a
+/// signal.
+pub trait ReadAt: Sync {
+    /// Returns the length in bytes.
     ///
     /// # Errors
-    /// What the operating system says.
+    /// The operating system's error.
     fn size(&self) -> io::Result<u64>;
 
-    /// Fills `buffer` with the bytes from `offset` on.
+    /// Fills `buffer` with the bytes that begin at `offset`.
     ///
     /// # Errors
-    /// What the operating system says; `UnexpectedEof` when the bytes end before the buffer is full.
+    /// The operating system's error; `UnexpectedEof` if the bytes end before the buffer is full.
     fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()>;
 
-    /// These bytes will be wanted soon: a hint for a disk, without effect where there is none.
-    fn announce(&self, offset: u64, length: u64) {
+    /// Tells the operating system that these bytes will be read soon. Does nothing by default.
+    fn advise_willneed(&self, offset: u64, length: u64) {
         let _ = (offset, length);
     }
 }
 
-impl Source for File {
+impl ReadAt for File {
     fn size(&self) -> io::Result<u64> {
         self.metadata().map(|metadata| metadata.len())
     }
 
-    /// On Linux. What the kernel reads ahead by itself depends on the device, and on what other threads read.
+    /// On Linux only. How far the kernel reads ahead without it depends on the device and on the reads of other threads.
     #[cfg(target_os = "linux")]
-    fn announce(&self, offset: u64, length: u64) {
+    fn advise_willneed(&self, offset: u64, length: u64) {
         let length = std::num::NonZeroU64::new(length);
-        // Reading tells what is wrong, if anything is.
+        // A failure has no consequence: the read that follows reports what is wrong.
         let _ = rustix::fs::fadvise(self, offset, length, rustix::fs::Advice::WillNeed);
     }
 
@@ -61,8 +62,8 @@ impl Source for File {
     }
 }
 
-/// A file in memory, for tests and the fuzzer.
-impl Source for [u8] {
+/// A file in memory.
+impl ReadAt for [u8] {
     fn size(&self) -> io::Result<u64> {
         Ok(self.len() as u64)
     }

@@ -1,17 +1,18 @@
-//! Just enough of protobuf's wire format to read the few messages that etcd keeps in its database.
+//! As much of protobuf's wire format as is needed to read the messages in etcd's database.
 //!
-//! Source of the fields: etcd `api/mvccpb/kv.proto` and `server/lease/leasepb/lease.proto`. A field that is not known
-//! here is skipped, as etcd's own decoder does.
+//! Fields: etcd `api/mvccpb/kv.proto` and `server/lease/leasepb/lease.proto`. Unknown fields are skipped, as etcd's own
+//! decoder does.
 
-/// One field of a message.
+/// A field of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Field<'a> {
-    Number(u64),
+    Varint(u64),
     Bytes(&'a [u8]),
-    Other,
+    /// A number of fixed size, which none of the messages has.
+    Fixed,
 }
 
-/// The fields of a message, one after the other; `None` in place of one that cannot be read.
+/// Iterates over the fields of a message. A field that cannot be read is `None` and ends the iteration.
 struct Fields<'a>(&'a [u8]);
 
 impl<'a> Fields<'a> {
@@ -20,7 +21,7 @@ impl<'a> Fields<'a> {
         for shift in (0..64).step_by(7) {
             let (byte, rest) = self.0.split_first()?;
             self.0 = rest;
-            // The tenth byte has room for one bit.
+            // The tenth byte has one bit left.
             if shift == 63 && *byte > 1 {
                 return None;
             }
@@ -41,13 +42,13 @@ impl<'a> Fields<'a> {
     fn field(&mut self) -> Option<(u64, Field<'a>)> {
         let tag = self.varint()?;
         let field = match tag & 7 {
-            0 => Field::Number(self.varint()?),
-            1 => self.take(8).map(|_| Field::Other)?,
+            0 => Field::Varint(self.varint()?),
+            1 => self.take(8).map(|_| Field::Fixed)?,
             2 => {
                 let length = self.varint()?;
                 Field::Bytes(self.take(length)?)
             }
-            5 => self.take(4).map(|_| Field::Other)?,
+            5 => self.take(4).map(|_| Field::Fixed)?,
             _ => return None,
         };
         // Field numbers begin with 1.
@@ -72,26 +73,26 @@ impl<'a> Iterator for Fields<'a> {
 
 /// `mvccpb.KeyValue` without its value.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct KeyValue<'a> {
-    pub(super) key: &'a [u8],
-    pub(super) create_revision: i64,
-    pub(super) mod_revision: i64,
-    pub(super) version: i64,
-    pub(super) lease: i64,
+pub(crate) struct KeyValue<'a> {
+    pub(crate) key: &'a [u8],
+    pub(crate) create_revision: i64,
+    pub(crate) mod_revision: i64,
+    pub(crate) version: i64,
+    pub(crate) lease: i64,
 }
 
 impl<'a> KeyValue<'a> {
-    /// Reads the message; `None` when it is none.
-    pub(super) fn parse(bytes: &'a [u8]) -> Option<Self> {
+    /// Parses the message; `None` if the bytes are something else.
+    pub(crate) fn parse(bytes: &'a [u8]) -> Option<Self> {
         let mut message = KeyValue::default();
         for field in Fields(bytes) {
             match field? {
                 (1, Field::Bytes(key)) => message.key = key,
-                (2, Field::Number(number)) => message.create_revision = number.cast_signed(),
-                (3, Field::Number(number)) => message.mod_revision = number.cast_signed(),
-                (4, Field::Number(number)) => message.version = number.cast_signed(),
+                (2, Field::Varint(number)) => message.create_revision = number.cast_signed(),
+                (3, Field::Varint(number)) => message.mod_revision = number.cast_signed(),
+                (4, Field::Varint(number)) => message.version = number.cast_signed(),
                 (5, Field::Bytes(_)) => {}
-                (6, Field::Number(number)) => message.lease = number.cast_signed(),
+                (6, Field::Varint(number)) => message.lease = number.cast_signed(),
                 (1..=6, _) => return None,
                 _ => {}
             }
@@ -100,13 +101,13 @@ impl<'a> KeyValue<'a> {
     }
 }
 
-/// The ID in a `leasepb.Lease`; `None` when the bytes are none.
-pub(super) fn lease_id(bytes: &[u8]) -> Option<i64> {
+/// Returns the ID of a `leasepb.Lease`; `None` if the bytes are something else.
+pub(crate) fn lease_id(bytes: &[u8]) -> Option<i64> {
     let mut id = 0;
     for field in Fields(bytes) {
         match field? {
-            (1, Field::Number(number)) => id = number.cast_signed(),
-            (2 | 3, Field::Number(_)) => {}
+            (1, Field::Varint(number)) => id = number.cast_signed(),
+            (2 | 3, Field::Varint(_)) => {}
             (1..=3, _) => return None,
             _ => {}
         }
@@ -114,8 +115,8 @@ pub(super) fn lease_id(bytes: &[u8]) -> Option<i64> {
     Some(id)
 }
 
-/// The bytes are fields of some message.
-pub(super) fn is_message(bytes: &[u8]) -> bool {
+/// Returns `true` if the bytes can be a message.
+pub(crate) fn is_message(bytes: &[u8]) -> bool {
     Fields(bytes).all(|field| field.is_some())
 }
 
@@ -123,23 +124,30 @@ pub(super) fn is_message(bytes: &[u8]) -> bool {
 mod tests {
     use super::*;
 
+    const KEY_VALUE: &[u8] = b"\x0a\x03/ab\x10\x05\x18\x87\x01\x20\x02\x2a\x04\x00\xff\x80\x01\x30\x63";
+
     #[test]
     fn the_fields_of_a_key_value_are_read() {
-        let bytes = b"\x0a\x03/ab\x10\x05\x18\x87\x01\x20\x02\x2a\x04\x00\xff\x80\x01\x30\x63";
         let expected = KeyValue { key: b"/ab", create_revision: 5, mod_revision: 135, version: 2, lease: 99 };
-        assert_eq!(KeyValue::parse(bytes), Some(expected));
+        assert_eq!(KeyValue::parse(KEY_VALUE), Some(expected));
         assert_eq!(KeyValue::parse(b""), Some(KeyValue::default()));
     }
 
     #[test]
-    fn what_is_cut_or_no_message_is_refused() {
-        let bytes = b"\x0a\x03/ab\x10\x05\x18\x87\x01\x20\x02\x2a\x04\x00\xff\x80\x01\x30\x63";
+    fn a_cut_or_foreign_message_is_refused() {
         let whole_fields = [0, 5, 7, 10, 12, 18];
-        for length in 0..bytes.len() {
-            assert_eq!(KeyValue::parse(&bytes[..length]).is_some(), whole_fields.contains(&length), "{length}");
+        for length in 0..KEY_VALUE.len() {
+            assert_eq!(KeyValue::parse(&KEY_VALUE[..length]).is_some(), whole_fields.contains(&length), "{length}");
         }
-        assert_eq!(KeyValue::parse(b"\x08\x01"), None, "the key is no number");
+        assert_eq!(KeyValue::parse(b"\x08\x01"), None, "the key is not a number");
         assert_eq!(KeyValue::parse(b"\x10\xff\xff\xff\xff\xff\xff\xff\xff\xff\x02"), None, "more than 64 bits");
         assert_eq!(KeyValue::parse(b"\x00\x01"), None, "there is no field 0");
+    }
+
+    #[test]
+    fn a_lease_has_an_id_and_two_numbers() {
+        assert_eq!(lease_id(b"\x08\x07\x10\x3c\x18\x05"), Some(7));
+        assert_eq!(lease_id(b"\x0a\x01a"), None);
+        assert_eq!(lease_id(b"\x08"), None);
     }
 }

@@ -1,0 +1,7 @@
+//! etcd's buckets, and what is in those other than `key`. Named after etcd's `server/storage/schema`.
+
+mod buckets;
+mod info;
+
+pub(crate) use buckets::{KEY_BUCKET, read_buckets};
+pub(crate) use info::SchemaInfo;

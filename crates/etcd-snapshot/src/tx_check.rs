@@ -1,0 +1,149 @@
+//! The structure of a database: all pages, as bbolt's `tx_check.go` checks them, and etcd's invariants for what they hold.
+
+use crate::cursor::{BucketRoot, WalkState, walk_bucket};
+use crate::error::{Problem, ReadFailure};
+use crate::freelist::Freelist;
+use crate::io::{ReadAt, ReadScheduler};
+use crate::meta::Meta;
+use crate::mvcc::{KeyIndex, ParallelWalk, walk_key_bucket};
+use crate::page::{PageError, PageReader};
+use crate::report::Contents;
+use crate::schema::{KEY_BUCKET, SchemaInfo, read_buckets};
+
+/// What the check of a database finds.
+#[derive(Debug)]
+pub(crate) enum Examined {
+    Sound(Box<Contents>),
+    /// At least one problem.
+    Corrupt(Vec<Problem>),
+}
+
+/// Checks the database that `meta` describes. The file must contain all of its pages. `revisions`: those for which
+/// [`hash_kv`](crate::hash_kv()) will be called, besides the newest one.
+///
+/// # Errors
+/// Reading failed or was cancelled.
+pub(crate) fn check_database<S: ReadAt + ?Sized>(
+    source: &S,
+    meta: &Meta,
+    revisions: &[i64],
+    parallel: &ParallelWalk,
+    scheduler: ReadScheduler<'_>,
+) -> Result<Examined, ReadFailure> {
+    let mut reader = PageReader::new(source, meta.page_size, meta.high_water_mark, scheduler);
+    let mut state = WalkState::default();
+    let buckets = read_buckets(&mut reader, meta.root, &mut state)?;
+    if !state.problems.is_empty() {
+        return Ok(Examined::Corrupt(state.problems));
+    }
+    let mut hash = 0;
+    let mut info = SchemaInfo::default();
+    let mut index = KeyIndex::new(revisions);
+    let mut key_bucket = None;
+    for bucket in buckets {
+        let is_key_bucket = bucket.name == KEY_BUCKET;
+        hash = crc32c::crc32c_append(hash, &bucket.name);
+        match &bucket.root {
+            BucketRoot::Page(root) if is_key_bucket => {
+                hash = walk_key_bucket(&reader, *root, parallel, &mut state, &mut index, hash)?;
+            }
+            root => walk_bucket(&mut reader, root, &mut state, &mut |element| {
+                hash = crc32c::crc32c_append(hash, element.key);
+                hash = crc32c::crc32c_append(hash, element.value);
+                if is_key_bucket { index.add_element(element) } else { info.add_element(&bucket.name, element) }
+            })?,
+        }
+        if is_key_bucket {
+            key_bucket = Some(bucket.root);
+        }
+    }
+    if state.problems.is_empty()
+        && let Some(id) = meta.freelist
+    {
+        let outcome = check_freelist(&mut reader, id, &mut state);
+        state.record(outcome)?;
+    }
+    let (Some(key_bucket), true) = (key_bucket, state.problems.is_empty()) else {
+        return Ok(Examined::Corrupt(state.problems));
+    };
+    if let Some(problem) = check_invariants(&info, index.entries()) {
+        return Ok(Examined::Corrupt(vec![problem]));
+    }
+    Ok(Examined::Sound(Box::new(contents(meta, hash, key_bucket, index, info))))
+}
+
+/// Checks that each page is either reached or free, never both and never neither (bbolt `tx_check.go`).
+fn check_freelist<S: ReadAt + ?Sized>(
+    reader: &mut PageReader<'_, S>,
+    id: u64,
+    state: &mut WalkState,
+) -> Result<(), PageError> {
+    let (high_water_mark, page_size) = (reader.high_water_mark(), reader.page_size());
+    let freelist = Freelist::read(reader, id)?;
+    state.reach(id, freelist.pages, page_size)?;
+    for page in 2..high_water_mark {
+        let what = match (state.reached.get(page), freelist.free.get(page)) {
+            (true, true) => "is in use and in the free list",
+            (false, false) => "is neither in use nor in the free list",
+            _ => continue,
+        };
+        return Err(PageError::Corrupt(Problem {
+            what: format!("page {page} {what}"),
+            offset: Some(page.saturating_mul(page_size)),
+            hint: "the file was changed after it was written, or a write was lost: take the snapshot again".to_owned(),
+        }));
+    }
+    Ok(())
+}
+
+/// Checks what etcd always writes into the bucket `meta`.
+fn check_invariants(info: &SchemaInfo, entries: u64) -> Option<Problem> {
+    if info.finished_compact > info.scheduled_compact {
+        return Some(Problem {
+            what: "the bucket \"meta\" has a finished compaction that was never scheduled".to_owned(),
+            offset: None,
+            hint: "bytes of the bucket \"meta\" were changed: take the snapshot again".to_owned(),
+        });
+    }
+    // Every version from 3.4 on writes the index in the commit that has the keys, never as 0 (etcd `cindex.go`; 3.4
+    // `kvstore.go`, `saveIndex`), and a restore sets it again.
+    if entries > 0 && info.consistent_index.unwrap_or_default() == 0 {
+        return Some(Problem {
+            what: "there are keys, but the bucket \"meta\" does not have a consistent index".to_owned(),
+            offset: None,
+            hint: "an entry of the bucket \"meta\" was lost or changed, and etcd would apply old raft entries again: take \
+                   the snapshot again"
+                .to_owned(),
+        });
+    }
+    None
+}
+
+fn contents(meta: &Meta, hash: u32, key_bucket: BucketRoot, index: KeyIndex, info: SchemaInfo) -> Contents {
+    let entries = index.entries();
+    let live = index.finish();
+    let SchemaInfo { finished_compact, scheduled_compact, .. } = info;
+    let last_revision = live.last_revision();
+    let compacted = finished_compact.max(scheduled_compact).unwrap_or_default();
+    Contents {
+        page_size: meta.page_size,
+        total_size: meta.total_size(),
+        hash,
+        last_revision,
+        revision: last_revision.max(compacted).max(1),
+        finished_compact,
+        scheduled_compact,
+        total_keys: live.count(),
+        entries,
+        storage_version: info.storage_version,
+        consistent_index: info.consistent_index,
+        term: info.term,
+        leases: info.leases,
+        users: info.users,
+        roles: info.roles,
+        auth_enabled: info.auth_enabled,
+        alarms: info.alarms,
+        key_bucket,
+        live,
+    }
+}

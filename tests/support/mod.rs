@@ -5,6 +5,7 @@ pub mod directory;
 pub mod etcd;
 pub mod fake_cluster;
 pub mod files;
+mod signals;
 pub mod tls;
 
 use std::path::PathBuf;
@@ -111,8 +112,9 @@ impl Rig {
         self.directory.path().join(name)
     }
 
-    /// The binary under test.
+    /// The binary under test; once its path is asked for, no program started here ignores SIGINT or SIGHUP.
     pub fn plugin() -> &'static str {
+        signals::reset_in_children();
         env!("CARGO_BIN_EXE_kubectl-etcd_backup")
     }
 

@@ -7,8 +7,11 @@ export CARGO_TARGET_DIR := $(CURDIR)/target
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
+# One target after the other, as cargo's runs lock each other out. TOGETHER is for what `beside_tools` starts.
+ifndef TOGETHER
 .NOTPARALLEL:
-.PHONY: help build tools deny-tool test check fmt clippy doc deny scripts demo dist test-krew e2e soak fuzz clean
+endif
+.PHONY: help build tools deny-tool test test-programs check fmt clippy doc deny scripts demo demo-programs dist test-krew e2e soak fuzz clean
 
 CARGO_DENY_VERSION := 0.20.2
 CARGO_DENY := target/tools/bin/cargo-deny
@@ -20,8 +23,17 @@ help: ## this list
 build: ## the release binary, target/release/kubectl-etcd_backup
 	cargo build --release --locked
 
-test: tools ## all tests, with a real etcd
-	cargo test --workspace --locked
+# etcd's Go build beside cargo's: neither keeps all cores busy from beginning to end. Each counts the cores itself, so
+# cargo gets no MAKEFLAGS: it would share the two places of this make.
+beside_tools = $(MAKE) --no-print-directory -j2 TOGETHER=1 tools
+
+# Most tests wait for a program or a clock most of the time, so there are more of them at once than cores.
+test: ## all tests, with a real etcd
+	+@$(beside_tools) test-programs
+	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-8} cargo test --workspace --locked
+
+test-programs:
+	MAKEFLAGS= cargo test --workspace --locked --no-run
 
 # A thread of the reader has been waited for before libc frees what it kept for it: that is no leak.
 fuzz: ## the reader of databases with any bytes, for FUZZ_SECONDS (needs nightly Rust and cargo-fuzz)
@@ -30,9 +42,13 @@ fuzz: ## the reader of databases with any bytes, for FUZZ_SECONDS (needs nightly
 
 check: fmt clippy doc deny scripts test ## all that must hold before a change is taken: formatting, lints, docs, licences, tests
 
-demo: build tools ## a backup from a fake cluster, restored and read back (under two minutes)
-	cargo build --locked --example fake-cluster
+demo: ## a backup from a fake cluster, restored and read back
+	+@$(beside_tools) demo-programs
 	tests/demo
+
+# As the tests build them: what one of both has compiled, the other does not compile again.
+demo-programs:
+	MAKEFLAGS= cargo build --locked --bin kubectl-etcd_backup --example fake-cluster
 
 dist: build ## this platform's archive for krew, with checksum and manifest, in target/dist
 	packaging/dist

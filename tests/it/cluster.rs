@@ -62,20 +62,17 @@ fn an_etcd_pod_that_does_not_become_ready() {
 #[test]
 fn each_required_right_is_named_with_its_cure() {
     for (verb, resource, group) in
-        [("list", "pods", "\"\""), ("get", "nodes/proxy", "\"\""), ("create", "jobs", "batch"), ("get", "pods", "\"\"")]
+        [("list", "pods", "''"), ("get", "nodes/proxy", "''"), ("create", "jobs", "batch"), ("get", "pods", "''")]
     {
-        let rule = format!("    - {resource}\n");
-        let verbs = format!("    - {verb}\n");
         fails(
             move |faults| faults.forbid.push((verb, resource)),
             3,
             &[
                 &format!("not allowed to {verb} {resource}"),
                 "kubectl apply",
-                rule.trim(),
-                verbs.trim(),
+                &format!("  rules:\n  - apiGroups:\n    - {group}\n"),
+                &format!("    resources:\n    - {resource}\n    verbs:\n    - {verb}\n"),
                 "name: tester",
-                group.trim_matches('"'),
             ],
         );
     }

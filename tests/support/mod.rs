@@ -5,6 +5,7 @@ pub mod directory;
 pub mod etcd;
 pub mod fake_cluster;
 pub mod files;
+mod signals;
 pub mod tls;
 
 use std::path::PathBuf;
@@ -111,8 +112,9 @@ impl Rig {
         self.directory.path().join(name)
     }
 
-    /// The binary under test.
+    /// The binary under test; once its path is asked for, no program started here ignores SIGINT or SIGHUP.
     pub fn plugin() -> &'static str {
+        signals::reset_in_children();
         env!("CARGO_BIN_EXE_kubectl-etcd_backup")
     }
 
@@ -153,11 +155,13 @@ pub struct Running<'r> {
 
 impl<'r> Running<'r> {
     /// Waits until the fake cluster has served some bytes of the file.
+    #[track_caller]
     pub fn copying(self) -> Self {
         self.until(|rig| rig.cluster.shared.state().served > 0)
     }
 
     /// Waits until something holds of the cluster.
+    #[track_caller]
     pub fn until(self, holds: impl Fn(&Rig) -> bool) -> Self {
         let start = Instant::now();
         while !holds(self.rig) {
@@ -197,6 +201,7 @@ pub struct Outcome<'r> {
 }
 
 impl Outcome<'_> {
+    #[track_caller]
     pub fn code(self, code: i32) -> Self {
         assert_eq!(self.code, Some(code), "{}\n{}", self.words, self.stderr);
         self
@@ -212,17 +217,20 @@ impl Outcome<'_> {
         serde_json::from_slice(&self.stdout).unwrap_or_else(|error| panic!("{error} in {:?}", self.printed()))
     }
 
+    #[track_caller]
     pub fn says(self, text: &str) -> Self {
         assert!(self.stderr.contains(text), "{text:?} is missing after '{}':\n{}", self.words, self.stderr);
         self
     }
 
+    #[track_caller]
     pub fn says_not(self, text: &str) -> Self {
         assert!(!self.stderr.contains(text), "{text:?} is there after '{}':\n{}", self.words, self.stderr);
         self
     }
 
     /// Nothing is left: no job, no pod, no directory on the node, no file here but those named.
+    #[track_caller]
     pub fn leaves_only(self, files: &[&str]) -> Self {
         let start = Instant::now();
         while self.rig.cluster.left() != (0, 0, 0) {

@@ -225,7 +225,7 @@ fn comment(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::etcd::member::tests::pod;
+    use crate::test_support::pod;
 
     #[test]
     fn the_text_and_the_objects_say_the_same() {

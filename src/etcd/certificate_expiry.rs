@@ -17,7 +17,7 @@ use x509_cert::Certificate;
 use x509_cert::der::Decode;
 
 use super::Member;
-use super::member::port_of;
+use super::url;
 use crate::k8s::KubeClient;
 
 /// What is known of the end of a certificate.
@@ -38,7 +38,7 @@ pub async fn expiry(cluster: &KubeClient, member: &Member, endpoint: Option<&str
         return Expiry::None;
     }
     let shown = async {
-        let port = port_of(&endpoint);
+        let port = url::port(&endpoint);
         match cluster.port_forward(&member.namespace, &member.pod_name, port).await {
             Ok(stream) => certificate(stream).await,
             Err(failure) => Err(failure.error().message().to_owned()),

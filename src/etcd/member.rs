@@ -3,6 +3,7 @@
 use k8s_openapi::api::core::v1::{Container, Pod};
 
 use super::config::EtcdConfig;
+use super::url::{bracket, bracketed_host, host, is_loopback};
 
 /// A member, from its pod. Everything here is as untrusted as the cluster that said it.
 #[derive(Debug, Clone)]
@@ -144,10 +145,7 @@ impl Member {
             return url.trim_end_matches('/').to_owned();
         }
         match self.pod.status.as_ref().and_then(|status| status.pod_ip.as_deref()) {
-            Some(address) => {
-                let address = if address.contains(':') { format!("[{address}]") } else { address.to_owned() };
-                local.replacen(&host_in_url(&local), &address, 1)
-            }
+            Some(address) => local.replacen(&bracketed_host(&local), &bracket(address), 1),
             None => local,
         }
     }
@@ -164,40 +162,11 @@ impl Member {
             return true;
         }
         let status = self.pod.status.as_ref();
-        let host = host_of(url);
+        let host = host(url);
         status.is_some_and(|status| {
             status.pod_ip.as_deref() == Some(host) || (self.host_network() && status.host_ip.as_deref() == Some(host))
         })
     }
-}
-
-/// The port of a URL; etcd's own where it says none.
-pub fn port_of(url: &str) -> u16 {
-    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-    let authority = rest.split('/').next().unwrap_or_default();
-    let behind = authority.rsplit_once(']').map_or(authority, |(_, behind)| behind);
-    behind.rsplit_once(':').and_then(|(_, port)| port.parse().ok()).unwrap_or(2379)
-}
-
-/// The host of a URL, without brackets.
-pub fn host_of(url: &str) -> &str {
-    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-    let authority = rest.split('/').next().unwrap_or_default();
-    if let Some(v6) = authority.strip_prefix('[') {
-        return v6.split(']').next().unwrap_or_default();
-    }
-    authority.rsplit_once(':').map_or(authority, |(host, _)| host)
-}
-
-fn is_loopback(url: &str) -> bool {
-    let host = host_of(url);
-    host == "localhost" || host == "::1" || host.starts_with("127.")
-}
-
-/// The host of a URL as it is written there, brackets included.
-fn host_in_url(url: &str) -> String {
-    let host = host_of(url);
-    if host.contains(':') { format!("[{host}]") } else { host.to_owned() }
 }
 
 /// The container that runs etcd: by its name, its program or its settings.
@@ -222,35 +191,9 @@ fn etcd_container(pod: &Pod) -> Option<&Container> {
 }
 
 #[cfg(test)]
-pub mod tests {
+mod tests {
     use super::*;
-    use serde_json::json;
-
-    /// A pod as kubeadm makes it, with the given command line.
-    pub fn pod(name: &str, command: &[&str], host_network: bool) -> Pod {
-        serde_json::from_value(json!({
-            "metadata": {"name": name, "namespace": "kube-system", "uid": format!("uid-{name}")},
-            "spec": {
-                "nodeName": "cp1",
-                "hostNetwork": host_network,
-                "containers": [{
-                    "name": "etcd",
-                    "image": "registry.k8s.io/etcd:3.6.8-0",
-                    "command": command,
-                    "volumeMounts": [
-                        {"name": "etcd-data", "mountPath": "/var/lib/etcd"},
-                        {"name": "etcd-certs", "mountPath": "/etc/kubernetes/pki/etcd"}
-                    ]
-                }],
-                "volumes": [
-                    {"name": "etcd-certs", "hostPath": {"path": "/etc/kubernetes/pki/etcd", "type": "DirectoryOrCreate"}},
-                    {"name": "etcd-data", "hostPath": {"path": "/var/lib/etcd", "type": "DirectoryOrCreate"}}
-                ]
-            },
-            "status": {"podIP": "10.0.0.11", "hostIP": "10.0.0.11"}
-        }))
-        .expect("a pod")
-    }
+    use crate::test_support::pod;
 
     fn member(command: &[&str], host_network: bool) -> Member {
         Member::from_pod(pod("etcd-cp1", command, host_network)).expect("it runs etcd")

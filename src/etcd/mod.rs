@@ -10,12 +10,13 @@ pub mod credentials;
 pub mod discovery;
 pub mod etcdctl;
 pub mod hash_kv;
-pub mod member;
+mod member;
 mod membership;
 mod options;
 mod select;
 pub mod status;
 mod unmatched;
+mod url;
 
 pub use certificate_expiry::{Expiry, expiry};
 pub use member::Member;

@@ -96,8 +96,8 @@ pub fn rank_members(members: &[MemberState]) -> Vec<&MemberState> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::etcd::member::tests::pod;
     use crate::etcd::{MemberProbe, MemberStatus};
+    use crate::test_support::pod;
 
     /// Members with these statuses, called `etcd-cp1` and so on.
     fn members(statuses: &[Option<MemberStatus>]) -> Vec<MemberState> {

@@ -69,7 +69,7 @@ fn is_at(one: &MemberListEntry, member: &Member) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::etcd::member::tests::pod;
+    use crate::test_support::pod;
 
     fn member(number: u8) -> Member {
         let advertised = format!("--advertise-client-urls=https://10.0.0.{number}:2379");

@@ -214,7 +214,7 @@ pub fn risk_note(transport: Transport) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::etcd::member::tests::pod;
+    use crate::test_support::pod;
 
     #[test]
     fn the_required_rights_come_first() {

@@ -25,7 +25,7 @@ pub use proto::{HashKv, ListedMember, SnapshotPart, Status};
 use super::Member;
 use super::credentials::auth_user::AuthUser;
 use super::credentials::client_config::ClientConfig;
-use super::member::port_of;
+use super::url;
 use crate::error::{Error, Result};
 use crate::k8s::KubeClient;
 use error::{TLS_ALERT, broken, plain, refused, speaks_tls};
@@ -61,7 +61,7 @@ impl EtcdClient {
         limit: Duration,
     ) -> Result<Self> {
         let with_tls = opening.endpoint().starts_with("https://");
-        let port = port_of(opening.endpoint());
+        let port = url::port(opening.endpoint());
         let stream = cluster.port_forward(&member.namespace, &member.pod_name, port).await?;
         let trace = DisconnectTrace::default();
         let stream = TracedStream::new(stream, trace.clone());

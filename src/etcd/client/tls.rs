@@ -14,7 +14,7 @@ use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStor
 use crate::error::{Error, Result};
 use crate::etcd::Member;
 use crate::etcd::credentials::tls_material::TlsMaterial;
-use crate::etcd::member::host_of;
+use crate::etcd::url;
 
 /// How to speak TLS with `keys`, to a server that has one of `names`.
 pub(super) fn configuration(keys: &TlsMaterial, names: Vec<ServerName<'static>>) -> Result<Arc<ClientConfig>> {
@@ -49,8 +49,8 @@ pub(super) fn names_of(member: &Member) -> Vec<ServerName<'static>> {
     let mut names: Vec<String> =
         vec!["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned(), member.node.clone()];
     names.extend([member.pod_name.clone(), member.name.clone()]);
-    names.push(host_of(&member.local_endpoint()).to_owned());
-    names.extend(member.advertised().into_iter().map(|url| host_of(url).to_owned()));
+    names.push(url::host(&member.local_endpoint()).to_owned());
+    names.extend(member.advertised().into_iter().map(|url| url::host(url).to_owned()));
     names.extend(status.and_then(|status| status.pod_ip.clone()));
     names.extend(status.and_then(|status| status.host_ip.clone()));
     if let Some(subdomain) = spec.and_then(|spec| spec.subdomain.as_deref()) {
@@ -173,7 +173,7 @@ impl ServerCertVerifier for AnyName {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::etcd::member::tests::pod;
+    use crate::test_support::pod;
 
     #[test]
     fn a_member_has_the_names_of_its_node_its_pod_and_its_addresses() {

@@ -199,7 +199,7 @@ pub fn covers(directory: &str, path: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::etcd::member::tests::pod;
+    use crate::test_support::pod;
     use serde_json::json;
 
     const KUBEADM: &[&str] = &[

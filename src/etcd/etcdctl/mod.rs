@@ -76,7 +76,7 @@ fn did_not_start(output: &ExecOutput) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::etcd::member::tests::pod;
+    use crate::test_support::pod;
 
     const OWN: &str = "https://127.0.0.1:2379";
 

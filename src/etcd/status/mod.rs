@@ -283,7 +283,7 @@ fn command(member: &Member, credentials: &Credentials, endpoint: Option<&str>, a
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::etcd::member::tests::pod;
+    use crate::test_support::pod;
 
     #[test]
     fn a_variable_of_etcdctl_replaces_its_flag() {

@@ -287,7 +287,7 @@ impl Reader {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::etcd::member::tests::pod;
+    use crate::test_support::pod;
 
     const BUSYBOX: &str = "tool cat\ntool tail\ntool rm\ntool sleep\ndir /tmp\nFilesystem 1024-blocks Used Available Capacity Mounted on\noverlay 100000 40000 60000 40% /\ndir /tmp\ndir /var/lib/etcd\n";
 

@@ -355,7 +355,7 @@ fn a_port_forward_that_is_refused() {
     fails(
         |faults| faults.forward.no_upgrade = Some(426),
         1,
-        &["no WebSocket can be opened through the API server", "--server"],
+        &["cannot open a WebSocket through the API server", "--server"],
     );
 }
 

@@ -15,16 +15,18 @@ pub struct ApiError {
     /// HTTP status of the response; `None` without one.
     status: Option<u16>,
     error: Error,
+    /// No WebSocket could be opened.
+    no_websocket: bool,
 }
 
 impl ApiError {
     pub(super) fn new(status: Option<u16>, error: Error) -> Self {
-        ApiError { status, error }
+        ApiError { status, error, no_websocket: false }
     }
 
     /// Creates the error of a request without a response.
     pub fn timeout(error: Error) -> Self {
-        ApiError { status: None, error }
+        ApiError::new(None, error)
     }
 
     /// Translates the client library's error. `access` is the permission that the call needs.
@@ -70,13 +72,17 @@ impl ApiError {
 
     /// Explains why an upgrade to a WebSocket failed: a refusal, or a proxy without support for WebSockets.
     pub(super) fn from_upgrade(error: kube::Error, access: &Access, server: &str) -> Self {
+        let no_websocket = |status, cause: &str| {
+            let error = websocket_error(server, cause);
+            ApiError { status, error, no_websocket: true }
+        };
         match &error {
-            kube::Error::UpgradeConnection(cause) => ApiError::new(None, websocket_error(server, &cause.to_string())),
+            kube::Error::UpgradeConnection(cause) => no_websocket(None, &cause.to_string()),
             // What a proxy without support for WebSockets makes of the request.
             kube::Error::Api(status)
                 if matches!(status.code, 400 | 405 | 426 | 501) && status.reason != "BadRequest" =>
             {
-                ApiError::new(Some(status.code), websocket_error(server, &format!("it answers {}", status.code)))
+                no_websocket(Some(status.code), &format!("it answers {}", status.code))
             }
             _ => ApiError::from_kube(error, Some(access), server),
         }
@@ -90,6 +96,11 @@ impl ApiError {
     /// Reports whether RBAC or an admission plugin refused.
     pub fn is_forbidden(&self) -> bool {
         self.status == Some(403)
+    }
+
+    /// Reports whether the request is refused, or a proxy blocks WebSockets. Other requests may be possible.
+    pub fn is_unavailable(&self) -> bool {
+        self.is_forbidden() || self.no_websocket
     }
 
     /// Reports whether the endpoint is switched off; the kubelet then answers 405.

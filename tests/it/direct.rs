@@ -350,7 +350,7 @@ fn a_port_forward_that_is_refused() {
     fails(
         |faults| faults.forward.refused = Some("connect: connection refused"),
         1,
-        &["cannot be reached from inside the pod", "connect: connection refused", "--pod-endpoint"],
+        &["cannot reach the port of etcd from inside pod kube-system/etcd-cp1", "connect: connection refused", "--pod-endpoint"],
     );
     fails(
         |faults| faults.forward.no_upgrade = Some(426),

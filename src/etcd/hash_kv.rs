@@ -188,7 +188,7 @@ struct HashResponse {
     hash_revision: i64,
 }
 
-/// Reads the hash of member `id` from the output of `etcdctl endpoint hashkv -w json`; `None` if that holds no hash.
+/// Reads the hash of member `id` from the output of `etcdctl endpoint hashkv -w json`; `None` if that has no hash.
 fn parse_hash(stdout: &str, id: u64, revision: i64) -> Option<HashResult> {
     let entries: Vec<EndpointHash> = serde_json::from_str::<Option<_>>(stdout.trim()).ok()??;
     entries.first()?;

@@ -178,12 +178,12 @@ fn refused_user(reason: &str) -> Option<&str> {
     (!user.is_empty()).then_some(user)
 }
 
-/// Explains why a credential plugin or token file failed. The plugin's output is left out, because it may hold a token;
+/// Explains why a credential plugin or token file failed. The plugin's output is left out, because it may have a token;
 /// its messages are on standard error already.
 fn credentials_error(error: &AuthError) -> Error {
     let hint = "run 'kubectl get nodes' with the same context, which uses the same plugin";
     match error {
-        // The error holds the plugin's environment, which may hold a token, too.
+        // The error has the plugin's environment, which may have a token, too.
         AuthError::AuthExecRun { out, .. } => {
             Error::failed(format!("the credential plugin of the kubeconfig failed ({})", out.status)).hint(hint)
         }

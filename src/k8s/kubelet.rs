@@ -60,12 +60,10 @@ fn proxy_url(node: &str, rest: &str) -> String {
     format!("/api/v1/nodes/{}/proxy/{rest}", utf8_percent_encode(node, NOT_IN_SEGMENT))
 }
 
-/// Free and total space of the file system that holds the kubelet's directory, in bytes.
+/// Free and total space of the file system of the kubelet's directory, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DiskSpace {
-    /// Bytes that can still be written.
     pub available: u64,
-    /// Size of the file system.
     pub capacity: u64,
 }
 

@@ -57,11 +57,11 @@ impl Frames {
                 Some(Ok(Message::Close(frame))) => {
                     let reason = frame.map(|frame| frame.reason.to_string()).filter(|reason| !reason.is_empty());
                     let reason = reason.map(|reason| format!(": {reason}")).unwrap_or_default();
-                    return Poll::Ready(Err(closed(&format!("the API server closed the connection{reason}"))));
+                    return Poll::Ready(Err(closed_error(&format!("the API server closed the connection{reason}"))));
                 }
                 Some(Ok(_)) => {}
-                Some(Err(error)) => return Poll::Ready(Err(broken(&error))),
-                None => return Poll::Ready(Err(closed("the connection ended"))),
+                Some(Err(error)) => return Poll::Ready(Err(broken_error(&error))),
+                None => return Poll::Ready(Err(closed_error("the connection ended"))),
             }
         }
     }
@@ -75,14 +75,14 @@ impl Frames {
         while self.ping.poll_tick(context).is_ready() {
             // A sink that is not ready is sending data, which keeps the connection alive as well.
             if let Poll::Ready(Ok(())) = self.socket.poll_ready_unpin(context) {
-                self.socket.start_send_unpin(Message::Ping(Bytes::new())).map_err(|error| broken(&error))?;
+                self.socket.start_send_unpin(Message::Ping(Bytes::new())).map_err(|error| broken_error(&error))?;
                 self.flushing = true;
             }
         }
         if self.flushing
             && let Poll::Ready(flushed) = self.socket.poll_flush_unpin(context)
         {
-            flushed.map_err(|error| broken(&error))?;
+            flushed.map_err(|error| broken_error(&error))?;
             self.flushing = false;
         }
         Ok(())
@@ -90,26 +90,26 @@ impl Frames {
 
     /// Sends a message once the connection accepts one.
     pub(super) fn poll_send(&mut self, context: &mut Context<'_>, channel: u8, bytes: &[u8]) -> Poll<io::Result<()>> {
-        ready!(self.socket.poll_ready_unpin(context)).map_err(|error| broken(&error))?;
+        ready!(self.socket.poll_ready_unpin(context)).map_err(|error| broken_error(&error))?;
         let mut message = Vec::with_capacity(bytes.len() + 1);
         message.push(channel);
         message.extend_from_slice(bytes);
-        Poll::Ready(self.socket.start_send_unpin(Message::Binary(message.into())).map_err(|error| broken(&error)))
+        Poll::Ready(self.socket.start_send_unpin(Message::Binary(message.into())).map_err(|error| broken_error(&error)))
     }
 
     pub(super) fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.socket.poll_flush_unpin(context).map_err(|error| broken(&error))
+        self.socket.poll_flush_unpin(context).map_err(|error| broken_error(&error))
     }
 
     pub(super) fn poll_close(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_close_unpin(context).map_err(|error| broken(&error))
+        Pin::new(&mut self.socket).poll_close_unpin(context).map_err(|error| broken_error(&error))
     }
 }
 
-fn closed(message: &str) -> io::Error {
+fn closed_error(message: &str) -> io::Error {
     io::Error::new(ErrorKind::UnexpectedEof, message)
 }
 
-fn broken(error: &(dyn std::error::Error + 'static)) -> io::Error {
+fn broken_error(error: &(dyn std::error::Error + 'static)) -> io::Error {
     io::Error::new(ErrorKind::ConnectionReset, format!("the connection broke: {}", root_cause(error)))
 }

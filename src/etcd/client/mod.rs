@@ -108,7 +108,7 @@ impl EtcdClient {
         self.unary("/etcdserverpb.Maintenance/Status", Empty {}, limit).await
     }
 
-    /// Returns the hash of the member's keys at `revision`; 0 is the newest. The member blocks writes meanwhile.
+    /// Returns the hash of the member's keys at `revision`; 0 is the newest. The member blocks writes until it is computed.
     pub async fn hash_kv(&mut self, revision: i64, limit: Duration) -> Result<HashKvResponse> {
         self.unary("/etcdserverpb.Maintenance/HashKV", HashKvRequest { revision }, limit).await
     }

@@ -87,7 +87,9 @@ impl TlsMaterial {
         let secret = match client.secret(namespace, name).await {
             Ok(secret) => secret,
             Err(failure) if failure.is_not_found() => {
-                return Err(Error::usage(format!("there is no Secret {namespace}/{name} (--etcd-cert-secret)")));
+                return Err(Error::usage(format!(
+                    "cannot read Secret {namespace}/{name} of --etcd-cert-secret: it does not exist"
+                )));
             }
             Err(failure) => return Err(failure.into()),
         };
@@ -235,7 +237,7 @@ fn mounted_entry(mount: &Mount, path: &str) -> Option<(MountedObject, String)> {
         return Some((MountedObject::ConfigMap(map.name.clone()), entry(map.items.as_ref())?));
     }
     let sources = volume.projected.as_ref()?.sources.as_ref()?;
-    // A source that lists the file comes first. A source without items may hold any file.
+    // A source that lists the file comes first. A source without items may have any file.
     let mut projected: Vec<(MountedObject, Option<&Vec<KeyToPath>>)> = sources
         .iter()
         .filter_map(|source| {

@@ -40,7 +40,7 @@ struct EtcdctlStatus {
     is_learner: bool,
 }
 
-/// Reads etcdctl's standard output; `None` if it holds no status.
+/// Reads etcdctl's standard output; `None` if it has no status.
 pub(super) fn parse_statuses(stdout: &str) -> Option<Vec<EndpointStatus>> {
     let statuses: Option<Vec<EndpointStatus>> = serde_json::from_str(stdout.trim()).ok()?;
     statuses.filter(|statuses| !statuses.is_empty())

@@ -4,4 +4,4 @@ pub mod auth_user;
 pub mod client_config;
 mod mounts;
 pub mod pod_paths;
-pub mod tls_material;
+pub(super) mod tls_material;

@@ -1,7 +1,7 @@
 //! Runs etcdctl in the etcd container.
 
 pub mod error;
-pub mod json;
+pub(super) mod json;
 
 use std::time::Duration;
 

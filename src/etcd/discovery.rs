@@ -86,7 +86,7 @@ async fn read_configuration_file(client: &KubeClient, member: &mut Member) {
     };
     let command = ["cat".to_owned(), path];
     let limit = Duration::from_secs(10);
-    let output = client.exec(&member.namespace, &member.pod_name, &member.container.name, &command, limit).await;
+    let output = client.exec(&member.container_ref(), &command, limit).await;
     if let Ok(output) = output
         && output.success
         && let Some(settings) = EtcdConfig::from_file(&output.stdout)

@@ -4,6 +4,7 @@ use k8s_openapi::api::core::v1::{Container, Pod};
 
 use super::config::EtcdConfig;
 use super::url::{bracket, bracketed_host, host, is_loopback};
+use crate::k8s::ContainerRef;
 
 /// A member, from its pod. Every field comes from the cluster and is not trusted.
 #[derive(Debug, Clone)]
@@ -40,6 +41,15 @@ impl Member {
     /// Returns `namespace/pod`.
     pub fn pod_path(&self) -> String {
         format!("{}/{}", self.namespace, self.pod_name)
+    }
+
+    /// Returns the container that runs etcd, to run commands in.
+    pub fn container_ref(&self) -> ContainerRef {
+        ContainerRef {
+            namespace: self.namespace.clone(),
+            pod: self.pod_name.clone(),
+            container: self.container.name.clone(),
+        }
     }
 
     /// Reports whether the pod's condition Ready is true.

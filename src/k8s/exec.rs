@@ -4,6 +4,7 @@
 //! connection that broke, even if the connection was closed cleanly. The reader of a dead connection hangs, so every
 //! wait has a limit.
 
+use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -29,6 +30,20 @@ const MAX_STDOUT: usize = 4 << 20;
 
 /// The most that is kept of standard error.
 const MAX_STDERR: usize = 64 << 10;
+
+/// A container of a pod.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ContainerRef {
+    pub namespace: String,
+    pub pod: String,
+    pub container: String,
+}
+
+impl fmt::Display for ContainerRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "container {} of pod {}/{}", self.container, self.namespace, self.pod)
+    }
+}
 
 /// What a command printed, and whether it succeeded.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,15 +80,13 @@ impl KubeClient {
     /// without success.
     pub async fn exec(
         &self,
-        namespace: &str,
-        pod: &str,
-        container: &str,
+        container: &ContainerRef,
         command: &[String],
         limit: Duration,
     ) -> Result<ExecOutput, ApiError> {
         let program = command.first().map_or("the command", String::as_str);
         let run = async {
-            let mut stream = self.start(namespace, pod, container, command).await?;
+            let mut stream = self.start(container, command).await?;
             let mut stdout = Vec::new();
             loop {
                 match stream.next(limit).await {
@@ -82,8 +95,7 @@ impl KubeClient {
                         return Ok(ExecOutput { stdout: String::from_utf8_lossy(&stdout).into_owned(), ..output });
                     }
                     Err(cause) => {
-                        let place = format!("container {container} of pod {namespace}/{pod}");
-                        let message = format!("cannot read the output of '{program}' in {place}: {cause}");
+                        let message = format!("cannot read the output of '{program}' in {container}: {cause}");
                         return Err(ApiError::new(None, Error::failed(message)));
                     }
                 }
@@ -91,7 +103,7 @@ impl KubeClient {
         };
         tokio::time::timeout(limit, run).await.unwrap_or_else(|_| {
             let seconds = limit.as_secs();
-            let message = format!("cannot run '{program}' in pod {namespace}/{pod}: no answer within {seconds}s");
+            let message = format!("cannot run '{program}' in {container}: no answer within {seconds}s");
             let hint = "run it again, or choose another member with --member, because the node or the network is slow";
             Err(ApiError::timeout(Error::failed(message).hint(hint)))
         })
@@ -101,13 +113,8 @@ impl KubeClient {
     ///
     /// # Errors
     /// The API server refuses or is unreachable, or a proxy blocks WebSockets.
-    pub async fn start(
-        &self,
-        namespace: &str,
-        pod: &str,
-        container: &str,
-        command: &[String],
-    ) -> Result<ExecStream, ApiError> {
+    pub async fn start(&self, container: &ContainerRef, command: &[String]) -> Result<ExecStream, ApiError> {
+        let ContainerRef { namespace, pod, container } = container;
         // The upgrade is a GET. From Kubernetes 1.35 on it needs `create`, too.
         let access = Access::namespaced("get", "", "pods", namespace).subresource("exec");
         let params = AttachParams::default().container(container).stdin(false).stdout(true).stderr(true);

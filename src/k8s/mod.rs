@@ -20,7 +20,7 @@ mod websocket;
 pub use access::Access;
 pub use client::KubeClient;
 pub use error::ApiError;
-pub use exec::{ExecEvent, ExecOutput, ExecStream};
+pub use exec::{ContainerRef, ExecEvent, ExecOutput, ExecStream};
 pub use kubelet::{DiskSpace, LogReadError, NodeLogPath, RangeResponse};
 pub use options::ConnectOptions;
 pub use rbac::{RoleGrant, group_subject, service_account_subject, user_subject};

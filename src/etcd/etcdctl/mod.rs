@@ -55,12 +55,10 @@ pub async fn run(
     command: &[String],
     limit: Duration,
 ) -> Result<ExecOutput, ApiError> {
-    let exec = async |words: &[String]| {
-        client.exec(&member.namespace, &member.pod_name, &member.container.name, words, limit).await
-    };
-    let output = exec(command).await?;
+    let container = member.container_ref();
+    let output = client.exec(&container, command, limit).await?;
     match without_shell(command) {
-        Some(words) if did_not_start(&output) => exec(&words).await,
+        Some(words) if did_not_start(&output) => client.exec(&container, &words, limit).await,
         _ => Ok(output),
     }
 }

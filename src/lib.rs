@@ -12,6 +12,8 @@ mod logging;
 mod signals;
 mod snapshot;
 mod storage;
+#[cfg(test)]
+mod test_support;
 mod ui;
 mod util;
 mod verification;

@@ -1,8 +1,8 @@
-//! When a member's server certificate ends.
+//! The expiry of a member's server certificate.
 //!
-//! It is not a file that could be read: etcd's image need not hold anything that prints one. But whoever connects is
-//! shown it, with no certificate of their own and before anything is decided, so that is how it is asked for: a TLS
-//! handshake through the API server that ends the moment the certificate is seen. Nothing in it is trusted.
+//! The file cannot be read, because etcd's image may have no tool that prints it. But a TLS server sends its certificate
+//! to every client, before it asks for a client certificate. So this module starts a TLS handshake through the API server
+//! and ends it when the certificate arrives. Nothing in the certificate is trusted.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -16,78 +16,77 @@ use tokio_rustls::TlsConnector;
 use x509_cert::Certificate;
 use x509_cert::der::Decode;
 
-use super::Member;
-use super::member::port_of;
+use super::member::Member;
+use super::url;
 use crate::k8s::KubeClient;
 
-/// What is known of the end of a certificate.
+/// When a certificate expires.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Expiry {
-    /// There is none: etcd serves plain http.
+    /// There is no certificate, because etcd serves plain http.
     None,
-    /// It ends then.
     At(Timestamp),
-    /// Why it is not known.
+    /// The reason why it is unknown.
     Unknown(String),
 }
 
-/// Asks `member` for its server certificate. `endpoint` is its URL as seen from inside its pod.
-pub async fn expiry(cluster: &KubeClient, member: &Member, endpoint: Option<&str>, limit: Duration) -> Expiry {
+/// Asks `member` for its server certificate. `endpoint` is its URL inside its pod.
+pub async fn query_expiry(client: &KubeClient, member: &Member, endpoint: Option<&str>, limit: Duration) -> Expiry {
     let endpoint = endpoint.map_or_else(|| member.local_endpoint(), str::to_owned);
     if endpoint.starts_with("http://") {
         return Expiry::None;
     }
-    let shown = async {
-        let port = port_of(&endpoint);
-        match cluster.port_forward(&member.namespace, &member.pod_name, port).await {
-            Ok(stream) => certificate(stream).await,
+    let certificate = async {
+        let port = url::port(&endpoint);
+        match client.port_forward(&member.namespace, &member.pod_name, port).await {
+            Ok(stream) => fetch_certificate(stream).await,
             Err(failure) => Err(failure.error().message().to_owned()),
         }
     };
-    let shown = tokio::time::timeout(limit, shown).await;
-    match shown.unwrap_or_else(|_| Err(format!("no answer within {}s", limit.as_secs()))) {
-        Ok(certificate) => end_of(&certificate),
+    let certificate = tokio::time::timeout(limit, certificate).await;
+    match certificate.unwrap_or_else(|_| Err(format!("no answer within {}s", limit.as_secs()))) {
+        Ok(certificate) => parse_expiry(&certificate),
         Err(reason) => Expiry::Unknown(reason),
     }
 }
 
-fn end_of(certificate: &[u8]) -> Expiry {
+fn parse_expiry(certificate: &[u8]) -> Expiry {
     let Ok(certificate) = Certificate::from_der(certificate) else {
-        return Expiry::Unknown("the certificate cannot be read".to_owned());
+        return Expiry::Unknown("cannot read the certificate".to_owned());
     };
     let seconds = certificate.tbs_certificate().validity().not_after.to_unix_duration().as_secs();
     match i64::try_from(seconds).ok().and_then(|seconds| Timestamp::from_second(seconds).ok()) {
         Some(time) => Expiry::At(time),
-        None => Expiry::Unknown("the certificate ends at a time that makes no sense".to_owned()),
+        None => Expiry::Unknown("the certificate has an invalid expiry".to_owned()),
     }
 }
 
-/// The certificate that the other side shows, in DER.
-async fn certificate(stream: impl AsyncRead + AsyncWrite + Unpin) -> Result<Vec<u8>, String> {
-    let look = Arc::new(Look::default());
+/// Returns the certificate that the server sends, in DER.
+async fn fetch_certificate(stream: impl AsyncRead + AsyncWrite + Unpin) -> Result<Vec<u8>, String> {
+    let recorder = Arc::new(CertificateRecorder::default());
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let configuration = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|error| error.to_string())?
         .dangerous()
-        .with_custom_certificate_verifier(Arc::clone(&look) as Arc<dyn ServerCertVerifier>)
+        .with_custom_certificate_verifier(Arc::clone(&recorder) as Arc<dyn ServerCertVerifier>)
         .with_no_client_auth();
     let name = ServerName::try_from("localhost").map_err(|error| error.to_string())?;
-    let ended = TlsConnector::from(Arc::new(configuration)).connect(name, stream).await;
-    let seen = look.seen.lock().unwrap_or_else(PoisonError::into_inner).take();
-    seen.ok_or_else(|| match ended {
-        Ok(_) => "no certificate was shown".to_owned(),
-        Err(error) => format!("no TLS connection: {error}"),
+    let handshake = TlsConnector::from(Arc::new(configuration)).connect(name, stream).await;
+    let certificate = recorder.certificate.lock().unwrap_or_else(PoisonError::into_inner).take();
+    certificate.ok_or_else(|| match handshake {
+        Ok(_) => "the server sent no certificate".to_owned(),
+        Err(error) => format!("cannot open a TLS connection: {error}"),
     })
 }
 
 /// Keeps the certificate and refuses it.
 #[derive(Debug, Default)]
-struct Look {
-    seen: Mutex<Option<Vec<u8>>>,
+struct CertificateRecorder {
+    certificate: Mutex<Option<Vec<u8>>>,
 }
 
-impl ServerCertVerifier for Look {
+impl ServerCertVerifier for CertificateRecorder {
     fn verify_server_cert(
         &self,
         certificate: &CertificateDer<'_>,
@@ -96,8 +95,8 @@ impl ServerCertVerifier for Look {
         _: &[u8],
         _: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(certificate.to_vec());
-        Err(rustls::Error::General("only looked at".to_owned()))
+        *self.certificate.lock().unwrap_or_else(PoisonError::into_inner) = Some(certificate.to_vec());
+        Err(rustls::Error::General("the certificate is only read".to_owned()))
     }
 
     fn verify_tls12_signature(
@@ -106,7 +105,7 @@ impl ServerCertVerifier for Look {
         _: &CertificateDer<'_>,
         _: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Err(rustls::Error::General("never trusted".to_owned()))
+        Err(rustls::Error::General("the certificate is not trusted".to_owned()))
     }
 
     fn verify_tls13_signature(
@@ -115,7 +114,7 @@ impl ServerCertVerifier for Look {
         _: &CertificateDer<'_>,
         _: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Err(rustls::Error::General("never trusted".to_owned()))
+        Err(rustls::Error::General("the certificate is not trusted".to_owned()))
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
@@ -137,7 +136,7 @@ mod tests {
         let mut roots = rustls::RootCertStore::empty();
         roots.add(certificate.der().clone()).expect("a root");
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        // As etcd with --client-cert-auth: who has no certificate is refused.
+        // Clients without a certificate are refused, as by an etcd with --client-cert-auth.
         let verifier =
             rustls::server::WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider));
         rustls::ServerConfig::builder_with_provider(provider)
@@ -149,23 +148,23 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_server_that_wants_a_certificate_shows_its_own_first() {
+    async fn a_server_that_asks_for_a_certificate_sends_its_own_first() {
         for version in rustls::ALL_VERSIONS {
             let (here, there) = tokio::io::duplex(1 << 16);
             let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(server(&[version])));
             let serving = tokio::spawn(async move { acceptor.accept(there).await.map(drop) });
-            let shown = certificate(here).await.expect("it is shown");
-            assert_eq!(end_of(&shown), Expiry::At("2021-02-03T00:00:00Z".parse().expect("a time")));
+            let received = fetch_certificate(here).await.expect("it is sent");
+            assert_eq!(parse_expiry(&received), Expiry::At("2021-02-03T00:00:00Z".parse().expect("a time")));
             assert!(serving.await.expect("it ends").is_err(), "the connection must not come about");
         }
     }
 
     #[tokio::test]
-    async fn what_speaks_no_tls_shows_nothing() {
+    async fn a_server_without_tls_sends_no_certificate() {
         let (here, mut there) = tokio::io::duplex(1 << 16);
         tokio::io::AsyncWriteExt::write_all(&mut there, b"HTTP/1.1 400 Bad Request\r\n\r\n").await.expect("written");
         drop(there);
-        assert!(certificate(here).await.expect_err("no TLS").starts_with("no TLS connection"));
-        assert!(matches!(end_of(b"no certificate"), Expiry::Unknown(_)));
+        assert!(fetch_certificate(here).await.expect_err("no TLS").starts_with("cannot open a TLS connection"));
+        assert!(matches!(parse_expiry(b"no certificate"), Expiry::Unknown(_)));
     }
 }

@@ -1,19 +1,19 @@
-//! etcd's own settings, as a pod passes them: flags, environment, or a configuration file.
+//! etcd's configuration, from flags, environment variables or a configuration file.
 //!
-//! Source of names and precedence: etcd `server/embed/config.go` and `server/etcdmain/config.go`; with
-//! `--config-file`, etcd ignores all other flags and variables.
+//! Source of names and precedence: etcd `server/embed/config.go` and `server/etcdmain/config.go`. With `--config-file`,
+//! etcd ignores all other flags and variables.
 
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::Container;
 use serde_json::Value;
 
-/// Settings by their flag's name without dashes, such as `listen-client-urls`.
+/// Settings by the name of their flag without dashes, such as `listen-client-urls`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct EtcdConfig(BTreeMap<String, String>);
 
 impl EtcdConfig {
-    /// What the container's command, arguments and environment say.
+    /// Reads the container's command, arguments and environment.
     pub fn from_container(container: &Container) -> Self {
         let mut settings = BTreeMap::new();
         for variable in container.env.iter().flatten() {
@@ -22,24 +22,24 @@ impl EtcdConfig {
             }
         }
         let words = container.command.iter().flatten().chain(container.args.iter().flatten());
-        settings.extend(flags(words.flat_map(|word| script_words(word))));
+        settings.extend(parse_flags(words.flat_map(|word| split_script(word))));
         settings.retain(|_, value| !value.contains('$'));
         EtcdConfig(settings)
     }
 
-    /// The settings in a configuration file, nested as etcd nests them; `None` when the text is no YAML map.
+    /// Reads a configuration file; `None` if the text is not a YAML map.
     pub fn from_file(text: &str) -> Option<Self> {
         let file: Value = crate::util::yaml::from_str(text)?;
         let mut settings: BTreeMap<String, String> = BTreeMap::new();
         for (name, value) in file.as_object()? {
-            if let Some(text) = scalar(value) {
+            if let Some(text) = scalar_to_text(value) {
                 settings.insert(name.clone(), text);
             }
         }
         let sections = [("client-transport-security", ""), ("peer-transport-security", "peer-")];
         for (section, prefix) in sections {
             for (name, value) in file[section].as_object().into_iter().flatten() {
-                if let Some(text) = scalar(value) {
+                if let Some(text) = scalar_to_text(value) {
                     settings.insert(format!("{prefix}{name}"), text);
                 }
             }
@@ -47,12 +47,12 @@ impl EtcdConfig {
         Some(EtcdConfig(settings))
     }
 
-    /// One setting, unless it is empty.
+    /// Returns a setting, unless it is empty.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str).filter(|value| !value.is_empty())
     }
 
-    /// A comma-separated list of URLs.
+    /// Returns the URLs of a comma-separated setting.
     pub fn urls(&self, name: &str) -> Vec<&str> {
         self.get(name)
             .map(|list| list.split(',').map(str::trim).filter(|url| !url.is_empty()).collect())
@@ -60,7 +60,7 @@ impl EtcdConfig {
     }
 }
 
-fn scalar(value: &Value) -> Option<String> {
+fn scalar_to_text(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => Some(text.clone()),
         Value::Bool(_) | Value::Number(_) => Some(value.to_string()),
@@ -68,8 +68,8 @@ fn scalar(value: &Value) -> Option<String> {
     }
 }
 
-/// A word that is a shell script, as in `/bin/sh -c "exec etcd --name=…"`, gives its words; others give themselves.
-fn script_words(word: &str) -> Vec<String> {
+/// Splits a shell script, as in `/bin/sh -c "exec etcd --name=…"`, into words. Another word stays as it is.
+fn split_script(word: &str) -> Vec<String> {
     if word.contains(char::is_whitespace) {
         word.split_whitespace().map(|word| word.trim_matches(['"', '\'', '\\']).replace("=\"", "=")).collect()
     } else {
@@ -77,22 +77,22 @@ fn script_words(word: &str) -> Vec<String> {
     }
 }
 
-/// Reads `--name=value`, `-name value` and a bare `--name` (Go's flag package takes one dash or two).
-fn flags(words: impl Iterator<Item = String>) -> BTreeMap<String, String> {
+/// Parses `--name=value`, `-name value` and a bare `--name`. Go's flag package accepts one dash or two.
+fn parse_flags(words: impl Iterator<Item = String>) -> BTreeMap<String, String> {
     let mut found = BTreeMap::new();
-    let mut open: Option<String> = None;
+    let mut without_value: Option<String> = None;
     for word in words {
         let name = word.strip_prefix("--").or_else(|| word.strip_prefix('-')).filter(|name| !name.is_empty());
-        match (name, open.take()) {
-            (Some(name), waiting) => {
-                if let Some(waiting) = waiting {
-                    found.insert(waiting, "true".to_owned());
+        match (name, without_value.take()) {
+            (Some(name), boolean) => {
+                if let Some(boolean) = boolean {
+                    found.insert(boolean, "true".to_owned());
                 }
                 match name.split_once('=') {
                     Some((name, value)) => {
                         found.insert(name.to_owned(), value.to_owned());
                     }
-                    None => open = Some(name.to_owned()),
+                    None => without_value = Some(name.to_owned()),
                 }
             }
             (None, Some(name)) => {
@@ -101,7 +101,7 @@ fn flags(words: impl Iterator<Item = String>) -> BTreeMap<String, String> {
             (None, None) => {}
         }
     }
-    if let Some(name) = open {
+    if let Some(name) = without_value {
         found.insert(name, "true".to_owned());
     }
     found
@@ -165,6 +165,6 @@ mod tests {
         assert_eq!(settings.get("cert-file"), Some("/s.crt"));
         assert_eq!(settings.get("peer-cert-file"), Some("/p.crt"));
         assert_eq!(settings.urls("listen-client-urls").len(), 2);
-        assert_eq!(EtcdConfig::from_file("just words"), None);
+        assert_eq!(EtcdConfig::from_file("plain text"), None);
     }
 }

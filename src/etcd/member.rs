@@ -1,32 +1,30 @@
-//! One etcd member as its pod shows it.
+//! One etcd member, as its pod describes it.
 
 use k8s_openapi::api::core::v1::{Container, Pod};
 
 use super::config::EtcdConfig;
+use super::url::{bracket, bracketed_host, host, is_loopback};
+use crate::k8s::ContainerRef;
 
-/// A member, from its pod. Everything here is as untrusted as the cluster that said it.
+/// A member, from its pod. Every field comes from the cluster and is not trusted.
 #[derive(Debug, Clone)]
 pub struct Member {
     /// Name in etcd (`--name`), else the pod's.
     pub name: String,
-    /// Namespace of the pod.
     pub namespace: String,
-    /// Name of the pod.
     pub pod_name: String,
-    /// Node that the pod runs on; empty while it is not scheduled.
+    /// The node of the pod; empty before the pod is scheduled.
     pub node: String,
     /// The container that runs etcd.
     pub container: Container,
-    /// etcd's settings.
     pub settings: EtcdConfig,
-    /// The pod itself.
     pub pod: Pod,
 }
 
 impl Member {
-    /// The member that `pod` runs; `None` when none of its containers is etcd.
+    /// Creates the member that `pod` runs; `None` if no container runs etcd.
     pub fn from_pod(pod: Pod) -> Option<Self> {
-        let container = etcd_container(&pod)?.clone();
+        let container = find_etcd_container(&pod)?.clone();
         let settings = EtcdConfig::from_container(&container);
         let pod_name = pod.metadata.name.clone()?;
         Some(Member {
@@ -40,24 +38,34 @@ impl Member {
         })
     }
 
-    /// `namespace/pod`, as kubectl writes it.
+    /// Returns `namespace/pod`.
     pub fn pod_path(&self) -> String {
         format!("{}/{}", self.namespace, self.pod_name)
     }
 
-    /// The pod's condition Ready is true.
+    /// Returns the container that runs etcd, to run commands in.
+    pub fn container_ref(&self) -> ContainerRef {
+        ContainerRef {
+            namespace: self.namespace.clone(),
+            pod: self.pod_name.clone(),
+            container: self.container.name.clone(),
+        }
+    }
+
+    /// Reports whether the pod's condition Ready is true.
     pub fn is_ready(&self) -> bool {
         let conditions = self.pod.status.as_ref().and_then(|status| status.conditions.as_ref());
         conditions.into_iter().flatten().any(|condition| condition.type_ == "Ready" && condition.status == "True")
     }
 
-    /// Why the pod is not ready, as far as its status says.
+    /// Returns why the pod is not ready, according to its status.
     pub fn why_not_ready(&self) -> String {
         let Some(status) = &self.pod.status else {
             return "it has no status yet".to_owned();
         };
-        let of_container = status.container_statuses.iter().flatten().find(|status| status.name == self.container.name);
-        if let Some(state) = of_container.and_then(|status| status.state.as_ref()) {
+        let container_status =
+            status.container_statuses.iter().flatten().find(|status| status.name == self.container.name);
+        if let Some(state) = container_status.and_then(|status| status.state.as_ref()) {
             if let Some(waiting) = &state.waiting {
                 let reason = waiting.reason.as_deref().unwrap_or("waiting");
                 return match &waiting.message {
@@ -65,52 +73,53 @@ impl Member {
                     None => format!("its container is waiting: {reason}"),
                 };
             }
-            if let Some(ended) = &state.terminated {
-                return format!("its container ended with code {}", ended.exit_code);
+            if let Some(terminated) = &state.terminated {
+                return format!("its container exited with code {}", terminated.exit_code);
             }
         }
         let condition = status.conditions.iter().flatten().find(|condition| condition.type_ == "Ready");
         let message = condition.and_then(|condition| condition.message.clone());
         message.unwrap_or_else(|| match status.phase.as_deref() {
-            // What its container says is fine, so it is the node that does not say so any more.
-            Some("Running") => format!("node {} does not report it as ready; is the node up?", self.node),
+            // The container is fine, so the node has stopped to report.
+            Some("Running") => format!("node {} does not report it as ready and may be down", self.node),
             phase => format!("its phase is {}", phase.unwrap_or("unknown")),
         })
     }
 
-    /// The pod shares the node's network, so its loopback addresses are the node's.
+    /// Reports whether the pod uses the node's network; then its loopback addresses are the node's.
     pub fn host_network(&self) -> bool {
         self.pod.spec.as_ref().and_then(|spec| spec.host_network).unwrap_or(false)
     }
 
-    /// The pod or its container runs as somebody else than root, so its keys may be unreadable for a root without
-    /// capabilities.
+    /// Reports whether the pod or its container runs as another user than root. Then root without capabilities may be
+    /// unable to read its keys.
     pub fn runs_as_other_user(&self) -> bool {
-        let of_pod = self.pod.spec.as_ref().and_then(|spec| spec.security_context.as_ref());
-        let of_container = self.container.security_context.as_ref();
-        let user =
-            of_container.and_then(|context| context.run_as_user).or(of_pod.and_then(|context| context.run_as_user));
-        let non_root = of_container
+        let pod_context = self.pod.spec.as_ref().and_then(|spec| spec.security_context.as_ref());
+        let container_context = self.container.security_context.as_ref();
+        let user = container_context
+            .and_then(|context| context.run_as_user)
+            .or(pod_context.and_then(|context| context.run_as_user));
+        let non_root = container_context
             .and_then(|context| context.run_as_non_root)
-            .or(of_pod.and_then(|context| context.run_as_non_root));
+            .or(pod_context.and_then(|context| context.run_as_non_root));
         user.is_some_and(|user| user != 0) || non_root == Some(true)
     }
 
-    /// Addresses at which other members and clients know this one.
-    pub fn advertised(&self) -> Vec<&str> {
+    /// Returns the advertised client URLs.
+    pub fn advertised_urls(&self) -> Vec<&str> {
         self.settings.urls("advertise-client-urls")
     }
 
-    /// The URL at which a process in the member's network reaches it: loopback where it listens there, else what it
-    /// advertises, else the pod's address.
+    /// Returns the URL for a process in the member's network: on loopback if the member listens there, else an advertised
+    /// one.
     pub fn local_endpoint(&self) -> String {
-        let listens = self.settings.urls("listen-client-urls");
+        let listen_urls = self.settings.urls("listen-client-urls");
         let usable = |url: &&str| url.starts_with("http://") || url.starts_with("https://");
-        let loopback = listens.iter().copied().filter(usable).find(|url| is_loopback(url));
+        let loopback = listen_urls.iter().copied().filter(usable).find(|url| is_loopback(url));
         if let Some(url) = loopback {
             return url.trim_end_matches('/').to_owned();
         }
-        if let Some((url, wildcard)) = listens.iter().copied().filter(usable).find_map(|url| {
+        if let Some((url, wildcard)) = listen_urls.iter().copied().filter(usable).find_map(|url| {
             ["0.0.0.0", "[::]"]
                 .into_iter()
                 .find(|wildcard| url.contains(&format!("//{wildcard}")))
@@ -118,92 +127,62 @@ impl Member {
         }) {
             return url.replacen(wildcard, "127.0.0.1", 1).trim_end_matches('/').to_owned();
         }
-        if let Some(url) = self.advertised().into_iter().find(usable).or_else(|| listens.into_iter().find(usable)) {
+        if let Some(url) =
+            self.advertised_urls().into_iter().find(usable).or_else(|| listen_urls.into_iter().find(usable))
+        {
             return url.trim_end_matches('/').to_owned();
         }
         if let Some(url) = self.settings.get("client-urls") {
-            // etcd-manager (kOps) writes its own name where the address goes.
+            // etcd-manager (kOps) has a placeholder for the address.
             return url.replace("__name__", "127.0.0.1");
         }
-        // A configuration file that could not be read is no sign of an etcd without TLS.
-        let secured = self.settings.get("cert-file").is_some() || self.settings.get("config-file").is_some();
-        let scheme = if secured { "https" } else { "http" };
+        // An etcd with a configuration file that could not be read may have TLS.
+        let uses_tls = self.settings.get("cert-file").is_some() || self.settings.get("config-file").is_some();
+        let scheme = if uses_tls { "https" } else { "http" };
         format!("{scheme}://127.0.0.1:2379")
     }
 
-    /// The URL at which another pod on the node reaches the member.
+    /// Returns the URL for another pod on the member's node.
     pub fn endpoint_from_node(&self) -> String {
         let local = self.local_endpoint();
         if self.host_network() {
             return local;
         }
-        // A loopback address that is advertised means the etcd pod's own.
+        // An advertised loopback address is that of the etcd pod.
         let reachable = |url: &&str| url.starts_with("http") && !url.contains('$') && !is_loopback(url);
-        let advertised = self.advertised().into_iter().find(reachable);
+        let advertised = self.advertised_urls().into_iter().find(reachable);
         if let Some(url) = advertised {
             return url.trim_end_matches('/').to_owned();
         }
         match self.pod.status.as_ref().and_then(|status| status.pod_ip.as_deref()) {
-            Some(address) => {
-                let address = if address.contains(':') { format!("[{address}]") } else { address.to_owned() };
-                local.replacen(&host_in_url(&local), &address, 1)
-            }
+            Some(address) => local.replacen(&bracketed_host(&local), &bracket(address), 1),
             None => local,
         }
     }
 
-    /// Whether this member advertises `url`.
+    /// Reports whether this member advertises `url`.
     pub fn advertises(&self, url: &str) -> bool {
-        self.advertised().iter().any(|own| own.trim_end_matches('/') == url.trim_end_matches('/'))
+        self.advertised_urls().iter().any(|own| own.trim_end_matches('/') == url.trim_end_matches('/'))
     }
 
-    /// Whether `url` is one at which this member is reached, as far as its addresses tell: another member on the same
-    /// host has the same.
+    /// Reports whether `url` may be one of this member, by its advertised URLs and its addresses. Another member on the
+    /// same host has the same addresses.
     pub fn answers_at(&self, url: &str) -> bool {
         if self.advertises(url) {
             return true;
         }
         let status = self.pod.status.as_ref();
-        let host = host_of(url);
+        let host = host(url);
         status.is_some_and(|status| {
             status.pod_ip.as_deref() == Some(host) || (self.host_network() && status.host_ip.as_deref() == Some(host))
         })
     }
 }
 
-/// The port of a URL; etcd's own where it says none.
-pub fn port_of(url: &str) -> u16 {
-    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-    let authority = rest.split('/').next().unwrap_or_default();
-    let behind = authority.rsplit_once(']').map_or(authority, |(_, behind)| behind);
-    behind.rsplit_once(':').and_then(|(_, port)| port.parse().ok()).unwrap_or(2379)
-}
-
-/// The host of a URL, without brackets.
-pub fn host_of(url: &str) -> &str {
-    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-    let authority = rest.split('/').next().unwrap_or_default();
-    if let Some(v6) = authority.strip_prefix('[') {
-        return v6.split(']').next().unwrap_or_default();
-    }
-    authority.rsplit_once(':').map_or(authority, |(host, _)| host)
-}
-
-fn is_loopback(url: &str) -> bool {
-    let host = host_of(url);
-    host == "localhost" || host == "::1" || host.starts_with("127.")
-}
-
-/// The host of a URL as it is written there, brackets included.
-fn host_in_url(url: &str) -> String {
-    let host = host_of(url);
-    if host.contains(':') { format!("[{host}]") } else { host.to_owned() }
-}
-
-/// The container that runs etcd: by its name, its program or its settings.
-fn etcd_container(pod: &Pod) -> Option<&Container> {
+/// Finds the container that runs etcd by its name, its program, its settings or its image.
+fn find_etcd_container(pod: &Pod) -> Option<&Container> {
     let containers = &pod.spec.as_ref()?.containers;
-    let program = |container: &Container| {
+    let runs_etcd = |container: &Container| {
         let first = container.command.iter().flatten().chain(container.args.iter().flatten()).next();
         first.is_some_and(|first| first.rsplit('/').next() == Some("etcd"))
     };
@@ -212,7 +191,7 @@ fn etcd_container(pod: &Pod) -> Option<&Container> {
     by_name("etcd")
         .or_else(|| by_name("etcd-member"))
         .or_else(|| by_name("etcd-manager"))
-        .or_else(|| containers.iter().find(|container| program(container)))
+        .or_else(|| containers.iter().find(|container| runs_etcd(container)))
         .or_else(|| containers.iter().find(|container| listens(container)))
         .or_else(|| {
             containers.iter().find(|container| {
@@ -222,42 +201,16 @@ fn etcd_container(pod: &Pod) -> Option<&Container> {
 }
 
 #[cfg(test)]
-pub mod tests {
+mod tests {
     use super::*;
-    use serde_json::json;
-
-    /// A pod as kubeadm makes it, with the given command line.
-    pub fn pod(name: &str, command: &[&str], host_network: bool) -> Pod {
-        serde_json::from_value(json!({
-            "metadata": {"name": name, "namespace": "kube-system", "uid": format!("uid-{name}")},
-            "spec": {
-                "nodeName": "cp1",
-                "hostNetwork": host_network,
-                "containers": [{
-                    "name": "etcd",
-                    "image": "registry.k8s.io/etcd:3.6.8-0",
-                    "command": command,
-                    "volumeMounts": [
-                        {"name": "etcd-data", "mountPath": "/var/lib/etcd"},
-                        {"name": "etcd-certs", "mountPath": "/etc/kubernetes/pki/etcd"}
-                    ]
-                }],
-                "volumes": [
-                    {"name": "etcd-certs", "hostPath": {"path": "/etc/kubernetes/pki/etcd", "type": "DirectoryOrCreate"}},
-                    {"name": "etcd-data", "hostPath": {"path": "/var/lib/etcd", "type": "DirectoryOrCreate"}}
-                ]
-            },
-            "status": {"podIP": "10.0.0.11", "hostIP": "10.0.0.11"}
-        }))
-        .expect("a pod")
-    }
+    use crate::test_support::pod;
 
     fn member(command: &[&str], host_network: bool) -> Member {
         Member::from_pod(pod("etcd-cp1", command, host_network)).expect("it runs etcd")
     }
 
     #[test]
-    fn on_the_nodes_network_the_loopback_url_is_used() {
+    fn on_the_network_of_the_node_the_loopback_url_is_used() {
         let member = member(&["etcd", "--listen-client-urls=https://10.0.0.11:2379,https://127.0.0.1:2379"], true);
         assert_eq!(member.endpoint_from_node(), "https://127.0.0.1:2379");
     }
@@ -269,20 +222,20 @@ pub mod tests {
     }
 
     #[test]
-    fn in_a_network_of_its_own_the_pods_address_is_used() {
+    fn in_a_network_of_its_own_the_address_of_the_pod_is_used() {
         let member = member(&["etcd", "--listen-client-urls=https://0.0.0.0:2379", "--cert-file=/a"], false);
         assert_eq!(member.endpoint_from_node(), "https://10.0.0.11:2379");
     }
 
     #[test]
-    fn a_loopback_address_that_is_advertised_is_nobody_elses() {
+    fn an_advertised_loopback_address_is_not_used_from_another_pod() {
         let command =
             ["etcd", "--listen-client-urls=http://0.0.0.0:2379", "--advertise-client-urls=http://127.0.0.1:2379"];
         assert_eq!(member(&command, false).endpoint_from_node(), "http://10.0.0.11:2379");
     }
 
     #[test]
-    fn plain_http_is_seen() {
+    fn an_etcd_without_tls_has_an_http_url() {
         let member = member(&["etcd", "--listen-client-urls", "http://127.0.0.1:2379"], true);
         assert_eq!(member.local_endpoint(), "http://127.0.0.1:2379");
     }
@@ -296,7 +249,7 @@ pub mod tests {
     }
 
     #[test]
-    fn a_pod_without_etcd_is_no_member() {
+    fn a_pod_without_etcd_is_not_a_member() {
         let mut other = pod("coredns", &["coredns"], false);
         let spec = other.spec.as_mut().expect("it has one");
         spec.containers[0].name = "coredns".to_owned();

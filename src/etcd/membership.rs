@@ -1,93 +1,40 @@
-//! The members of one cluster as a run knows them: each with its pod, its answer and what opens it.
+//! The members of one cluster: discovery, status and certificate expiry.
 
 use std::time::Duration;
 
 use futures::future::join_all;
 
-use super::credentials::pod_paths::{self, Credentials};
+use super::certificate_expiry::{Expiry, query_expiry};
+use super::credentials::pod_paths;
+use super::discovery;
+use super::member_state::{self, MemberProbe, MemberState, MemberWarning};
+use super::member_status::MemberStatus;
 use super::options::Options;
-use super::status::{self, Statuses, via_grpc};
-use super::{Expiry, Member, MemberStatus, UnmatchedMember, discovery, expiry};
+use super::status::{Statuses, via_exec, via_grpc};
+use super::unmatched::UnmatchedMember;
 use crate::error::Result;
 use crate::k8s::KubeClient;
 
-/// How long a member may take to show its certificate.
+/// The longest time for the TLS handshake with a member.
 const EXPIRY_LIMIT: Duration = Duration::from_secs(10);
 
-/// What a member answered when it was asked for its status.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum MemberProbe {
-    Ok(MemberStatus),
-    /// It was asked and does not serve, or its pod says that it does not; the reason.
-    Down(String),
-    /// It could not be asked, so nothing is known of it; the reason.
-    Unknown(String),
-}
-
-impl MemberProbe {
-    pub fn status(&self) -> Option<&MemberStatus> {
-        match self {
-            MemberProbe::Ok(status) => Some(status),
-            MemberProbe::Down(_) | MemberProbe::Unknown(_) => None,
-        }
-    }
-
-    /// Returns why there is no status.
-    pub fn reason(&self) -> Option<&str> {
-        match self {
-            MemberProbe::Ok(_) => None,
-            MemberProbe::Down(reason) | MemberProbe::Unknown(reason) => Some(reason),
-        }
-    }
-}
-
-/// One member with all that is known of it.
-#[derive(Debug)]
-pub struct MemberState {
-    pub member: Member,
-    pub probe: MemberProbe,
-    /// What may open it, best first.
-    pub credentials: Vec<Credentials>,
-    /// When its server certificate ends; `None` unless it was asked for.
-    pub certificate_expiry: Option<Expiry>,
-}
-
-impl MemberState {
-    pub fn status(&self) -> Option<&MemberStatus> {
-        self.probe.status()
-    }
-
-    /// Returns the revision that the member had when it was asked, if it has any.
-    pub fn revision(&self) -> Option<i64> {
-        i64::try_from(self.status()?.revision).ok().filter(|revision| *revision > 0)
-    }
-}
-
-/// All members that have a pod, and what is known of the others.
+/// The members with a pod, and what is known of the others.
 #[derive(Debug)]
 pub struct MemberSet {
     pub members: Vec<MemberState>,
-    /// Origin of the credentials that a pod's etcd accepted.
+    /// The origin of the credentials that etcd accepted in a pod.
     pub verified_origin: Option<&'static str>,
-    /// Members that etcd lists and that have no pod.
+    /// The members that etcd lists and that have no pod.
     pub unmatched: Vec<UnmatchedMember>,
-    /// What could not be learned, and why.
+    /// What is unknown about the members, and why.
     pub warnings: Vec<MemberWarning>,
 }
 
-/// Something that could not be learned of the members.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MemberWarning {
-    pub message: String,
-    /// The reason in it, so that it is not told again for a single member.
-    pub reason: Option<String>,
-}
-
 impl MemberSet {
-    /// Finds the etcd pods and what may open them. Nothing is asked of etcd yet.
+    /// Finds the etcd pods and their credentials. No request is sent to etcd yet.
     ///
     /// # Errors
-    /// There are no etcd pods, or they may not be listed.
+    /// There are no etcd pods, or listing pods is not allowed.
     pub async fn discover(client: &KubeClient, options: &Options) -> Result<Self> {
         let found = discovery::members(client, options.namespace.as_deref(), options.selector.as_deref()).await?;
         let mut members = Vec::with_capacity(found.len());
@@ -106,9 +53,9 @@ impl MemberSet {
     /// Asks all members for their status.
     ///
     /// # Errors
-    /// What was given to open etcd cannot be used at all.
+    /// The certificates or the user that the options name cannot be used.
     pub async fn probe(&mut self, client: &KubeClient, options: &Options) -> Result<()> {
-        let mut found = self.statuses(client, options).await?;
+        let mut found = self.query_statuses(client, options).await?;
         found.finalize(&self.members);
         for (state, probe) in self.members.iter_mut().zip(found.probes) {
             state.probe = probe.unwrap_or_else(|| MemberProbe::Unknown("it was not asked".to_owned()));
@@ -118,37 +65,37 @@ impl MemberSet {
         Ok(())
     }
 
-    /// Returns the status of each member at this moment, in the order of the members; `None` where it is unknown.
+    /// Returns the current status of each member, in the order of the members; `None` if it is unknown.
     ///
     /// # Errors
-    /// What was given to open etcd cannot be used at all.
+    /// The certificates or the user that the options name cannot be used.
     pub async fn refresh_status(&self, client: &KubeClient, options: &Options) -> Result<Vec<Option<MemberStatus>>> {
-        let probes = self.statuses(client, options).await?.probes;
+        let probes = self.query_statuses(client, options).await?.probes;
         Ok(probes.into_iter().map(|probe| probe.and_then(|probe| probe.status().cloned())).collect())
     }
 
-    /// Where certificates were given etcd is asked directly first, else etcdctl in the pods; each way fills what the
-    /// other leaves open.
-    async fn statuses(&self, client: &KubeClient, options: &Options) -> Result<Statuses> {
-        let given = options.client.are_given();
+    /// Asks etcd's own API first if certificates were given, else etcdctl in the pods. The second way fills what the
+    /// first one leaves open.
+    async fn query_statuses(&self, client: &KubeClient, options: &Options) -> Result<Statuses> {
+        let has_certificates = options.client.are_given();
         let mut found = Statuses::unknown(self.members.len());
-        if given {
+        if has_certificates {
             via_grpc::fill(client, &self.members, options, &mut found).await?;
         }
         if found.is_incomplete() {
-            status::gather(client, &self.members, options.pod.endpoint.as_deref(), &mut found).await;
+            via_exec::fill(client, &self.members, options.pod.endpoint.as_deref(), &mut found).await;
         }
-        if found.is_incomplete() && !given {
+        if found.is_incomplete() && !has_certificates {
             via_grpc::fill(client, &self.members, options, &mut found).await?;
         }
         Ok(found)
     }
 
-    /// Asks each member when its server certificate ends.
+    /// Asks each member when its server certificate expires.
     pub async fn probe_certificates(&mut self, client: &KubeClient, options: &Options) {
         let endpoint = options.pod.endpoint.as_deref();
-        let asked = self.members.iter().map(|state| expiry(client, &state.member, endpoint, EXPIRY_LIMIT));
-        let expiries = join_all(asked).await;
+        let queries = self.members.iter().map(|state| query_expiry(client, &state.member, endpoint, EXPIRY_LIMIT));
+        let expiries = join_all(queries).await;
         let mut unknown = Vec::new();
         for (state, expiry) in self.members.iter_mut().zip(expiries) {
             if let Expiry::Unknown(reason) = &expiry {
@@ -158,23 +105,22 @@ impl MemberSet {
         }
         let Some((_, first)) = unknown.first() else { return };
         if unknown.len() == self.members.len() && unknown.iter().all(|(_, reason)| reason == first) {
-            let message = format!("the end of the server certificates is unknown: {first}");
+            let message = format!("the expiry of the server certificates is unknown: {first}");
             self.warnings.push(MemberWarning { message, reason: Some(first.clone()) });
         } else {
             self.warnings.extend(unknown.into_iter().map(|(name, reason)| MemberWarning {
-                message: format!("the end of the server certificate of member {name} is unknown: {reason}"),
+                message: format!("the expiry of the server certificate of member {name} is unknown: {reason}"),
                 reason: Some(reason),
             }));
         }
     }
 
-    /// Reports whether etcd has a quorum: a member knows a leader only while there is one (etcd checks it once an
-    /// election timeout). `None` when no member answered.
+    /// Reports whether etcd has a quorum; `None` if no member answered.
     pub fn has_quorum(&self) -> Option<bool> {
-        status::has_quorum(self.members.iter().map(|state| &state.probe))
+        member_state::has_quorum(self.members.iter().map(|state| &state.probe))
     }
 
-    /// Returns the highest raft index that a member told; the others lag behind it.
+    /// Returns the highest raft index of all members; the others lag behind it.
     pub fn newest_raft_index(&self) -> u64 {
         self.members.iter().filter_map(MemberState::status).map(|status| status.raft_index).max().unwrap_or_default()
     }

@@ -1,7 +1,7 @@
-//! All that is known of etcd: which pods run it, how they are configured, how its members fare.
+//! etcd: which pods run it, how its members are configured and how they are, and how to talk to them.
 //!
-//! Nothing is assumed of a distribution's paths: what an etcd member listens on and which certificates it has is read
-//! from its pod, and known layouts are only tried where the pod does not say.
+//! No path of a distribution is taken for granted. The URLs and the certificates of a member come from its pod; known
+//! directories are only tried if the pod does not name any.
 
 mod certificate_expiry;
 pub mod client;
@@ -10,17 +10,20 @@ pub mod credentials;
 pub mod discovery;
 pub mod etcdctl;
 pub mod hash_kv;
-pub mod member;
+mod member;
+mod member_state;
+mod member_status;
 mod membership;
 mod options;
 mod select;
-pub mod status;
+mod status;
 mod unmatched;
+mod url;
 
-pub use certificate_expiry::{Expiry, expiry};
+pub use certificate_expiry::Expiry;
 pub use member::Member;
-pub use membership::{MemberProbe, MemberSet, MemberState, MemberWarning};
+pub use member_state::{MemberProbe, MemberState};
+pub use member_status::MemberStatus;
+pub use membership::MemberSet;
 pub use options::{ClientOptions, Options, PodOverrides};
 pub use select::{MemberSelector, rank_members, select_member};
-pub use status::parse::MemberStatus;
-pub use unmatched::UnmatchedMember;

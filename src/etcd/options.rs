@@ -1,19 +1,19 @@
-//! What the user says about etcd: which pods run it, and how it is reached.
+//! The options of etcd: which pods run it, and how to connect to it.
 
 use std::path::PathBuf;
 
 use super::credentials::auth_user::AuthUser;
 
-/// Where the members are and what opens them.
+/// Where the members are, and how to connect to them.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
-    /// Namespace of the etcd pods; `None`: those that are known.
+    /// Namespace of the etcd pods; `None` for the known ones.
     pub namespace: Option<String>,
-    /// Label selector of the etcd pods; `None`: the labels of known distributions.
+    /// Label selector of the etcd pods; `None` for those of known distributions.
     pub selector: Option<String>,
-    /// For a connection to etcd through the API server.
+    /// For a direct connection to etcd, through the API server.
     pub client: ClientOptions,
-    /// For commands in the etcd pod, and for the snapshot job.
+    /// For commands in the etcd pod, and for the snapshot Job.
     pub pod: PodOverrides,
 }
 
@@ -23,9 +23,9 @@ pub struct ClientOptions {
     pub cacert: Option<PathBuf>,
     pub cert: Option<PathBuf>,
     pub key: Option<PathBuf>,
-    /// `[NAMESPACE/]NAME` of a Secret that holds CA, client certificate and key.
+    /// `[NAMESPACE/]NAME` of a Secret with CA, client certificate and key.
     pub cert_secret: Option<String>,
-    /// The name to expect in etcd's certificate; `None`: any of the member's own.
+    /// The name to expect in etcd's certificate; `None` for any name of the member.
     pub server_name: Option<String>,
     pub user: Option<AuthUser>,
 }
@@ -37,7 +37,7 @@ impl ClientOptions {
     }
 }
 
-/// Paths and a URL as the etcd container sees them, for a pod whose flags do not tell.
+/// Paths and a URL inside the etcd container, for a pod whose flags do not tell them.
 #[derive(Debug, Clone, Default)]
 pub struct PodOverrides {
     pub cacert: Option<String>,

@@ -1,80 +1,81 @@
-//! Which member to back up: the one that was named, or the one that a backup burdens least.
+//! Selects the member to back up: the named one, or the one that a backup burdens least.
 
 use std::cmp::Reverse;
 
-use super::{Member, MemberState};
+use super::member::Member;
+use super::member_state::MemberState;
 use crate::error::{Error, Result};
 
-/// A member is caught up when it is at most this many raft entries behind the most advanced one: the members are
-/// asked milliseconds apart, and a busy cluster writes meanwhile.
-const CAUGHT_UP: u64 = 1000;
+/// A member that is at most this many raft entries behind the most advanced one is caught up. The members are asked
+/// milliseconds apart, and a busy cluster writes in between.
+const MAX_LAG: u64 = 1000;
 
-/// What `--member` asks for.
+/// The value of `--member`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MemberSelector<'n> {
-    /// The member of this name, whatever its state.
+    /// The member, pod or node with this name, in any state.
     Named(&'n str),
-    /// The member that leads.
     Leader,
     /// The best follower.
     Follower,
 }
 
 impl<'n> MemberSelector<'n> {
-    /// Reads the flag's value. A member that is really called `leader` goes before the role.
+    /// Parses the flag's value. A member with the name `leader` comes before the role.
     pub fn parse(word: &'n str, members: &[MemberState]) -> Self {
         match word {
-            "leader" if find(members, word).is_none() => MemberSelector::Leader,
-            "follower" if find(members, word).is_none() => MemberSelector::Follower,
+            "leader" if find_by_name(members, word).is_none() => MemberSelector::Leader,
+            "follower" if find_by_name(members, word).is_none() => MemberSelector::Follower,
             name => MemberSelector::Named(name),
         }
     }
 }
 
-fn find<'m>(members: &'m [MemberState], name: &str) -> Option<&'m MemberState> {
+fn find_by_name<'m>(members: &'m [MemberState], name: &str) -> Option<&'m MemberState> {
     let is_called = |member: &Member| member.pod_name == name || member.node == name || member.name == name;
     members.iter().find(|state| is_called(&state.member))
 }
 
-/// Returns the member that `--member` names: by pod, node or member name, or by its role.
+/// Returns the member that `--member` names by pod, node or member name, or by its role.
 ///
 /// # Errors
-/// [`Usage`](crate::error::ErrorKind::Usage) when no member has the name; the hint lists the members.
-/// [`Failed`](crate::error::ErrorKind::Failed) when none has the role, or the roles are unknown.
+/// [`Usage`](crate::error::ErrorKind::Usage) if no member has the name; the hint lists the members.
+/// [`Failed`](crate::error::ErrorKind::Failed) if no member has the role, or the roles are unknown.
 pub fn select_member<'m>(members: &'m [MemberState], selector: MemberSelector<'_>) -> Result<&'m MemberState> {
-    let unknown = |role: &str| {
-        let why = match members.iter().all(|state| state.status().is_none()) {
-            true => "the members' roles are unknown",
-            false => "none of the members that answer has that role in good health",
+    let no_role = |role: &str| {
+        let cause = match members.iter().all(|state| state.status().is_none()) {
+            true => "the roles of the members are unknown",
+            false => "no healthy member that answers has this role",
         };
-        Error::failed(format!("there is no {role} to back up: {why}"))
-            .hint("'kubectl etcd-backup members' shows them; name one with --member")
+        Error::failed(format!("cannot select a {role}: {cause}"))
+            .hint("name a member with --member; 'kubectl etcd-backup members' lists them")
     };
     let leads = |state: &MemberState| state.status().map(|status| status.leader);
     match selector {
-        MemberSelector::Named(name) => find(members, name).ok_or_else(|| {
-            let known: Vec<String> = members
+        MemberSelector::Named(name) => find_by_name(members, name).ok_or_else(|| {
+            let names: Vec<String> = members
                 .iter()
                 .map(|MemberState { member, .. }| {
                     format!("{} (node {}, member {})", member.pod_name, member.node, member.name)
                 })
                 .collect();
             Error::usage(format!("no etcd member is called \"{name}\""))
-                .hint(format!("the members are: {}; or say leader or follower", known.join(", ")))
+                .hint(format!("name one with --member: {}; or leader, or follower", names.join(", ")))
         }),
         MemberSelector::Leader => {
-            members.iter().find(|state| leads(state) == Some(true)).ok_or_else(|| unknown("leader"))
+            members.iter().find(|state| leads(state) == Some(true)).ok_or_else(|| no_role("leader"))
         }
         MemberSelector::Follower => {
             let mut best = rank_members(members).into_iter().filter(|state| leads(state) == Some(false));
-            best.next().ok_or_else(|| unknown("follower"))
+            best.next().ok_or_else(|| no_role("follower"))
         }
     }
 }
 
-/// Returns the members that may be taken without being named, best first: healthy, caught-up followers, then the
-/// leader, then the others; never a learner, never one with an alarm. Without any status, in the order of their pods,
-/// the ready ones first. Without a quorum, the member that has the most comes first.
+/// Returns the members that may be backed up without being named, best first.
+///
+/// Healthy, caught-up followers come first, then the leader, then the others; learners and members with an alarm are left
+/// out. If no status is known, the ready pods come first. Without a quorum, the member with the most data comes first.
 pub fn rank_members(members: &[MemberState]) -> Vec<&MemberState> {
     let mut order: Vec<&MemberState> = members.iter().collect();
     if members.iter().all(|state| state.status().is_none()) {
@@ -85,7 +86,7 @@ pub fn rank_members(members: &[MemberState]) -> Vec<&MemberState> {
     order.retain(|state| state.status().is_some_and(|status| !status.learner && status.alarms.is_empty()));
     order.sort_by_key(|state| {
         state.status().map(|status| {
-            let behind = newest.saturating_sub(status.applied) > CAUGHT_UP;
+            let behind = newest.saturating_sub(status.applied) > MAX_LAG;
             let lost = if status.has_leader { 0 } else { status.applied };
             (!state.member.is_ready(), !status.has_leader, Reverse(lost), behind, status.leader)
         })
@@ -96,8 +97,9 @@ pub fn rank_members(members: &[MemberState]) -> Vec<&MemberState> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::etcd::member::tests::pod;
-    use crate::etcd::{MemberProbe, MemberStatus};
+    use crate::etcd::member_state::MemberProbe;
+    use crate::etcd::member_status::MemberStatus;
+    use crate::test_support::pod;
 
     /// Members with these statuses, called `etcd-cp1` and so on.
     fn members(statuses: &[Option<MemberStatus>]) -> Vec<MemberState> {
@@ -129,13 +131,13 @@ mod tests {
     }
 
     #[test]
-    fn a_follower_that_lags_is_worse_than_the_leader() {
+    fn a_follower_that_lags_comes_after_the_leader() {
         let lagging = MemberStatus { applied: 10, ..status(false) };
         assert_eq!(best(&[Some(status(true)), Some(lagging)]).as_deref(), Some("etcd-cp1"));
     }
 
     #[test]
-    fn neither_a_learner_nor_an_alarm_is_ever_recommended() {
+    fn learners_and_members_with_an_alarm_are_not_recommended() {
         let learner = MemberStatus { learner: true, ..status(false) };
         let alarmed = MemberStatus { alarms: vec!["NOSPACE".to_owned()], ..status(false) };
         assert_eq!(ranked(&[Some(status(true)), Some(learner.clone()), Some(alarmed.clone())]), ["etcd-cp1"]);
@@ -143,18 +145,18 @@ mod tests {
     }
 
     #[test]
-    fn without_a_quorum_the_member_that_has_the_most_is_taken() {
+    fn without_a_quorum_the_member_with_the_most_data_is_recommended() {
         let lost = |applied| Some(MemberStatus { has_leader: false, applied, ..status(false) });
         assert_eq!(best(&[lost(10), lost(12), lost(11)]).as_deref(), Some("etcd-cp2"));
     }
 
     #[test]
-    fn without_any_status_somebody_is_taken() {
+    fn without_any_status_the_first_pod_is_recommended() {
         assert_eq!(best(&[None, None]).as_deref(), Some("etcd-cp1"));
     }
 
     #[test]
-    fn a_role_may_stand_for_a_name() {
+    fn a_member_can_be_named_by_its_role() {
         let both = members(&[Some(status(true)), Some(status(false))]);
         let node =
             |word| select_member(&both, MemberSelector::parse(word, &both)).map(|state| state.member.pod_name.as_str());
@@ -162,11 +164,11 @@ mod tests {
             (node("leader"), node("follower"), node("etcd-cp2")),
             (Ok("etcd-cp1"), Ok("etcd-cp2"), Ok("etcd-cp2"))
         );
-        let alone = select_member(&both[..1], MemberSelector::Follower).expect_err("there is none");
-        assert!(alone.message().contains("no follower"), "{alone}");
-        let silent = members(&[None, None]);
-        let unknown = select_member(&silent, MemberSelector::Leader).expect_err("the roles are unknown");
-        assert!(unknown.message().contains("roles are unknown"), "{unknown}");
+        let error = select_member(&both[..1], MemberSelector::Follower).expect_err("there is none");
+        assert_eq!(error.message(), "cannot select a follower: no healthy member that answers has this role");
+        let unknown = members(&[None, None]);
+        let error = select_member(&unknown, MemberSelector::Leader).expect_err("the roles are unknown");
+        assert_eq!(error.message(), "cannot select a leader: the roles of the members are unknown");
     }
 
     #[test]

@@ -1,17 +1,24 @@
-//! Members that etcd lists and that have no pod here: nothing else would show them, and a majority is one of all
-//! members.
+//! Members that etcd lists and that have no pod. They count for a majority, and nothing else would show them.
 
 use super::client::ListedMember;
-use super::{Member, MemberStatus};
+use super::member::Member;
+use super::member_status::MemberStatus;
 
-/// A member, or one of its URLs, as the other members list it.
+/// A member, or one of its URLs, in etcd's member list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MemberListEntry {
-    /// Its ID, unless all that is known is that a URL does not answer.
+    /// The ID; `None` if only a URL that does not answer is known.
     pub id: Option<u64>,
-    /// Where it serves clients.
+    /// Client URLs.
     pub urls: Vec<String>,
     pub learner: bool,
+}
+
+impl MemberListEntry {
+    /// Creates the entry of a URL that does not answer.
+    pub fn from_url(url: String) -> Self {
+        MemberListEntry { id: None, urls: vec![url], learner: false }
+    }
 }
 
 impl From<ListedMember> for MemberListEntry {
@@ -23,53 +30,56 @@ impl From<ListedMember> for MemberListEntry {
 /// A member without a pod.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnmatchedMember {
-    /// Where it serves clients; empty for a member that has not started.
+    /// A client URL; empty for a member that has not started.
     pub endpoint: String,
-    /// It was asked and did not answer.
+    /// The member was asked and did not answer.
     pub silent: bool,
-    /// It is no learner, as far as is known.
+    /// The member is not known to be a learner.
     pub votes: bool,
 }
 
-/// Those of the `listed` that are none of `members`. A pod whose member did not answer stands for one that is listed:
-/// the one with its address, else any.
-pub fn unmatched(members: &[(&Member, Option<&MemberStatus>)], listed: &[MemberListEntry]) -> Vec<UnmatchedMember> {
+/// Returns those of the `listed` members that have no pod among `members`. A pod whose member did not answer accounts for
+/// one listed member: the one with its address, else any.
+pub fn find_unmatched(
+    members: &[(&Member, Option<&MemberStatus>)],
+    listed: &[MemberListEntry],
+) -> Vec<UnmatchedMember> {
     let known = |id: u64| members.iter().any(|(_, status)| status.is_some_and(|status| status.id == id));
-    let mut silent: Vec<&Member> =
+    let mut unanswered: Vec<&Member> =
         members.iter().filter(|(_, status)| status.is_none()).map(|(member, _)| *member).collect();
-    let mut ids = Vec::new();
+    let mut seen_ids = Vec::new();
     let mut found = Vec::new();
-    for one in listed {
-        match one.id {
-            Some(id) if known(id) || ids.contains(&id) => continue,
-            Some(id) => ids.push(id),
-            // Another URL of a member that has answered.
-            None if members.iter().any(|(member, status)| status.is_some() && is_at(one, member)) => continue,
+    for entry in listed {
+        match entry.id {
+            Some(id) if known(id) || seen_ids.contains(&id) => continue,
+            Some(id) => seen_ids.push(id),
+            // Another URL of a member that answered.
+            None if members.iter().any(|(member, status)| status.is_some() && advertises(member, entry)) => continue,
             None => {}
         }
-        let at = |matches: fn(&Member, &str) -> bool| {
-            silent.iter().position(|member| one.urls.iter().any(|url| matches(member, url)))
+        let position = |matches: fn(&Member, &str) -> bool| {
+            unanswered.iter().position(|member| entry.urls.iter().any(|url| matches(member, url)))
         };
-        match at(Member::advertises).or_else(|| at(Member::answers_at)) {
-            Some(index) => drop(silent.remove(index)),
+        match position(Member::advertises).or_else(|| position(Member::answers_at)) {
+            Some(index) => drop(unanswered.remove(index)),
             None => found.push(UnmatchedMember {
-                endpoint: one.urls.first().cloned().unwrap_or_default(),
-                silent: one.id.is_none(),
-                votes: !one.learner,
+                endpoint: entry.urls.first().cloned().unwrap_or_default(),
+                silent: entry.id.is_none(),
+                votes: !entry.learner,
             }),
         }
     }
-    found.split_off(silent.len().min(found.len()))
+    found.split_off(unanswered.len().min(found.len()))
 }
 
-fn is_at(one: &MemberListEntry, member: &Member) -> bool {
-    one.urls.iter().any(|url| member.advertises(url))
+fn advertises(member: &Member, entry: &MemberListEntry) -> bool {
+    entry.urls.iter().any(|url| member.advertises(url))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::etcd::member::tests::pod;
+    use crate::test_support::pod;
 
     fn member(number: u8) -> Member {
         let advertised = format!("--advertise-client-urls=https://10.0.0.{number}:2379");
@@ -88,35 +98,36 @@ mod tests {
         MemberListEntry { id: (id != 0).then_some(id), urls: vec![url.to_owned()], learner: false }
     }
 
-    fn found(of: &[Option<MemberStatus>], listed: &[MemberListEntry]) -> Vec<String> {
-        let members: Vec<Member> = (1..=of.len() as u8).map(member).collect();
-        let asked: Vec<_> = members.iter().zip(of).map(|(member, status)| (member, status.as_ref())).collect();
-        unmatched(&asked, listed).into_iter().map(|stranger| stranger.endpoint).collect()
+    /// The endpoints without a pod, if members 1, 2 and so on have pods and these statuses.
+    fn unmatched(statuses: &[Option<MemberStatus>], listed: &[MemberListEntry]) -> Vec<String> {
+        let members: Vec<Member> = (1..=statuses.len() as u8).map(member).collect();
+        let asked: Vec<_> = members.iter().zip(statuses).map(|(member, status)| (member, status.as_ref())).collect();
+        find_unmatched(&asked, listed).into_iter().map(|member| member.endpoint).collect()
     }
 
     #[test]
-    fn members_without_a_pod_are_strangers_whether_they_answer_or_not() {
+    fn members_without_a_pod_are_found_whether_they_answer_or_not() {
         let three = [
             listed(1, "https://10.0.0.1:2379"),
             listed(2, "https://10.0.0.2:2379"),
             listed(0, "https://10.0.0.3:2379"),
         ];
-        assert_eq!(found(&[status(1)], &three), ["https://10.0.0.2:2379", "https://10.0.0.3:2379"]);
-        assert_eq!(found(&[status(1), status(2), None], &three), [""; 0]);
+        assert_eq!(unmatched(&[status(1)], &three), ["https://10.0.0.2:2379", "https://10.0.0.3:2379"]);
+        assert_eq!(unmatched(&[status(1), status(2), None], &three), [""; 0]);
     }
 
     #[test]
-    fn a_pod_that_did_not_answer_stands_for_one_that_is_listed() {
+    fn a_pod_that_did_not_answer_accounts_for_a_listed_member() {
         let named = [listed(1, "https://a:2379"), listed(2, "https://b:2379"), listed(3, "https://c:2379")];
-        assert_eq!(found(&[status(1), None], &named), ["https://c:2379"]);
-        assert_eq!(found(&[status(1), None, None], &named), [""; 0]);
+        assert_eq!(unmatched(&[status(1), None], &named), ["https://c:2379"]);
+        assert_eq!(unmatched(&[status(1), None, None], &named), [""; 0]);
     }
 
     #[test]
     fn several_urls_of_one_member_are_one_member() {
         let twice =
             [listed(1, "https://a:2379"), listed(1, "https://10.0.0.1:2379"), listed(0, "https://10.0.0.1:2379")];
-        assert_eq!(found(&[status(1)], &twice), [""; 0]);
-        assert_eq!(found(&[status(9)], &twice[..2]), ["https://a:2379"]);
+        assert_eq!(unmatched(&[status(1)], &twice), [""; 0]);
+        assert_eq!(unmatched(&[status(9)], &twice[..2]), ["https://a:2379"]);
     }
 }

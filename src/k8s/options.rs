@@ -1,13 +1,13 @@
-//! What the user says about the API server: kubectl's own flags, with kubectl's meaning.
+//! The options of the connection to the API server: kubectl's flags, with kubectl's meaning.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Which cluster, and as whom. A value that is set replaces what the kubeconfig has.
+/// Which cluster to connect to, and as which user. A value replaces that of the kubeconfig.
 #[derive(Debug, Clone, Default)]
 pub struct ConnectOptions {
     pub kubeconfig: Option<PathBuf>,
-    /// The kubeconfig context; for several backups a list, separated by commas.
+    /// The kubeconfig context; for a run with several contexts, a list separated by commas.
     pub context: Option<String>,
     pub cluster: Option<String>,
     pub user: Option<String>,
@@ -21,8 +21,8 @@ pub struct ConnectOptions {
     pub client_key: Option<PathBuf>,
     pub insecure_skip_tls_verify: bool,
     pub tls_server_name: Option<String>,
-    /// Limit of a single API request; zero: none.
+    /// Limit of a single API request; zero is no limit.
     pub request_timeout: Duration,
-    /// A credential plugin must not ask questions.
+    /// The run cannot answer questions of a credential plugin.
     pub unattended: bool,
 }

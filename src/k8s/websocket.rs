@@ -1,9 +1,9 @@
 //! Frames of the WebSockets that the API server opens to a pod: `pods/exec` and `pods/portforward`.
 //!
-//! Each message is a channel's number and bytes (Kubernetes `pkg/kubelet/cri/streaming/portforward/websocket.go` and
-//! `k8s.io/apimachinery/pkg/util/remotecommand/constants.go`). They are read here rather than by the client library's
-//! own adapters, because those end a broken connection like a finished one and keep nothing alive. Here every end is
-//! an error with its cause, and a ping every 15 s keeps load balancers from cutting a line that is quiet.
+//! Each message is the number of a channel and bytes (Kubernetes `pkg/kubelet/cri/streaming/portforward/websocket.go`
+//! and `k8s.io/apimachinery/pkg/util/remotecommand/constants.go`). The client library's own adapters are not used,
+//! because they end a broken connection like a finished one and send no pings. Here every end is an error with its
+//! cause, and a ping every 15 s keeps load balancers from closing an idle connection.
 
 use std::future::poll_fn;
 use std::io::{self, ErrorKind};
@@ -20,8 +20,10 @@ use tokio::time::{Interval, MissedTickBehavior};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 
-/// Between two pings; the shortest idle limits of load balancers are 20 s.
-const PING: Duration = Duration::from_secs(15);
+use crate::util::root_cause::root_cause;
+
+/// Time between two pings. The shortest idle limits of load balancers are 20 s.
+const PING_INTERVAL: Duration = Duration::from_secs(15);
 
 /// The frames of one connection.
 #[derive(Debug)]
@@ -33,15 +35,15 @@ pub(super) struct Frames {
 
 impl Frames {
     pub(super) fn new(connection: Connection) -> Self {
-        let mut ping = tokio::time::interval_at(tokio::time::Instant::now() + PING, PING);
+        let mut ping = tokio::time::interval_at(tokio::time::Instant::now() + PING_INTERVAL, PING_INTERVAL);
         ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Frames { socket: connection.into_stream(), ping, flushing: false }
     }
 
-    /// The next message: its channel and bytes.
+    /// Returns the channel and the bytes of the next message.
     ///
     /// # Errors
-    /// Every end of the connection, a closing handshake too, with its cause.
+    /// Every end of the connection, also after a closing handshake, with its cause.
     pub(super) fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<io::Result<(u8, Bytes)>> {
         self.keep_alive(context)?;
         loop {
@@ -55,64 +57,59 @@ impl Frames {
                 Some(Ok(Message::Close(frame))) => {
                     let reason = frame.map(|frame| frame.reason.to_string()).filter(|reason| !reason.is_empty());
                     let reason = reason.map(|reason| format!(": {reason}")).unwrap_or_default();
-                    return Poll::Ready(Err(ended(&format!("the API server closed the connection{reason}"))));
+                    return Poll::Ready(Err(closed_error(&format!("the API server closed the connection{reason}"))));
                 }
                 Some(Ok(_)) => {}
-                Some(Err(error)) => return Poll::Ready(Err(broke(&error))),
-                None => return Poll::Ready(Err(ended("the connection ended"))),
+                Some(Err(error)) => return Poll::Ready(Err(broken_error(&error))),
+                None => return Poll::Ready(Err(closed_error("the connection ended"))),
             }
         }
     }
 
-    /// The same, to wait for.
+    /// Waits for the next message.
     pub(super) async fn next(&mut self) -> io::Result<(u8, Bytes)> {
         poll_fn(|context| self.poll_next(context)).await
     }
 
     fn keep_alive(&mut self, context: &mut Context<'_>) -> io::Result<()> {
         while self.ping.poll_tick(context).is_ready() {
-            // A sink that is not ready is sending something, which keeps the connection alive as well.
+            // A sink that is not ready is sending data, which keeps the connection alive as well.
             if let Poll::Ready(Ok(())) = self.socket.poll_ready_unpin(context) {
-                self.socket.start_send_unpin(Message::Ping(Bytes::new())).map_err(|error| broke(&error))?;
+                self.socket.start_send_unpin(Message::Ping(Bytes::new())).map_err(|error| broken_error(&error))?;
                 self.flushing = true;
             }
         }
         if self.flushing
             && let Poll::Ready(flushed) = self.socket.poll_flush_unpin(context)
         {
-            flushed.map_err(|error| broke(&error))?;
+            flushed.map_err(|error| broken_error(&error))?;
             self.flushing = false;
         }
         Ok(())
     }
 
-    /// Sends a message when the connection takes one.
+    /// Sends a message once the connection accepts one.
     pub(super) fn poll_send(&mut self, context: &mut Context<'_>, channel: u8, bytes: &[u8]) -> Poll<io::Result<()>> {
-        ready!(self.socket.poll_ready_unpin(context)).map_err(|error| broke(&error))?;
+        ready!(self.socket.poll_ready_unpin(context)).map_err(|error| broken_error(&error))?;
         let mut message = Vec::with_capacity(bytes.len() + 1);
         message.push(channel);
         message.extend_from_slice(bytes);
-        Poll::Ready(self.socket.start_send_unpin(Message::Binary(message.into())).map_err(|error| broke(&error)))
+        Poll::Ready(self.socket.start_send_unpin(Message::Binary(message.into())).map_err(|error| broken_error(&error)))
     }
 
     pub(super) fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.socket.poll_flush_unpin(context).map_err(|error| broke(&error))
+        self.socket.poll_flush_unpin(context).map_err(|error| broken_error(&error))
     }
 
     pub(super) fn poll_close(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_close_unpin(context).map_err(|error| broke(&error))
+        Pin::new(&mut self.socket).poll_close_unpin(context).map_err(|error| broken_error(&error))
     }
 }
 
-fn ended(what: &str) -> io::Error {
-    io::Error::new(ErrorKind::UnexpectedEof, what)
+fn closed_error(message: &str) -> io::Error {
+    io::Error::new(ErrorKind::UnexpectedEof, message)
 }
 
-/// The innermost cause says why; the ones around it only say that there was one.
-fn broke(error: &(dyn std::error::Error + 'static)) -> io::Error {
-    let mut innermost = error;
-    while let Some(source) = innermost.source() {
-        innermost = source;
-    }
-    io::Error::new(ErrorKind::ConnectionReset, format!("the connection broke: {innermost}"))
+fn broken_error(error: &(dyn std::error::Error + 'static)) -> io::Error {
+    io::Error::new(ErrorKind::ConnectionReset, format!("the connection broke: {}", root_cause(error)))
 }

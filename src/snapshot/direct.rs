@@ -41,7 +41,7 @@ pub(super) async fn take<W: Write + Send + 'static>(
 ) -> Result<Taken, NotTaken> {
     let until = Instant::now() + request.limits.deadline;
     let limit = ANSWER.min(request.limits.stall_timeout);
-    let mut rpc = EtcdClient::connect(cluster, request.member, opening, limit).await?;
+    let mut rpc = EtcdClient::connect(cluster, request.member, opening, limit).await.map_err(Error::from)?;
     // The first call shows whether etcd accepts the certificate and the user.
     let status = rpc.status(limit).await?;
     let size = u64::try_from(status.db_size).ok().or(request.db_size);

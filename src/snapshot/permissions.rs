@@ -1,46 +1,51 @@
-//! The rights that a backup needs, in one list: `rbac` prints it, `--dry-run` asks for it, the README shows it.
+//! The permissions that a backup needs, by transport. `rbac` prints them, and a dry run asks the API server for them.
 
 use super::Transport;
 use crate::etcd::Member;
 use crate::k8s::Access;
 
-/// What a rule is about, which decides whether it is a Role's or a ClusterRole's and which names it carries.
+/// The objects that a rule covers. They decide whether it is in a Role or a ClusterRole, and which names it lists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
-    /// Everything of its kind in etcd's namespace.
+    /// All objects of the kind in etcd's namespace.
     Namespace,
-    /// The pods of etcd, by name.
+    /// The etcd pods, by name.
     EtcdPods,
     /// The nodes of the members, by name.
     Nodes,
-    /// The namespace kube-system itself, which stands for the cluster's identity.
+    /// The namespace kube-system itself, whose UID identifies the cluster.
     KubeSystem,
+}
+
+impl Scope {
+    /// Reports whether the rule belongs in a Role of etcd's namespace.
+    pub fn is_namespaced(self) -> bool {
+        matches!(self, Scope::Namespace | Scope::EtcdPods)
+    }
 }
 
 /// One rule: some verbs on some resources.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Permission {
-    /// Verbs, as RBAC writes them.
     pub verbs: &'static [&'static str],
     /// API group; empty for the core group.
     pub group: &'static str,
     /// Resources with their subresources, as RBAC writes them.
     pub resources: &'static [&'static str],
-    /// What the rule is about.
     pub scope: Scope,
-    /// What it is for.
+    /// What the rule is for, as an imperative.
     pub purpose: &'static str,
-    /// What happens without it; `None` when nothing works then.
+    /// What happens without the rule; `None` for a required rule.
     pub fallback: Option<&'static str>,
 }
 
 impl Permission {
-    /// A backup cannot do without it.
+    /// Reports whether a backup fails without the rule.
     pub fn is_required(&self) -> bool {
         self.fallback.is_none()
     }
 
-    /// Each single right of this rule, as a review of the user's access asks for it.
+    /// Returns each verb on each resource of the rule, as a SelfSubjectAccessReview asks for it.
     pub fn accesses(&self, member: &Member) -> Vec<Access> {
         let (namespace, name) = match self.scope {
             Scope::Namespace => (Some(member.namespace.clone()), None),
@@ -64,16 +69,16 @@ const PODS: Permission = Permission {
     group: "",
     resources: &["pods"],
     scope: Scope::Namespace,
-    purpose: "finds the etcd pods, and sees how the job's pod fares",
+    purpose: "find the etcd pods, and watch the Job's pod",
     fallback: None,
 };
-const FIND_PODS: Permission = Permission { purpose: "finds the etcd pods, and sees whether they are ready", ..PODS };
+const FIND_PODS: Permission = Permission { purpose: "find the etcd pods, and check that they are ready", ..PODS };
 const JOBS: Permission = Permission {
     verbs: &["create", "get", "delete"],
     group: "batch",
     resources: &["jobs"],
     scope: Scope::Namespace,
-    purpose: "the snapshot's job, and its removal",
+    purpose: "create, watch and delete the snapshot Job",
     fallback: None,
 };
 const NODES_PROXY: Permission = Permission {
@@ -81,7 +86,7 @@ const NODES_PROXY: Permission = Permission {
     group: "",
     resources: &["nodes/proxy"],
     scope: Scope::Nodes,
-    purpose: "reads the snapshot from the kubelet: the control-plane nodes, and no others",
+    purpose: "read the snapshot from the kubelet, on the nodes of etcd alone",
     fallback: None,
 };
 const RENEW: Permission = Permission {
@@ -89,9 +94,9 @@ const RENEW: Permission = Permission {
     group: "batch",
     resources: &["jobs"],
     scope: Scope::Namespace,
-    purpose: "the job's time is short and renewed while copying (--job-ttl)",
+    purpose: "extend the Job's short TTL during the copy (--job-ttl)",
     fallback: Some(
-        "after a kill, the job and its file stay for up to --deadline after the end of the save; a warning says so",
+        "after a kill, the Job and its file stay for up to --deadline after the end of the save; a warning says so",
     ),
 };
 const FIND_JOBS: Permission = Permission {
@@ -99,7 +104,7 @@ const FIND_JOBS: Permission = Permission {
     group: "batch",
     resources: &["jobs"],
     scope: Scope::Namespace,
-    purpose: "'cleanup' finds what killed runs left",
+    purpose: "find what killed runs left behind (cleanup)",
     fallback: Some("'cleanup' is refused"),
 };
 const EXEC: Permission = Permission {
@@ -107,13 +112,13 @@ const EXEC: Permission = Permission {
     group: "",
     resources: &["pods/exec"],
     scope: Scope::EtcdPods,
-    purpose: "runs etcdctl in the etcd pods, and reads the snapshot from there",
+    purpose: "run etcdctl in the etcd pods, and read the snapshot from there",
     fallback: None,
 };
 const STATUS: Permission = Permission {
-    purpose: "roles, health, version, size and revision of the members, and the comparison of the content with them",
+    purpose: "read role, health, version, size and revision of the members, and compare the file with them",
     fallback: Some(
-        "the first ready member is recommended; the size is unknown, so the check for room knows only the tenth that stays free",
+        "the first ready member is recommended; the free-space check does not know the size of the database, and only keeps a tenth of the disk free",
     ),
     ..EXEC
 };
@@ -122,12 +127,12 @@ const PORT_FORWARD: Permission = Permission {
     group: "",
     resources: &["pods/portforward"],
     scope: Scope::EtcdPods,
-    purpose: "reaches etcd itself",
+    purpose: "connect to etcd",
     fallback: None,
 };
 const CERTIFICATES: Permission = Permission {
-    purpose: "the end of the members' server certificates",
-    fallback: Some("'members' shows it as unknown"),
+    purpose: "read when the members' server certificates expire",
+    fallback: Some("'members' shows the expiry as unknown"),
     ..PORT_FORWARD
 };
 const NODES: Permission = Permission {
@@ -135,15 +140,15 @@ const NODES: Permission = Permission {
     group: "",
     resources: &["nodes"],
     scope: Scope::Nodes,
-    purpose: "a node that is not ready or under pressure is refused before anything is created",
-    fallback: Some("a warning"),
+    purpose: "refuse a node that is not ready or under pressure, before anything is created",
+    fallback: Some("the node is not checked; a warning says so"),
 };
 const EVENTS: Permission = Permission {
     verbs: &["list"],
     group: "",
     resources: &["events"],
     scope: Scope::Namespace,
-    purpose: "the reason why the cluster did not admit the job's pod",
+    purpose: "show why the cluster did not admit the Job's pod",
     fallback: Some("the run waits for --pod-running-timeout and cannot say why"),
 };
 const LOG: Permission = Permission {
@@ -151,7 +156,7 @@ const LOG: Permission = Permission {
     group: "",
     resources: &["pods/log"],
     scope: Scope::Namespace,
-    purpose: "etcdctl's own words when a copy fails",
+    purpose: "show etcdctl's error when a copy fails",
     fallback: Some("one hint less"),
 };
 const LIMIT_RANGES: Permission = Permission {
@@ -159,7 +164,7 @@ const LIMIT_RANGES: Permission = Permission {
     group: "",
     resources: &["limitranges"],
     scope: Scope::Namespace,
-    purpose: "the name of a LimitRange that is too low",
+    purpose: "name a LimitRange that is too low",
     fallback: Some("it is still refused, without its name"),
 };
 const IDENTITY: Permission = Permission {
@@ -167,11 +172,11 @@ const IDENTITY: Permission = Permission {
     group: "",
     resources: &["namespaces"],
     scope: Scope::KubeSystem,
-    purpose: "cluster.uid in the document",
-    fallback: Some("null"),
+    purpose: "fill in cluster.uid of the document",
+    fallback: Some("cluster.uid is null"),
 };
 
-/// All rights of one transport, the required ones first.
+/// Returns the permissions of one transport, the required ones first.
 pub fn permissions(transport: Transport) -> &'static [Permission] {
     match transport {
         Transport::Node => &[
@@ -193,20 +198,22 @@ pub fn permissions(transport: Transport) -> &'static [Permission] {
     }
 }
 
-/// What whoever grants these rights must know of them; empty when there is nothing.
+/// Returns what an administrator must know before granting these permissions.
 pub fn risk_note(transport: Transport) -> &'static str {
     match transport {
         Transport::Node => {
             "'get' on nodes/proxy is as good as cluster-admin: through WebSockets it can run commands in any container \
              of that node (kubernetes#119640). Bind it for the time of a backup, and for the nodes of etcd only. \
-             'create' on jobs is hardly weaker: such a job may mount what it likes from a node, unless a policy forbids \
-             it. While a backup runs, whoever may get nodes/proxy or nodes/log of the node, or mounts its /var/log, can \
-             read the snapshot."
+             'create' on jobs is almost as strong: such a Job may mount any path of a node, unless a policy forbids it. \
+             While a backup runs, every user who may get nodes/proxy or nodes/log of the node, and every pod that mounts \
+             its /var/log, can read the snapshot."
         }
-        Transport::Direct => "Whoever has these rights and a client certificate of etcd reads and writes all of it.",
+        Transport::Direct => {
+            "With these permissions and a client certificate of etcd, a user can read and write all of its data."
+        }
         Transport::Exec => {
-            "'create' on pods/exec of the etcd pods is as good as cluster-admin: their containers hold the keys to \
-             etcd. Bind it for the time of a backup."
+            "'create' on pods/exec of the etcd pods is as good as cluster-admin, because their containers hold etcd's \
+             keys. Bind it for the time of a backup."
         }
     }
 }
@@ -214,10 +221,10 @@ pub fn risk_note(transport: Transport) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::etcd::member::tests::pod;
+    use crate::test_support::pod;
 
     #[test]
-    fn the_required_rights_come_first() {
+    fn the_required_permissions_come_first() {
         for transport in [Transport::Node, Transport::Direct, Transport::Exec] {
             let required: Vec<bool> = permissions(transport).iter().map(Permission::is_required).collect();
             assert!(required.is_sorted_by(|a, b| a >= b), "{transport:?}");
@@ -225,9 +232,10 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_is_asked_for_verb_by_verb_on_the_member_that_is_meant() {
+    fn a_rule_is_reviewed_verb_by_verb_for_one_member() {
         let member = Member::from_pod(pod("etcd-cp1", &["etcd"], true)).expect("it runs etcd");
-        let texts = |right: Permission| right.accesses(&member).iter().map(ToString::to_string).collect::<Vec<_>>();
+        let texts =
+            |permission: Permission| permission.accesses(&member).iter().map(ToString::to_string).collect::<Vec<_>>();
         assert_eq!(texts(NODES_PROXY), ["get nodes/proxy of cp1"]);
         assert_eq!(
             texts(EXEC),

@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 use super::exec::container::{END_READER, Shell};
 use super::node::job_handle::{JobHandle, STARTING, TakeGuard};
 use crate::error::{Error, Result};
-use crate::k8s::{ApiError, ExecEvent, ExecStream, KubeClient};
+use crate::k8s::{ApiError, ContainerRef, ExecEvent, ExecStream, KubeClient};
 
 /// Everything that exists on the cluster because of this run.
 #[derive(Debug, Clone, Default)]
@@ -277,7 +277,8 @@ impl RemoteFile {
 /// The command line that removes the file and all that belongs to it.
 fn by_hand(shell: &Shell, path: &str) -> String {
     let files = ["", ".part", ".pid", ".lease"].map(|ending| quoted(&format!("{path}{ending}")));
-    let [namespace, pod, container] = [&shell.namespace, &shell.pod, &shell.container].map(|name| quoted(name));
+    let ContainerRef { namespace, pod, container } = &shell.container;
+    let [namespace, pod, container] = [namespace, pod, container].map(|name| quoted(name));
     format!("kubectl exec -n {namespace} {pod} -c {container} -- rm -f {}", files.join(" "))
 }
 
@@ -320,7 +321,13 @@ mod tests {
 
     #[test]
     fn the_command_that_removes_by_hand_names_every_file_and_lets_no_name_be_a_command() {
-        let shell = Shell { namespace: "kube-system".into(), pod: "etcd-cp1".into(), container: "etcd".into() };
+        let shell = Shell {
+            container: ContainerRef {
+                namespace: "kube-system".into(),
+                pod: "etcd-cp1".into(),
+                container: "etcd".into(),
+            },
+        };
         assert_eq!(
             by_hand(&shell, "/tmp/x.db"),
             "kubectl exec -n kube-system etcd-cp1 -c etcd -- rm -f /tmp/x.db /tmp/x.db.part /tmp/x.db.pid /tmp/x.db.lease"

@@ -5,4 +5,5 @@ pub mod disk_space;
 pub mod events;
 pub mod progress;
 pub mod quantity;
+pub mod root_cause;
 pub mod yaml;

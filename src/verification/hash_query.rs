@@ -7,7 +7,7 @@ use tokio::sync::Notify;
 
 use super::comparison::{HashRound, VotingMember};
 use crate::etcd::credentials::client_config::ClientConfig;
-use crate::etcd::hash_kv::{self, Asked, HashLimits};
+use crate::etcd::hash_kv::{self, HashLimits, HashRequest};
 use crate::etcd::{Member, MemberSet, MemberState, Options};
 use crate::k8s::KubeClient;
 
@@ -39,15 +39,16 @@ impl HashQuery<'_> {
                 return Ok(known);
             }
             let MemberState { member, credentials, .. } = &members[index];
-            let asked = Asked { member, id: now[index].as_ref().map_or(0, |status| status.id) };
+            let id = now[index].as_ref().map_or(0, |status| status.id);
+            let request = HashRequest { client: self.client, member, id, revision, limit: self.limits.time };
             if let Some(config) = self.client_config(member).await {
-                return hash_kv::by_rpc(self.client, asked, &config, revision, self.limits.time).await;
+                return request.via_grpc(&config).await;
             }
             let mut usable = credentials.iter().filter(|candidate| candidate.usable_in_etcd_container);
             let credentials = usable.find(|candidate| verified_origin.is_none_or(|origin| origin == candidate.origin));
-            hash_kv::by_exec(self.client, asked, credentials, endpoint, revision, self.limits.time).await
+            request.via_exec(credentials, endpoint).await
         };
-        HashRound { replies: hash_kv::gather(&now, self.limits, ask).await }
+        HashRound { replies: hash_kv::query_hashes(&now, self.limits, ask).await }
     }
 
     /// What opens `member` directly: where certificates were given, or where no command in a pod gave an answer.

@@ -25,7 +25,7 @@ fn an_api_server_that_has_lost_its_etcd_is_not_taken_for_one_that_refuses() {
     fails(
         |faults| faults.lost_etcd = true,
         1,
-        &["has lost its etcd, so nothing can be done through it", "hint: has etcd lost its quorum?", "snapshot save"],
+        &["has lost its etcd, so nothing can be done through it", "hint: if etcd has lost its quorum", "snapshot save"],
     );
     let rig = Rig::with(|faults| faults.lost_etcd = true);
     rig.run(&["members"]).code(1).says("has lost its etcd").says_not("kubectl apply");

@@ -191,7 +191,7 @@ fn a_secret_that_is_missing_or_holds_something_else() {
     let rig = Rig::before(etcd, |faults| faults.container.tools = Container::ALL.to_vec());
     rig.run(&["--out", "x.db", "--etcd-cert-secret", "nothing"])
         .code(2)
-        .says("there is no Secret kube-system/nothing")
+        .says("cannot read Secret kube-system/nothing")
         .leaves_only(&[]);
     rig.cluster.shared.state().faults.forbid.push(("get", "secrets"));
     rig.run(&["--out", "x.db", "--etcd-cert-secret", "etcd-certs"])
@@ -350,12 +350,16 @@ fn a_port_forward_that_is_refused() {
     fails(
         |faults| faults.forward.refused = Some("connect: connection refused"),
         1,
-        &["cannot be reached from inside the pod", "connect: connection refused", "--pod-endpoint"],
+        &[
+            "cannot reach the port of etcd from inside pod kube-system/etcd-cp1",
+            "connect: connection refused",
+            "--pod-endpoint",
+        ],
     );
     fails(
         |faults| faults.forward.no_upgrade = Some(426),
         1,
-        &["no WebSocket can be opened through the API server", "--server"],
+        &["cannot open a WebSocket through the API server", "--server"],
     );
 }
 

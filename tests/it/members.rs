@@ -176,7 +176,7 @@ fn a_role_stands_for_a_member() {
     };
     assert_eq!((role("leader"), role("follower")), (json!("leader"), json!("follower")));
     let single = Rig::new();
-    single.run(&["--out", "x.db", "--member", "follower"]).code(1).says("there is no follower to back up");
+    single.run(&["--out", "x.db", "--member", "follower"]).code(1).says("cannot select a follower");
 }
 
 #[test]
@@ -219,7 +219,7 @@ fn an_end_that_cannot_be_seen_is_unknown_and_the_reason_is_said() {
     });
     let outcome = rig.run(&["members", "-o", "json"]).code(0);
     assert_eq!(outcome.json()[0]["certificateExpiry"], Value::Null);
-    outcome.says("the end of the server certificates is unknown: not allowed to get pods/portforward");
+    outcome.says("the expiry of the server certificates is unknown: not allowed to get pods/portforward");
 }
 
 #[test]
@@ -260,5 +260,5 @@ fn a_member_without_a_pod_that_is_down_is_told_of() {
     let rig = Rig::of(vec![member(0), member(1)], |_| ());
     let outcome = rig.run(&["members", "-o", "name"]).code(0);
     assert_eq!(outcome.printed(), "pod/etcd-cp1\npod/etcd-cp2\n");
-    outcome.says(&format!("etcd has a member at {url} that does not answer and for which there is no pod"));
+    outcome.says(&format!("etcd lists a member at {url} that does not answer and has no pod"));
 }

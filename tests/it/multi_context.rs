@@ -62,7 +62,7 @@ fn one_broken_context_does_not_stop_the_others() {
         .code(3)
         .says("gone: failed: cannot reach the API server http://127.0.0.1:1")
         .says("error: refused: the API server")
-        .says("asks questions, and nobody can answer them here")
+        .says("it asks questions, and several backups run at once")
         .says("error: 3 of 5 clusters: no good backup");
     let documents = outcome.json();
     let codes: Vec<&Value> = documents.as_array().unwrap().iter().map(|document| &document["exitCode"]).collect();
@@ -123,7 +123,7 @@ fn what_makes_no_sense_for_several() {
     rig.run(&["--context", "a,b", "--out-dir", "out", "--server", "http://x"]).code(2).says("--server and --cluster");
     rig.run(&["--context", "a,b", "--out-dir", "out", "--dry-run=client"]).code(2).says("one cluster at a time");
     rig.run(&["--all-contexts"]).code(2).says("--out-dir");
-    rig.run(&["--all-contexts", "--context", "a", "--out-dir", "out"]).code(2).says("exclude each other");
+    rig.run(&["--all-contexts", "--context", "a", "--out-dir", "out"]).code(2).says("cannot be used with --context");
     rig.run(&["--out-dir", "out", "--out", "x.db"]).code(2);
     assert_eq!(files(&rig), [""; 0]);
 }

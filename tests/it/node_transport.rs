@@ -130,7 +130,7 @@ fn proxies_that_ignore_ranges_or_have_a_base_path() {
 
 #[test]
 fn a_proxy_that_compresses() {
-    fails(|faults| faults.gzip = true, 1, "compresses the answers");
+    fails(|faults| faults.gzip = true, 1, "compresses the responses");
 }
 
 #[test]

@@ -61,7 +61,7 @@ fn the_bindings_name_whom_they_are_for() {
         list["items"].as_array().unwrap().iter().filter(|item| item["subjects"].is_array()).collect();
     assert_eq!(bindings.len(), 2);
     assert!(bindings.iter().all(|binding| binding["subjects"] == subjects), "{list}");
-    rig.run(&["rbac"]).code(0).says("Nobody is named yet");
+    rig.run(&["rbac"]).code(0).says("The bindings name no subject yet");
     rig.run(&["rbac", "--serviceaccount", "runner"]).code(2).says("expected NAMESPACE:NAME");
 }
 

@@ -102,7 +102,7 @@ fn a_gateway_without_websockets_is_named_by_each_transport_that_needs_one() {
             .code(3)
             .says("no transport is open for a snapshot of pod kube-system/etcd-cp1")
             .says("\n  node: not allowed to get nodes/proxy of cp1")
-            .says("\n  exec: no WebSocket can be opened through the API server")
+            .says("\n  exec: cannot open a WebSocket through the API server")
             .leaves_only(&[]);
     }
 }

@@ -248,7 +248,7 @@ fn members_without_a_pod_count_in_the_majority() {
         let outcome = rig.run(&["--out", "x.db"]).code(0).says("members: 1 of 3 agree at revision");
         let url = &three().members[1].url;
         outcome
-            .says(&format!("etcd has a member at {url} for which there is no pod"))
+            .says(&format!("etcd lists a member at {url} that has no pod"))
             .says(&format!("a member without a pod {url} was not asked"))
             .leaves_only(&["x.db"]);
     }

@@ -175,7 +175,7 @@ fn remaining(expiry: Timestamp, now: Timestamp) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::etcd::member::tests::pod;
+    use crate::test_support::pod;
 
     fn state(command: &[&str], probe: MemberProbe) -> MemberState {
         let member = Member::from_pod(pod("etcd-cp1", command, true)).expect("it runs etcd");

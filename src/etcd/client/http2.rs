@@ -1,6 +1,6 @@
-//! HTTP/2 over a stream that exists already, as what tonic calls.
+//! HTTP/2 over an open stream, for tonic.
 //!
-//! Windows are wide, since the way through the API server is long, and an idle line is kept alive.
+//! The windows are large because the way through the API server is long, and pings keep an idle connection open.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -16,26 +16,26 @@ use tokio::task::JoinHandle;
 use tonic::body::Body;
 use tonic::client::GrpcService;
 
-use super::error::broken;
+use super::error::{ConnectError, explain_disconnect, timeout_error};
 use super::traced_stream::DisconnectTrace;
-use crate::error::{Error, Result};
+use crate::error::Error;
 
-/// Bytes that may be on their way, for the stream and for the connection: 16 MiB are 160 MB/s at 100 ms.
+/// Bytes in flight, for the stream and for the connection. 16 MiB are 160 MB/s at 100 ms.
 const WINDOW: u32 = 16 << 20;
 
-/// Between two pings on an idle line; etcd punishes more than one in 5 s (`--grpc-keepalive-min-time`).
+/// Time between two pings on an idle connection. etcd refuses more than one in 5 s (`--grpc-keepalive-min-time`).
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
-/// How long a ping may go unanswered.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// The longest time without an answer to a ping.
+const PING_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Begins HTTP/2 on `stream`; the task carries the connection until it is aborted.
-pub(super) async fn http2<S>(
+/// Starts HTTP/2 on `stream`. The task drives the connection until it is aborted.
+pub(super) async fn start_http2<S>(
     stream: S,
     limit: Duration,
     trace: &DisconnectTrace,
-    place: &str,
-) -> Result<(Sender, JoinHandle<()>)>
+    pod: &str,
+) -> Result<(GrpcChannel, JoinHandle<()>), ConnectError>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -44,29 +44,29 @@ where
         .initial_stream_window_size(WINDOW)
         .initial_connection_window_size(WINDOW)
         .keep_alive_interval(KEEP_ALIVE)
-        .keep_alive_timeout(PATIENCE)
+        .keep_alive_timeout(PING_TIMEOUT)
         .keep_alive_while_idle(true)
         .handshake(TokioIo::new(stream));
     let (sender, connection) = tokio::time::timeout(limit, handshake)
         .await
-        .map_err(|_| Error::failed(format!("etcd in pod {place} does not answer within {}s", limit.as_secs_f32())))?
+        .map_err(|_| timeout_error(pod, limit))?
         .map_err(|error| match trace.cause() {
-            Some(cause) => broken(&cause, place, &error.to_string()),
-            None => Error::failed(format!("etcd in pod {place} does not speak HTTP/2: {error}")),
+            Some(cause) => explain_disconnect(&cause, pod, &error.to_string()),
+            None => Error::failed(format!("etcd in pod {pod} does not speak HTTP/2: {error}")).into(),
         })?;
     let connection = tokio::spawn(async move {
-        // Its end shows in the calls, and its cause in the trace.
+        // The calls fail when it ends, and the trace has the cause.
         if let Err(error) = connection.await {
             tracing::debug!(%error, "the connection to etcd ended");
         }
     });
-    Ok((Sender(sender), connection))
+    Ok((GrpcChannel(sender), connection))
 }
 
-/// hyper's sender as what tonic calls.
-pub(super) struct Sender(SendRequest<Body>);
+/// hyper's sender as a service that tonic calls.
+pub(super) struct GrpcChannel(SendRequest<Body>);
 
-impl GrpcService<Body> for Sender {
+impl GrpcService<Body> for GrpcChannel {
     type ResponseBody = Incoming;
     type Error = hyper::Error;
     type Future = Pin<Box<dyn Future<Output = Result<Response<Incoming>, hyper::Error>> + Send>>;

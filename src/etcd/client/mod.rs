@@ -1,7 +1,6 @@
-//! etcd's own API, spoken over a connection to the member's pod.
+//! A client of etcd's own API, over a connection to the member's pod.
 //!
-//! One connection and no second one: a snapshot can only be taken again as a whole, so a connection that breaks is an
-//! error and nothing reconnects behind anybody's back.
+//! There is no reconnection. A snapshot can only be taken as a whole, so a connection that breaks is an error.
 
 mod error;
 mod http2;
@@ -14,32 +13,36 @@ use std::time::Duration;
 use http::Uri;
 use http::uri::PathAndQuery;
 use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinHandle;
+use tokio_rustls::client::TlsStream;
 use tonic::client::Grpc;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::{Code, Request, Status as GrpcStatus, Streaming};
 use tonic_prost::ProstCodec;
 
-pub use proto::{HashKv, ListedMember, SnapshotPart, Status};
+pub use error::ConnectError;
+pub use proto::{HashKvResponse, ListedMember, SnapshotResponse, StatusResponse};
 
-use super::Member;
 use super::credentials::auth_user::AuthUser;
 use super::credentials::client_config::ClientConfig;
-use super::member::port_of;
+use super::member::Member;
+use super::url;
 use crate::error::{Error, Result};
 use crate::k8s::KubeClient;
-use error::{TLS_ALERT, broken, plain, refused, speaks_tls};
-use http2::{Sender, http2};
+use error::{explain_handshake, explain_status, or_no_reason, refused_error, timeout_error};
+use http2::{GrpcChannel, start_http2};
 use proto::{AuthenticateRequest, AuthenticateResponse, Empty, HashKvRequest, MemberListRequest, MemberListResponse};
-use traced_stream::{DisconnectCause, DisconnectTrace, TracedStream};
+use traced_stream::{DisconnectTrace, TracedStream};
 
 /// A connection to one member.
 pub struct EtcdClient {
-    grpc: Grpc<Sender>,
+    grpc: Grpc<GrpcChannel>,
     connection: JoinHandle<()>,
     trace: DisconnectTrace,
     token: Option<MetadataValue<Ascii>>,
-    member: String,
+    /// `namespace/pod`, for errors.
+    pod: String,
     with_tls: bool,
 }
 
@@ -50,94 +53,40 @@ impl Drop for EtcdClient {
 }
 
 impl EtcdClient {
-    /// Connects to `member` and logs in where `opening` says so; `limit` is for each of the steps.
+    /// Connects to `member`, and logs in if `config` has a user. `limit` is for each of the steps.
     ///
     /// # Errors
-    /// What the cluster refused; why the TLS connection cannot be trusted or was not accepted; a wrong password.
+    /// The API server refuses, the TLS connection cannot be trusted or is not accepted, or the password is wrong.
     pub async fn connect(
-        cluster: &KubeClient,
+        client: &KubeClient,
         member: &Member,
-        opening: &ClientConfig,
+        config: &ClientConfig,
         limit: Duration,
-    ) -> Result<Self> {
-        let with_tls = opening.endpoint().starts_with("https://");
-        let port = port_of(opening.endpoint());
-        let stream = cluster.port_forward(&member.namespace, &member.pod_name, port).await?;
+    ) -> Result<Self, ConnectError> {
+        let with_tls = config.endpoint().starts_with("https://");
+        let port = url::port(config.endpoint());
+        let pod = member.pod_path();
         let trace = DisconnectTrace::default();
+        let stream = client.port_forward(&member.namespace, &member.pod_name, port).await?;
         let stream = TracedStream::new(stream, trace.clone());
-        let place = member.pod_path();
-        let silent = || Error::failed(format!("etcd in pod {place} does not answer within {}s", limit.as_secs_f32()));
-
-        let (sender, connection) = if with_tls {
-            let Some(keys) = opening.keys() else {
-                return Err(Error::usage("etcd serves https, and no certificates were given for it")
-                    .hint("give --etcd-cacert, --etcd-cert and --etcd-key, or --etcd-cert-secret"));
-            };
-            let names = match opening.server_name() {
-                Some(name) => vec![
-                    ServerName::try_from(name.to_owned())
-                        .map_err(|_| Error::usage(format!("\"{name}\" is no name of a server (--etcd-server-name)")))?,
-                ],
-                None => tls::names_of(member),
-            };
-            let first = names[0].clone();
-            let connector = tokio_rustls::TlsConnector::from(tls::configuration(keys, names)?);
-            let handshake = tokio::time::timeout(limit, connector.connect(first, stream)).await;
-            let stream = match handshake.map_err(|_| silent())? {
-                Ok(stream) => stream,
-                Err(error) => {
-                    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
-                    if let Some(untrusted) = inner.and_then(|inner| tls::untrusted(inner, keys, opening.server_name()))
-                    {
-                        return Err(opening.judge(untrusted));
-                    }
-                    let no_tls = matches!(
-                        inner,
-                        Some(rustls::Error::InvalidMessage(_) | rustls::Error::InappropriateMessage { .. })
-                    );
-                    let cause = trace.cause().unwrap_or_else(|| traced_stream::cause_of(&error));
-                    let cause = match inner {
-                        Some(rustls::Error::AlertReceived(alert)) => DisconnectCause::Alert(*alert),
-                        _ => cause,
-                    };
-                    return Err(match cause {
-                        DisconnectCause::Ended(_) | DisconnectCause::Broke(_)
-                            if no_tls || trace.first_byte().is_none() =>
-                        {
-                            opening.judge(
-                                Error::failed(format!(
-                                    "what listens on port {port} of pod {place} does not speak TLS: {error}"
-                                ))
-                                .hint("where etcd serves plain http, say so: --pod-endpoint http://127.0.0.1:PORT"),
-                            )
-                        }
-                        cause => opening.judge(broken(&cause, &place, &error.to_string())),
-                    });
-                }
-            };
-            let stream = TracedStream::new(stream, trace.clone());
-            http2(stream, limit, &trace, &place).await?
+        let (channel, connection) = if with_tls {
+            let stream = tls_handshake(stream, member, config, &trace, limit).await?;
+            start_http2(TracedStream::new(stream, trace.clone()), limit, &trace, &pod).await?
         } else {
-            http2(stream, limit, &trace, &place).await?
+            start_http2(stream, limit, &trace, &pod).await?
         };
         let scheme = if with_tls { "https" } else { "http" };
-        let origin = format!("{scheme}://{}:{port}", "localhost");
-        let origin = Uri::try_from(origin).map_err(|error| Error::failed(format!("cannot address etcd: {error}")))?;
-        let mut rpc = EtcdClient {
-            grpc: Grpc::with_origin(sender, origin),
-            connection,
-            trace,
-            token: None,
-            member: place,
-            with_tls,
-        };
-        if let Some(user) = opening.user() {
-            rpc.authenticate(user, limit).await?;
+        let origin = Uri::try_from(format!("{scheme}://localhost:{port}"))
+            .map_err(|error| Error::failed(format!("cannot address etcd: {error}")))?;
+        let grpc = Grpc::with_origin(channel, origin);
+        let mut etcd = EtcdClient { grpc, connection, trace, token: None, pod, with_tls };
+        if let Some(user) = config.user() {
+            etcd.authenticate(user, limit).await?;
         }
-        Ok(rpc)
+        Ok(etcd)
     }
 
-    /// Whether authentication is on, only an administrator may ask; the answer to a login tells as well.
+    /// Logs in. Only an administrator may ask whether authentication is on, but the response to a login tells, too.
     async fn authenticate(&mut self, user: &AuthUser, limit: Duration) -> Result<()> {
         let request = AuthenticateRequest { name: user.name.clone(), password: user.password.reveal().to_owned() };
         match self.unary_raw("/etcdserverpb.Auth/Authenticate", request, limit).await {
@@ -145,43 +94,44 @@ impl EtcdClient {
                 self.token = token.parse().ok();
                 Ok(())
             }
-            Err(Unanswered::Status(status)) if status.message().contains("authentication is not enabled") => Ok(()),
-            Err(Unanswered::Status(status)) if status.code() == Code::InvalidArgument => {
-                Err(refused(&format!("etcd refuses the user of --etcd-user: {}", plain(status.message()))))
+            Err(CallError::Status(status)) if status.message().contains("authentication is not enabled") => Ok(()),
+            Err(CallError::Status(status)) if status.code() == Code::InvalidArgument => {
+                let reason = or_no_reason(status.message());
+                Err(refused_error(format!("etcd refuses the user of --etcd-user: {reason}")))
             }
-            Err(timeout) => Err(self.explain(timeout, limit)),
+            Err(error) => Err(self.explain_call(error, limit)),
         }
     }
 
-    /// How the member fares. Works without a quorum.
-    pub async fn status(&mut self, limit: Duration) -> Result<Status> {
+    /// Returns the status of the member. Works without a quorum.
+    pub async fn status(&mut self, limit: Duration) -> Result<StatusResponse> {
         self.unary("/etcdserverpb.Maintenance/Status", Empty {}, limit).await
     }
 
-    /// The hash of the member's keys at `revision`; 0 is the newest. The member holds a lock while it computes.
-    pub async fn hash_kv(&mut self, revision: i64, limit: Duration) -> Result<HashKv> {
+    /// Returns the hash of the member's keys at `revision`; 0 is the newest. The member blocks writes until it is computed.
+    pub async fn hash_kv(&mut self, revision: i64, limit: Duration) -> Result<HashKvResponse> {
         self.unary("/etcdserverpb.Maintenance/HashKV", HashKvRequest { revision }, limit).await
     }
 
-    /// The members as this one knows them. Works without a quorum.
+    /// Returns the member list of this member. Works without a quorum.
     pub async fn members(&mut self, limit: Duration) -> Result<Vec<ListedMember>> {
         let request = MemberListRequest { linearizable: false };
-        let answer: MemberListResponse = self.unary("/etcdserverpb.Cluster/MemberList", request, limit).await?;
-        Ok(answer.members)
+        let response: MemberListResponse = self.unary("/etcdserverpb.Cluster/MemberList", request, limit).await?;
+        Ok(response.members)
     }
 
-    /// Begins a snapshot.
+    /// Starts a snapshot.
     pub async fn snapshot(&mut self, limit: Duration) -> Result<Snapshot<'_>> {
         let request = self.request(Empty {});
         let path = PathAndQuery::from_static("/etcdserverpb.Maintenance/Snapshot");
         let started = tokio::time::timeout(limit, async {
             self.grpc.ready().await.map_err(|error| GrpcStatus::unavailable(error.to_string()))?;
-            self.grpc.server_streaming(request, path, ProstCodec::<Empty, SnapshotPart>::default()).await
+            self.grpc.server_streaming(request, path, ProstCodec::<Empty, SnapshotResponse>::default()).await
         });
         match started.await {
-            Ok(Ok(answer)) => Ok(Snapshot { stream: answer.into_inner(), rpc: self }),
-            Ok(Err(status)) => Err(self.failed(&status)),
-            Err(_) => Err(self.silent(limit)),
+            Ok(Ok(response)) => Ok(Snapshot { stream: response.into_inner(), etcd: self }),
+            Ok(Err(status)) => Err(self.explain_call(CallError::Status(status), limit)),
+            Err(_) => Err(self.explain_call(CallError::Timeout, limit)),
         }
     }
 
@@ -198,80 +148,90 @@ impl EtcdClient {
         M: prost::Message + 'static,
         A: prost::Message + Default + 'static,
     {
-        self.unary_raw(path, message, limit).await.map_err(|timeout| self.explain(timeout, limit))
+        self.unary_raw(path, message, limit).await.map_err(|error| self.explain_call(error, limit))
     }
 
-    async fn unary_raw<M, A>(&mut self, path: &'static str, message: M, limit: Duration) -> Result<A, Unanswered>
+    async fn unary_raw<M, A>(&mut self, path: &'static str, message: M, limit: Duration) -> Result<A, CallError>
     where
         M: prost::Message + 'static,
         A: prost::Message + Default + 'static,
     {
         let request = self.request(message);
-        let answered = tokio::time::timeout(limit, async {
+        let response = tokio::time::timeout(limit, async {
             self.grpc.ready().await.map_err(|error| GrpcStatus::unavailable(error.to_string()))?;
             self.grpc.unary(request, PathAndQuery::from_static(path), ProstCodec::<M, A>::default()).await
         });
-        match answered.await {
-            Ok(Ok(answer)) => Ok(answer.into_inner()),
-            Ok(Err(status)) => Err(Unanswered::Status(status)),
-            Err(_) => Err(Unanswered::Silence),
+        match response.await {
+            Ok(Ok(response)) => Ok(response.into_inner()),
+            Ok(Err(status)) => Err(CallError::Status(status)),
+            Err(_) => Err(CallError::Timeout),
         }
     }
 
-    fn explain(&self, timeout: Unanswered, limit: Duration) -> Error {
-        match timeout {
-            Unanswered::Status(status) => self.failed(&status),
-            Unanswered::Silence => self.silent(limit),
+    fn explain_call(&self, error: CallError, limit: Duration) -> Error {
+        match error {
+            CallError::Status(status) => explain_status(&status, &self.trace, &self.pod, self.with_tls),
+            CallError::Timeout => timeout_error(&self.pod, limit),
         }
     }
+}
 
-    fn silent(&self, limit: Duration) -> Error {
-        Error::failed(format!("etcd in pod {} does not answer within {}s", self.member, limit.as_secs_f32()))
-    }
-
-    /// A failed call in words: what broke the connection, or what etcd said.
-    fn failed(&self, status: &GrpcStatus) -> Error {
-        if let Some(cause) = self.trace.cause() {
-            if let DisconnectCause::Ended(said) | DisconnectCause::Broke(said) = &cause
-                && !self.with_tls
-                && self.trace.first_byte().is_none()
-            {
-                return speaks_tls(&self.member, said);
+/// Starts TLS with the certificates of `config`.
+async fn tls_handshake<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: S,
+    member: &Member,
+    config: &ClientConfig,
+    trace: &DisconnectTrace,
+    limit: Duration,
+) -> Result<TlsStream<S>, ConnectError> {
+    let Some(material) = config.tls() else {
+        return Err(Error::usage("cannot connect to etcd: it serves https, and no certificates were given")
+            .hint("give --etcd-cacert, --etcd-cert and --etcd-key, or --etcd-cert-secret")
+            .into());
+    };
+    let names =
+        match config.server_name() {
+            Some(name) => {
+                vec![ServerName::try_from(name.to_owned()).map_err(|_| {
+                    Error::usage(format!("\"{name}\" is not the name of a server (--etcd-server-name)"))
+                })?]
             }
-            return broken(&cause, &self.member, status.message());
-        }
-        if !self.with_tls && self.trace.first_byte() == Some(TLS_ALERT) {
-            return speaks_tls(&self.member, "it sent a TLS alert");
-        }
-        let said = status.message();
-        match status.code() {
-            _ if said.contains("user name is empty") => refused(&format!("etcd has authentication on: {said}"))
-                .hint("name a user that has the role root with --etcd-user, or give the certificate of one"),
-            Code::PermissionDenied | Code::Unauthenticated => refused(&format!("etcd refuses: {said}"))
-                .hint("a snapshot needs a user that has the role root: --etcd-user"),
-            code => Error::failed(format!("etcd in pod {} failed: {} ({code})", self.member, plain(said))),
-        }
-    }
+            None => tls::certificate_names(member),
+        };
+    let first_name = names[0].clone();
+    let connector = tokio_rustls::TlsConnector::from(tls::tls_config(material, names)?);
+    let handshake = tokio::time::timeout(limit, connector.connect(first_name, stream)).await;
+    handshake.map_err(|_| timeout_error(&member.pod_path(), limit))?.map_err(|error| {
+        let tls_error = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+        let untrusted = tls_error.and_then(|error| tls::explain_untrusted(error, material, config.server_name()));
+        let error = match untrusted {
+            Some(untrusted) => untrusted.into(),
+            None => explain_handshake(&error, trace, &member.pod_path(), url::port(config.endpoint())),
+        };
+        // Certificates that were found in the pod may be the wrong ones.
+        error.unavailable_if(config.is_found())
+    })
 }
 
-/// Why a call has no answer.
-enum Unanswered {
+/// Why a call failed.
+enum CallError {
     Status(GrpcStatus),
-    Silence,
+    Timeout,
 }
 
-/// A snapshot on its way.
+/// A snapshot that is being received.
 pub struct Snapshot<'r> {
-    stream: Streaming<SnapshotPart>,
-    rpc: &'r EtcdClient,
+    stream: Streaming<SnapshotResponse>,
+    etcd: &'r EtcdClient,
 }
 
 impl Snapshot<'_> {
-    /// The next part; `None` after the last one, when etcd has said that all is well.
+    /// Returns the next part; `None` after the last one, if etcd reports success.
     ///
     /// # Errors
-    /// The connection broke, or etcd said why it stops.
-    pub async fn next(&mut self) -> Result<Option<SnapshotPart>> {
-        self.stream.message().await.map_err(|status| self.rpc.failed(&status))
+    /// The connection broke, or etcd ended the snapshot.
+    pub async fn next(&mut self) -> Result<Option<SnapshotResponse>> {
+        let part = self.stream.message().await;
+        part.map_err(|status| explain_status(&status, &self.etcd.trace, &self.etcd.pod, self.etcd.with_tls))
     }
 }

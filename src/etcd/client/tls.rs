@@ -1,8 +1,7 @@
-//! TLS to etcd, with its certificate always checked.
+//! TLS to etcd. The server certificate is always checked.
 //!
-//! The connection is made through the API server to a port of a pod, so there is no host name that the certificate
-//! must be for. It must be for one of the names under which this member is known, and its chain must end at the CA
-//! that was given.
+//! The connection goes through the API server to a port of a pod, so the certificate has no host name to match. It must be
+//! for one of the names of the member, and its chain must end at the given CA.
 
 use std::sync::Arc;
 
@@ -12,15 +11,16 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
 use crate::error::{Error, Result};
-use crate::etcd::Member;
 use crate::etcd::credentials::tls_material::TlsMaterial;
-use crate::etcd::member::host_of;
+use crate::etcd::member::Member;
+use crate::etcd::url;
 
-/// How to speak TLS with `keys`, to a server that has one of `names`.
-pub(super) fn configuration(keys: &TlsMaterial, names: Vec<ServerName<'static>>) -> Result<Arc<ClientConfig>> {
-    let unusable = |what: &str, why: &str| Error::usage(format!("{what} of {} cannot be used: {why}", keys.origin()));
+/// Creates the configuration for a server that has one of `names` in its certificate.
+pub(super) fn tls_config(material: &TlsMaterial, names: Vec<ServerName<'static>>) -> Result<Arc<ClientConfig>> {
+    let unusable =
+        |what: &str, cause: &str| Error::usage(format!("cannot use {what} of {}: {cause}", material.origin()));
     let mut roots = RootCertStore::empty();
-    for certificate in keys.ca() {
+    for certificate in material.ca() {
         roots.add(certificate.clone()).map_err(|error| unusable("the CA certificate", &error.to_string()))?;
     }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -31,26 +31,26 @@ pub(super) fn configuration(keys: &TlsMaterial, names: Vec<ServerName<'static>>)
         .with_safe_default_protocol_versions()
         .map_err(|error| Error::failed(format!("cannot prepare TLS: {error}")))?
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(AnyName { inner, names }));
-    let mut configuration = match keys.client_cert() {
+        .with_custom_certificate_verifier(Arc::new(AnyNameVerifier { inner, names }));
+    let mut config = match material.client_cert() {
         Some((chain, key)) => builder
             .with_client_auth_cert(chain.clone(), key.clone_key())
             .map_err(|error| unusable("the client certificate and key", &error.to_string()))?,
         None => builder.with_no_client_auth(),
     };
-    configuration.alpn_protocols = vec![b"h2".to_vec()];
-    Ok(Arc::new(configuration))
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    Ok(Arc::new(config))
 }
 
-/// The names by which `member` may call itself in its certificate.
-pub(super) fn names_of(member: &Member) -> Vec<ServerName<'static>> {
+/// Returns the names that the server certificate of `member` may have.
+pub(super) fn certificate_names(member: &Member) -> Vec<ServerName<'static>> {
     let spec = member.pod.spec.as_ref();
     let status = member.pod.status.as_ref();
     let mut names: Vec<String> =
         vec!["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned(), member.node.clone()];
     names.extend([member.pod_name.clone(), member.name.clone()]);
-    names.push(host_of(&member.local_endpoint()).to_owned());
-    names.extend(member.advertised().into_iter().map(|url| host_of(url).to_owned()));
+    names.push(url::host(&member.local_endpoint()).to_owned());
+    names.extend(member.advertised_urls().into_iter().map(|url| url::host(url).to_owned()));
     names.extend(status.and_then(|status| status.pod_ip.clone()));
     names.extend(status.and_then(|status| status.host_ip.clone()));
     if let Some(subdomain) = spec.and_then(|spec| spec.subdomain.as_deref()) {
@@ -75,13 +75,17 @@ pub(super) fn names_of(member: &Member) -> Vec<ServerName<'static>> {
     found
 }
 
-/// Why the handshake failed on our side, in words; `None` when the reason is not a certificate of the server.
-/// `expected` is the name that was asked for, if one was.
-pub(super) fn untrusted(error: &rustls::Error, keys: &TlsMaterial, expected: Option<&str>) -> Option<Error> {
+/// Explains why this side ended the handshake; `None` if the reason is not the server certificate. `expected` is the value
+/// of `--etcd-server-name`.
+pub(super) fn explain_untrusted(
+    error: &rustls::Error,
+    material: &TlsMaterial,
+    expected: Option<&str>,
+) -> Option<Error> {
     let rustls::Error::InvalidCertificate(reason) = error else {
         return None;
     };
-    let origin = keys.origin();
+    let origin = material.origin();
     Some(match reason {
         CertificateError::UnknownIssuer | CertificateError::BadSignature => {
             Error::failed(format!("etcd's certificate was not issued by the CA of {origin}"))
@@ -89,27 +93,28 @@ pub(super) fn untrusted(error: &rustls::Error, keys: &TlsMaterial, expected: Opt
         }
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
             Error::failed("the certificate of etcd has expired")
-                .hint("renew it ('kubeadm certs renew etcd-server' on that node); the transport node can work meanwhile: --transport node")
+                .hint("renew it ('kubeadm certs renew etcd-server' on that node); until then, use --transport node")
         }
         CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-            Error::failed("the certificate of etcd is not valid yet").hint("is the clock of this machine right?")
+            Error::failed("the certificate of etcd is not valid yet").hint("check the clock of this machine")
         }
-        CertificateError::NotValidForName => Error::failed("the certificate of etcd holds no name")
-            .hint("the transport node does not need it: --transport node"),
+        CertificateError::NotValidForName => {
+            Error::failed("the certificate of etcd has no name").hint("use --transport node, which does not need one")
+        }
         CertificateError::NotValidForNameContext { presented, .. } => {
-            let names = plain(presented);
-            let error = match expected {
+            let names = format_names(presented);
+            let message = match expected {
                 Some(expected) => format!("the certificate of etcd is not for {expected}, but for: {names}"),
                 None => format!("the certificate of etcd is for other names than this member's: {names}"),
             };
-            Error::failed(error).hint("when one of them is etcd's, name it with --etcd-server-name")
+            Error::failed(message).hint("if one of them is right, name it with --etcd-server-name")
         }
-        other => Error::failed(format!("the certificate of etcd cannot be trusted: {other}")),
+        other => Error::failed(format!("cannot trust the certificate of etcd: {other}")),
     })
 }
 
-/// `DnsName("etcd")` as `etcd`.
-fn plain(presented: &[String]) -> String {
+/// Formats `DnsName("etcd")` as `etcd`.
+fn format_names(presented: &[String]) -> String {
     let names: Vec<&str> = presented
         .iter()
         .map(|name| {
@@ -119,14 +124,14 @@ fn plain(presented: &[String]) -> String {
     names.join(", ")
 }
 
-/// Checks the chain as usual, and the name against several.
+/// Checks the chain, and accepts any of several names.
 #[derive(Debug)]
-struct AnyName {
+struct AnyNameVerifier {
     inner: Arc<WebPkiServerVerifier>,
     names: Vec<ServerName<'static>>,
 }
 
-impl ServerCertVerifier for AnyName {
+impl ServerCertVerifier for AnyNameVerifier {
     fn verify_server_cert(
         &self,
         certificate: &CertificateDer<'_>,
@@ -141,7 +146,7 @@ impl ServerCertVerifier for AnyName {
                 Err(rustls::Error::InvalidCertificate(
                     reason @ (CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. }),
                 )) => mismatch = reason,
-                decided => return decided,
+                result => return result,
             }
         }
         Err(rustls::Error::InvalidCertificate(mismatch))
@@ -173,14 +178,14 @@ impl ServerCertVerifier for AnyName {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::etcd::member::tests::pod;
+    use crate::test_support::pod;
 
     #[test]
-    fn a_member_has_the_names_of_its_node_its_pod_and_its_addresses() {
+    fn the_certificate_may_name_the_node_the_pod_and_the_addresses() {
         let mut pod = pod("etcd-0", &["etcd", "--advertise-client-urls=https://etcd-0.etcd.ns.svc:2379"], false);
         pod.spec.as_mut().expect("it has one").subdomain = Some("etcd".to_owned());
         let member = Member::from_pod(pod).expect("it runs etcd");
-        let names: Vec<String> = names_of(&member).iter().map(|name| name.to_str().into_owned()).collect();
+        let names: Vec<String> = certificate_names(&member).iter().map(|name| name.to_str().into_owned()).collect();
         for name in ["localhost", "127.0.0.1", "cp1", "etcd-0", "10.0.0.11", "etcd-0.etcd.kube-system.svc"] {
             assert!(names.contains(&name.to_owned()), "{name} is missing in {names:?}");
         }
@@ -189,7 +194,7 @@ mod tests {
     #[test]
     fn presented_names_are_shown_without_their_kind() {
         assert_eq!(
-            plain(&["DnsName(\"etcd.local\")".to_owned(), "IpAddress(10.0.0.9)".to_owned()]),
+            format_names(&["DnsName(\"etcd.local\")".to_owned(), "IpAddress(10.0.0.9)".to_owned()]),
             "etcd.local, 10.0.0.9"
         );
     }

@@ -1,7 +1,7 @@
-//! A stream that remembers why it broke.
+//! A stream that records why it broke.
 //!
-//! HTTP/2 on top of it turns every failure into "transport error" or "broken pipe", and loses TLS alerts and the
-//! kubelet's words on the way. So the first failure is written down where it happens.
+//! HTTP/2 reports every failure as "transport error" or "broken pipe", without TLS alerts and the kubelet's messages. So
+//! the first failure is recorded where it occurs.
 
 use std::io;
 use std::pin::Pin;
@@ -10,12 +10,12 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// What is known of a connection besides its bytes.
+/// The first byte that arrived and the first failure of a connection.
 #[derive(Debug, Clone, Default)]
-pub(super) struct DisconnectTrace(Arc<Mutex<Seen>>);
+pub(super) struct DisconnectTrace(Arc<Mutex<TraceRecord>>);
 
 #[derive(Debug, Default)]
-struct Seen {
+struct TraceRecord {
     cause: Option<DisconnectCause>,
     first_byte: Option<u8>,
 }
@@ -23,47 +23,49 @@ struct Seen {
 /// Why a connection broke.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum DisconnectCause {
-    /// The other side sent this TLS alert.
+    /// The server sent this TLS alert.
     Alert(rustls::AlertDescription),
-    /// It ended.
-    Ended(String),
+    /// The connection was closed.
+    Closed(String),
     /// The kubelet could not connect to the port in the pod.
     NoListener(String),
-    /// Anything else.
-    Broke(String),
+    /// Any other failure.
+    Broken(String),
 }
 
 impl DisconnectTrace {
-    fn seen(&self) -> std::sync::MutexGuard<'_, Seen> {
+    fn record(&self) -> std::sync::MutexGuard<'_, TraceRecord> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The first failure.
+    /// Returns the first failure.
     pub(super) fn cause(&self) -> Option<DisconnectCause> {
-        self.seen().cause.clone()
+        self.record().cause.clone()
     }
 
-    /// The first byte that the other side sent.
+    /// Returns the first byte that the server sent.
     pub(super) fn first_byte(&self) -> Option<u8> {
-        self.seen().first_byte
+        self.record().first_byte
     }
 
-    fn failed(&self, error: &io::Error) {
-        self.seen().cause.get_or_insert_with(|| cause_of(error));
-    }
-}
-
-pub(super) fn cause_of(error: &io::Error) -> DisconnectCause {
-    let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
-    match (tls, error.kind()) {
-        (Some(rustls::Error::AlertReceived(alert)), _) => DisconnectCause::Alert(*alert),
-        (None, io::ErrorKind::UnexpectedEof) => DisconnectCause::Ended(error.to_string()),
-        (None, io::ErrorKind::ConnectionRefused) => DisconnectCause::NoListener(error.to_string()),
-        _ => DisconnectCause::Broke(error.to_string()),
+    fn record_failure(&self, error: &io::Error) {
+        self.record().cause.get_or_insert_with(|| DisconnectCause::from_error(error));
     }
 }
 
-/// A stream whose failures a [`DisconnectTrace`] learns of.
+impl DisconnectCause {
+    pub(super) fn from_error(error: &io::Error) -> Self {
+        let tls_error = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+        match (tls_error, error.kind()) {
+            (Some(rustls::Error::AlertReceived(alert)), _) => DisconnectCause::Alert(*alert),
+            (None, io::ErrorKind::UnexpectedEof) => DisconnectCause::Closed(error.to_string()),
+            (None, io::ErrorKind::ConnectionRefused) => DisconnectCause::NoListener(error.to_string()),
+            _ => DisconnectCause::Broken(error.to_string()),
+        }
+    }
+}
+
+/// A stream that records its failures in a [`DisconnectTrace`].
 #[derive(Debug)]
 pub(super) struct TracedStream<S> {
     stream: S,
@@ -75,8 +77,8 @@ impl<S> TracedStream<S> {
         TracedStream { stream, trace }
     }
 
-    fn noting<T>(&self, outcome: io::Result<T>) -> io::Result<T> {
-        outcome.inspect_err(|error| self.trace.failed(error))
+    fn trace_failure<T>(&self, result: io::Result<T>) -> io::Result<T> {
+        result.inspect_err(|error| self.trace.record_failure(error))
     }
 }
 
@@ -87,23 +89,23 @@ impl<S: AsyncRead + Unpin> AsyncRead for TracedStream<S> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
-        let outcome = ready!(Pin::new(&mut self.stream).poll_read(context, buffer));
+        let result = ready!(Pin::new(&mut self.stream).poll_read(context, buffer));
         if let Some(byte) = buffer.filled().get(before) {
-            self.trace.seen().first_byte.get_or_insert(*byte);
+            self.trace.record().first_byte.get_or_insert(*byte);
         }
-        Poll::Ready(self.noting(outcome))
+        Poll::Ready(self.trace_failure(result))
     }
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for TracedStream<S> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let outcome = ready!(Pin::new(&mut self.stream).poll_write(context, bytes));
-        Poll::Ready(self.noting(outcome))
+        let result = ready!(Pin::new(&mut self.stream).poll_write(context, bytes));
+        Poll::Ready(self.trace_failure(result))
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let outcome = ready!(Pin::new(&mut self.stream).poll_flush(context));
-        Poll::Ready(self.noting(outcome))
+        let result = ready!(Pin::new(&mut self.stream).poll_flush(context));
+        Poll::Ready(self.trace_failure(result))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

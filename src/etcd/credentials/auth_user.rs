@@ -1,4 +1,4 @@
-//! A user of an etcd that has authentication on.
+//! A user of an etcd with authentication.
 
 use std::fmt;
 
@@ -11,6 +11,7 @@ impl Password {
         Password(password)
     }
 
+    /// Returns the password in clear text.
     pub fn reveal(&self) -> &str {
         &self.0
     }
@@ -34,7 +35,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_secret_has_a_debug_form() {
+    fn the_debug_form_hides_the_password() {
         let user = AuthUser { name: "root".to_owned(), password: Password::new("hunter2".to_owned()) };
         assert!(!format!("{user:?}").contains("hunter2"));
     }

@@ -1,41 +1,38 @@
-//! What a connection straight to one member needs: its URL, certificates, and a user where etcd asks for one.
-//!
-//! What a person gave must work. What was found in the pod itself may be the wrong thing, and then another way may do.
+//! The configuration of a direct connection to one member: its URL, certificates, and a user if etcd asks for one.
 
 use super::auth_user::AuthUser;
 use super::pod_paths::Credentials;
 use super::tls_material::TlsMaterial;
-use crate::error::{Error, Result};
-use crate::etcd::ClientOptions;
-use crate::etcd::Member;
+use crate::error::Result;
+use crate::etcd::member::Member;
+use crate::etcd::options::ClientOptions;
 use crate::k8s::KubeClient;
 
-/// Everything that a connection to one member needs.
+/// URL, certificates and user for a connection to one member.
 #[derive(Debug)]
 pub struct ClientConfig {
     endpoint: String,
-    keys: Option<TlsMaterial>,
+    tls: Option<TlsMaterial>,
     user: Option<AuthUser>,
     server_name: Option<String>,
-    /// Found rather than given: when it does not work, something else may.
+    /// The certificates are from the pod's Secrets, not from flags.
     found: bool,
 }
 
 impl ClientConfig {
-    /// What the flags give for `member`; `None` when they give nothing and etcd serves https.
+    /// Creates the configuration from the flags; `None` if they name no certificates and etcd serves https.
     ///
     /// # Errors
-    /// Files that cannot be read or are not what they should be, a Secret that is missing or refused, a password that
-    /// nobody can be asked for.
+    /// A file that cannot be read or is not PEM, or a Secret that does not exist or may not be read.
     pub async fn from_flags(
-        cluster: &KubeClient,
+        client: &KubeClient,
         member: &Member,
         options: &ClientOptions,
         endpoint: Option<&str>,
     ) -> Result<Option<Self>> {
         let endpoint = endpoint.map_or_else(|| member.local_endpoint(), str::to_owned);
-        let keys = if let Some(secret) = &options.cert_secret {
-            Some(TlsMaterial::from_secret(cluster, &member.namespace, options, secret).await?)
+        let tls = if let Some(secret) = &options.cert_secret {
+            Some(TlsMaterial::from_secret(client, &member.namespace, options, secret).await?)
         } else if options.cert.is_some() || options.cacert.is_some() {
             Some(TlsMaterial::from_files(options)?)
         } else if endpoint.starts_with("https://") {
@@ -45,17 +42,17 @@ impl ClientConfig {
         };
         Ok(Some(ClientConfig {
             endpoint,
-            keys,
+            tls,
             user: options.user.clone(),
             server_name: options.server_name.clone(),
             found: false,
         }))
     }
 
-    /// What the Secrets of a hosted control plane give: etcd's pod is no mirror of a static one, and this user may
-    /// read the Secrets that it mounts.
+    /// Creates the configuration from the Secrets that the etcd pod mounts, as on a hosted control plane. `None` for a
+    /// static pod, and for Secrets that may not be read.
     pub async fn from_pod_secrets(
-        cluster: &KubeClient,
+        client: &KubeClient,
         member: &Member,
         candidates: &[Credentials],
         endpoint: Option<&str>,
@@ -65,40 +62,39 @@ impl ClientConfig {
             return None;
         }
         let endpoint = endpoint.map_or_else(|| member.local_endpoint(), str::to_owned);
-        let keys = TlsMaterial::of_pod(cluster, member, candidates).await?;
-        Some(ClientConfig { endpoint, keys: Some(keys), user: None, server_name: None, found: true })
+        let tls = TlsMaterial::from_pod(client, member, candidates).await?;
+        Some(ClientConfig { endpoint, tls: Some(tls), user: None, server_name: None, found: true })
     }
 
-    /// URL of the member, as seen from inside its pod.
+    /// Returns the URL of the member inside its pod.
     pub fn endpoint(&self) -> &str {
         &self.endpoint
     }
 
-    /// The certificates; `None` for plain http.
-    pub fn keys(&self) -> Option<&TlsMaterial> {
-        self.keys.as_ref()
+    /// Returns the certificates; `None` for plain http.
+    pub fn tls(&self) -> Option<&TlsMaterial> {
+        self.tls.as_ref()
     }
 
-    /// The user.
     pub fn user(&self) -> Option<&AuthUser> {
         self.user.as_ref()
     }
 
-    /// `--etcd-server-name`.
+    /// Returns the value of `--etcd-server-name`.
     pub fn server_name(&self) -> Option<&str> {
         self.server_name.as_deref()
     }
 
-    /// Why a connection straight to etcd can be tried.
+    /// Returns why a direct connection can be tried.
     pub fn why(&self) -> String {
-        match &self.keys {
-            Some(keys) => format!("with {}", keys.origin()),
-            None => "since it serves plain http".to_owned(),
+        match &self.tls {
+            Some(tls) => format!("with {}", tls.origin()),
+            None => "because it serves plain http".to_owned(),
         }
     }
 
-    /// What was given must work; what was found may be the wrong thing.
-    pub fn judge(&self, error: Error) -> Error {
-        if self.found { error.or_another_way() } else { error }
+    /// Returns whether it was found in the pod's Secrets. What was given must work; what was found may be wrong.
+    pub fn is_found(&self) -> bool {
+        self.found
     }
 }

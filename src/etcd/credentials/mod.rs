@@ -1,6 +1,7 @@
-//! What opens etcd: certificates as paths in a pod, and keys in memory for a connection from here.
+//! Credentials for etcd: certificates as paths in a pod, and certificates in memory for a direct connection.
 
 pub mod auth_user;
 pub mod client_config;
+mod mounts;
 pub mod pod_paths;
-pub mod tls_material;
+pub(super) mod tls_material;

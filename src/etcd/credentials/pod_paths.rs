@@ -1,51 +1,43 @@
-//! The client certificates that may open etcd, in the order in which they are tried.
+//! The client certificates that etcd may accept, in the order in which they are tried.
 //!
-//! A server's certificate is not always a client's, so there are several candidates; the last one, the pair that the
-//! API server itself uses for etcd, is accepted by definition. Only paths are handled here: no key ever leaves its
-//! node.
+//! etcd does not accept every server certificate from a client, so there are several candidates. It always accepts the
+//! last one, which the API server uses. This module handles paths alone; no key leaves its node.
 
-use k8s_openapi::api::core::v1::{Container, Pod, Volume, VolumeMount};
+use k8s_openapi::api::core::v1::{Container, Pod};
 
-use crate::etcd::Member;
-use crate::etcd::PodOverrides;
+use super::mounts::{Mount, covers, mounts_for_paths};
+use crate::etcd::config::EtcdConfig;
+use crate::etcd::member::Member;
+use crate::etcd::options::PodOverrides;
 
-/// Paths of certificates in a container, and the mounts through which another container can read them.
+/// Paths of certificates in a container, and the mounts through which another pod can read them.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Credentials {
-    /// Where they come from, for the talk and for errors.
+    /// Where the paths come from, for status lines and errors.
     pub origin: &'static str,
-    /// CA certificate of etcd.
+    /// etcd's CA certificate.
     pub cacert: Option<String>,
-    /// Client certificate and its key; `None` for an etcd that asks for none.
+    /// Client certificate and key; `None` for an etcd that does not ask for one.
     pub client_cert: Option<(String, String)>,
-    /// Lies in the etcd container itself, so a command there can use it.
+    /// The paths are in the etcd container, so a command there can use them.
     pub usable_in_etcd_container: bool,
-    /// What must be mounted to read the files elsewhere; `None` when they lie in a volume that no other pod can mount.
+    /// The mounts that another pod needs to read the files; `None` if no other pod can mount their volume.
     pub mounts: Option<Vec<Mount>>,
 }
 
-/// A volume of a pod and where its container mounts it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Mount {
-    /// The volume.
-    pub volume: Volume,
-    /// Its mount.
-    pub mount: VolumeMount,
-}
-
-/// All candidates for `member`, best first. `api_servers` are the pods of kube-apiserver on the same node.
-pub fn candidates(member: &Member, api_servers: &[Pod], given: &PodOverrides) -> Vec<Credentials> {
-    let read = Reader { pod: &member.pod, container: &member.container, usable_in_etcd_container: true };
+/// Returns all candidates for `member`, best first. `api_servers` are the kube-apiserver pods of the same node.
+pub fn candidates(member: &Member, api_servers: &[Pod], overrides: &PodOverrides) -> Vec<Credentials> {
+    let etcd = ContainerSource { pod: &member.pod, container: &member.container, usable_in_etcd_container: true };
     let setting = |name: &str| member.settings.get(name).map(str::to_owned);
     let cacert = || setting("trusted-ca-file");
     let mut found = Vec::new();
 
-    if let (Some(cert), Some(key)) = (&given.cert, &given.key) {
-        let cacert = given.cacert.clone().or_else(cacert);
-        return vec![read.credentials("the flags --pod-cert and --pod-key", cacert, Some((cert.clone(), key.clone())))];
+    if let (Some(cert), Some(key)) = (&overrides.cert, &overrides.key) {
+        let cacert = overrides.cacert.clone().or_else(cacert);
+        return vec![etcd.credentials("the flags --pod-cert and --pod-key", cacert, Some((cert.clone(), key.clone())))];
     }
-    if member.local_endpoint().starts_with("http://") && given.endpoint.is_none() {
-        return vec![read.credentials("none, since etcd serves plain http", None, None)];
+    if member.local_endpoint().starts_with("http://") && overrides.endpoint.is_none() {
+        return vec![etcd.credentials("none, because etcd serves plain http", None, None)];
     }
 
     for container in member.pod.spec.iter().flat_map(|spec| &spec.containers) {
@@ -54,12 +46,12 @@ pub fn candidates(member: &Member, api_servers: &[Pod], given: &PodOverrides) ->
             variable.value.clone().filter(|value| !value.is_empty() && !value.contains('$'))
         };
         if let (Some(cert), Some(key)) = (variable("ETCDCTL_CERT"), variable("ETCDCTL_KEY")) {
-            let here = Reader {
+            let source = ContainerSource {
                 pod: &member.pod,
                 container,
                 usable_in_etcd_container: container.name == member.container.name,
             };
-            found.push(here.credentials(
+            found.push(source.credentials(
                 "ETCDCTL_* of the etcd pod",
                 variable("ETCDCTL_CACERT").or_else(cacert),
                 Some((cert, key)),
@@ -67,53 +59,57 @@ pub fn candidates(member: &Member, api_servers: &[Pod], given: &PodOverrides) ->
         }
     }
     if let (Some(cert), Some(key)) = (setting("cert-file"), setting("key-file")) {
-        found.push(read.credentials("etcd's server certificate", cacert(), Some((cert, key))));
+        found.push(etcd.credentials("etcd's server certificate", cacert(), Some((cert, key))));
     }
     if let (Some(cert), Some(key)) = (setting("peer-cert-file"), setting("peer-key-file")) {
         let cacert = cacert().or_else(|| setting("peer-trusted-ca-file"));
-        found.push(read.credentials("etcd's peer certificate", cacert, Some((cert, key))));
+        found.push(etcd.credentials("etcd's peer certificate", cacert, Some((cert, key))));
     }
-    found.extend(by_layout(member, &read));
+    found.extend(known_layout_credentials(member, &etcd));
     for api_server in api_servers {
-        found.extend(of_api_server(api_server));
+        found.extend(api_server_credentials(api_server));
     }
     for credentials in &mut found {
-        credentials.cacert = given.cacert.clone().or(credentials.cacert.take());
+        credentials.cacert = overrides.cacert.clone().or(credentials.cacert.take());
     }
     found
 }
 
-/// Names that distributions give to the files, for pods whose flags do not say: with `--config-file` on an image that
-/// cannot print it. Each is (CA, certificate, key).
+/// Names of CA, certificate and key in known distributions, for pods whose flags do not name them: those with
+/// `--config-file` and an image that cannot print the file.
 const KNOWN_FILES: &[(&str, &str, &str)] = &[
-    // RKE2 mounts each file by itself.
+    // RKE2 mounts each file separately.
     ("server-ca.crt", "server-client.crt", "server-client.key"),
     // kubeadm, kind, minikube.
     ("ca.crt", "healthcheck-client.crt", "healthcheck-client.key"),
     ("ca.crt", "server.crt", "server.key"),
 ];
 
-/// Directories under which distributions keep them.
+/// Directories of these files in known distributions.
 const KNOWN_DIRECTORIES: &[&str] =
     &["/etc/kubernetes/pki/etcd", "/var/lib/minikube/certs/etcd", "/var/lib/rancher/rke2/server/tls/etcd"];
 
-fn by_layout(member: &Member, read: &Reader<'_>) -> Vec<Credentials> {
+fn known_layout_credentials(member: &Member, etcd: &ContainerSource<'_>) -> Vec<Credentials> {
     if member.settings.get("cert-file").is_some() {
         return Vec::new();
     }
     let mounts = || member.container.volume_mounts.iter().flatten().map(|mount| mount.mount_path.as_str());
     let mut found = Vec::new();
     for (cacert, cert, key) in KNOWN_FILES {
-        let single = |name: &str| mounts().find(|path| path.rsplit('/').next() == Some(name)).map(str::to_owned);
-        if let (Some(cert), Some(key)) = (single(cert), single(key)) {
-            found.push(read.credentials("the known files of this distribution", single(cacert), Some((cert, key))));
+        let mounted_file = |name: &str| mounts().find(|path| path.rsplit('/').next() == Some(name)).map(str::to_owned);
+        if let (Some(cert), Some(key)) = (mounted_file(cert), mounted_file(key)) {
+            found.push(etcd.credentials(
+                "the known files of this distribution",
+                mounted_file(cacert),
+                Some((cert, key)),
+            ));
         }
     }
     for directory in KNOWN_DIRECTORIES {
         if mounts().any(|path| covers(path, directory) && path != "/") {
             for (cacert, cert, key) in KNOWN_FILES {
                 let path = |name: &str| format!("{directory}/{name}");
-                found.push(read.credentials(
+                found.push(etcd.credentials(
                     "the known files of this distribution",
                     Some(path(cacert)),
                     Some((path(cert), path(key))),
@@ -124,27 +120,27 @@ fn by_layout(member: &Member, read: &Reader<'_>) -> Vec<Credentials> {
     found
 }
 
-/// `--etcd-certfile` and its siblings of a kube-apiserver pod.
-fn of_api_server(pod: &Pod) -> Option<Credentials> {
+/// Returns the client certificate of a kube-apiserver pod for etcd (`--etcd-certfile` and others).
+fn api_server_credentials(pod: &Pod) -> Option<Credentials> {
     let container = pod.spec.as_ref()?.containers.iter().find(|container| container.name == "kube-apiserver")?;
-    let settings = crate::etcd::config::EtcdConfig::from_container(container);
-    let pair = (settings.get("etcd-certfile")?.to_owned(), settings.get("etcd-keyfile")?.to_owned());
-    let read = Reader { pod, container, usable_in_etcd_container: false };
-    Some(read.credentials(
+    let settings = EtcdConfig::from_container(container);
+    let client_cert = (settings.get("etcd-certfile")?.to_owned(), settings.get("etcd-keyfile")?.to_owned());
+    let source = ContainerSource { pod, container, usable_in_etcd_container: false };
+    Some(source.credentials(
         "the API server's certificate for etcd",
         settings.get("etcd-cafile").map(str::to_owned),
-        Some(pair),
+        Some(client_cert),
     ))
 }
 
-/// The container in which paths are meant.
-struct Reader<'p> {
+/// The container whose file system the paths belong to.
+struct ContainerSource<'p> {
     pod: &'p Pod,
     container: &'p Container,
     usable_in_etcd_container: bool,
 }
 
-impl Reader<'_> {
+impl ContainerSource<'_> {
     fn credentials(
         &self,
         origin: &'static str,
@@ -155,51 +151,15 @@ impl Reader<'_> {
         if let Some((cert, key)) = &client_cert {
             paths.extend([cert.as_str(), key.as_str()]);
         }
-        let mounts = self.mounts_for(&paths);
+        let mounts = mounts_for_paths(self.pod, self.container, &paths);
         Credentials { origin, cacert, client_cert, usable_in_etcd_container: self.usable_in_etcd_container, mounts }
     }
-
-    /// The mounts that cover `paths`, read-only. `None` when a path lies in the image, in a volume that belongs to
-    /// this pod alone, or under a mount of the node's whole file system, which a backup has no business with.
-    fn mounts_for(&self, paths: &[&str]) -> Option<Vec<Mount>> {
-        let mut mounts: Vec<Mount> = Vec::new();
-        for path in paths {
-            let covering =
-                self.container.volume_mounts.iter().flatten().filter(|mount| covers(&mount.mount_path, path));
-            let mount = covering.max_by_key(|mount| mount.mount_path.len())?;
-            let volume = self.pod.spec.as_ref()?.volumes.iter().flatten().find(|volume| volume.name == mount.name)?;
-            let whole_node = volume.host_path.as_ref().is_some_and(|host| host.path.trim_end_matches('/').is_empty());
-            let shared = volume.host_path.is_some()
-                || volume.secret.is_some()
-                || volume.config_map.is_some()
-                || volume.projected.is_some();
-            if whole_node || !shared || mount.sub_path_expr.is_some() {
-                return None;
-            }
-            let mount = VolumeMount {
-                read_only: Some(true),
-                mount_propagation: None,
-                recursive_read_only: None,
-                ..mount.clone()
-            };
-            if !mounts.iter().any(|known| known.mount == mount) {
-                mounts.push(Mount { volume: volume.clone(), mount });
-            }
-        }
-        Some(mounts)
-    }
-}
-
-/// Whether `path` is `directory` or lies below it.
-pub fn covers(directory: &str, path: &str) -> bool {
-    let directory = directory.trim_end_matches('/');
-    path.strip_prefix(directory).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::etcd::member::tests::pod;
+    use crate::test_support::pod;
     use serde_json::json;
 
     const KUBEADM: &[&str] = &[
@@ -260,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn etcdctls_own_variables_come_first() {
+    fn variables_of_etcdctl_come_first() {
         let mut pod = pod("etcd-cp1", KUBEADM, true);
         let container = &mut pod.spec.as_mut().expect("it has one").containers[0];
         container.env = serde_json::from_value(json!([
@@ -273,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn a_volume_of_the_pod_alone_or_the_whole_node_is_never_mounted() {
+    fn a_volume_of_the_pod_alone_or_of_the_whole_node_is_not_mounted() {
         for volume in [json!({"emptyDir": {}}), json!({"hostPath": {"path": "/"}})] {
             let mut pod = pod("etcd-cp1", KUBEADM, true);
             let spec = pod.spec.as_mut().expect("it has one");
@@ -297,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn single_files_are_found_where_the_flags_do_not_say() {
+    fn files_mounted_separately_are_found_without_flags() {
         let mut pod = pod("etcd-n1", &["etcd", "--config-file=/config"], true);
         let spec = pod.spec.as_mut().expect("it has one");
         spec.containers[0].volume_mounts = serde_json::from_value(json!([

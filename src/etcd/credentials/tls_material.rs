@@ -1,6 +1,6 @@
-//! Certificates for a connection straight to etcd: from files, or from a Secret.
+//! Certificates for a direct connection to etcd, from files or from a Secret.
 //!
-//! Keys stay in memory, and nothing here prints them, not even in a `Debug` form.
+//! Keys stay in memory and are not printed, also not in a `Debug` form.
 
 use std::fmt;
 use std::path::Path;
@@ -9,10 +9,11 @@ use k8s_openapi::api::core::v1::{KeyToPath, Secret};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-use super::pod_paths::{Credentials, Mount, covers};
+use super::mounts::{Mount, covers};
+use super::pod_paths::Credentials;
 use crate::error::{Error, Result};
-use crate::etcd::ClientOptions;
-use crate::etcd::Member;
+use crate::etcd::member::Member;
+use crate::etcd::options::ClientOptions;
 use crate::k8s::{ApiError, KubeClient};
 
 /// CA, client certificate and key.
@@ -29,23 +30,23 @@ impl fmt::Debug for TlsMaterial {
 }
 
 impl TlsMaterial {
-    /// The certificates that sign etcd's.
+    /// Returns the CA certificates of etcd.
     pub fn ca(&self) -> &[CertificateDer<'static>] {
         &self.ca
     }
 
-    /// The client certificate, those between it and its CA, and its key.
+    /// Returns the client certificate with its intermediates, and its key.
     pub fn client_cert(&self) -> Option<(&Vec<CertificateDer<'static>>, &PrivateKeyDer<'static>)> {
         self.client_cert.as_ref().map(|(chain, key)| (chain, key))
     }
 
-    /// Where they come from.
+    /// Returns where the certificates come from.
     pub fn origin(&self) -> &str {
         &self.origin
     }
 
     fn from_pem(ca: &[u8], client_cert: Option<(&[u8], &[u8])>, origin: String) -> Result<Self> {
-        let unreadable = |what: &str| Error::usage(format!("{what} of {origin} is no PEM"));
+        let unreadable = |what: &str| Error::usage(format!("cannot read {what} of {origin}: it is not PEM"));
         let certificates = |pem: &[u8], what: &str| -> Result<Vec<CertificateDer<'static>>> {
             let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
             found.ok().filter(|found| !found.is_empty()).ok_or_else(|| unreadable(what))
@@ -63,8 +64,10 @@ impl TlsMaterial {
 
     pub fn from_files(options: &ClientOptions) -> Result<Self> {
         let Some(ca) = &options.cacert else {
-            return Err(Error::usage("--etcd-cert needs --etcd-cacert: etcd's own certificate is always checked")
-                .hint("kubeadm keeps it in /etc/kubernetes/pki/etcd/ca.crt"));
+            return Err(Error::usage(
+                "--etcd-cert needs --etcd-cacert, because etcd's own certificate is always checked",
+            )
+            .hint("give etcd's CA with --etcd-cacert; kubeadm keeps it in /etc/kubernetes/pki/etcd/ca.crt"));
         };
         let client_cert = match (&options.cert, &options.key) {
             (Some(cert), Some(key)) => Some((read(cert)?, read(key)?)),
@@ -75,51 +78,51 @@ impl TlsMaterial {
     }
 
     pub async fn from_secret(
-        cluster: &KubeClient,
+        client: &KubeClient,
         namespace: &str,
         options: &ClientOptions,
-        wanted: &str,
+        secret_name: &str,
     ) -> Result<Self> {
-        let (namespace, name) = wanted.split_once('/').unwrap_or((namespace, wanted));
-        let secret = match cluster.secret(namespace, name).await {
+        let (namespace, name) = secret_name.split_once('/').unwrap_or((namespace, secret_name));
+        let secret = match client.secret(namespace, name).await {
             Ok(secret) => secret,
             Err(failure) if failure.is_not_found() => {
-                return Err(Error::usage(format!("there is no Secret {namespace}/{name} (--etcd-cert-secret)")));
+                return Err(Error::usage(format!(
+                    "cannot read Secret {namespace}/{name} of --etcd-cert-secret: it does not exist"
+                )));
             }
-            // Asked for by name: no other way would do what was asked.
             Err(failure) => return Err(failure.into()),
         };
         let given_ca = options.cacert.as_deref().map(read).transpose()?;
-        TlsMaterial::in_secret(&secret, given_ca.as_deref(), &format!("Secret {namespace}/{name}"))
+        TlsMaterial::from_secret_data(&secret, given_ca.as_deref(), &format!("Secret {namespace}/{name}"))
     }
 
-    fn in_secret(secret: &Secret, given_ca: Option<&[u8]>, origin: &str) -> Result<Self> {
+    fn from_secret_data(secret: &Secret, given_ca: Option<&[u8]>, origin: &str) -> Result<Self> {
         let entry = |names: &[&str]| {
             let data = secret.data.as_ref()?;
             names.iter().find_map(|name| data.get(*name)).map(|bytes| bytes.0.as_slice())
         };
-        let client_cert = PAIRS.iter().find_map(|(cert, key)| Some((entry(&[cert])?, entry(&[key])?)));
+        let client_cert = CERT_KEY_NAMES.iter().find_map(|(cert, key)| Some((entry(&[cert])?, entry(&[key])?)));
         let names = || {
             let names: Vec<&str> = secret.data.iter().flatten().map(|(name, _)| name.as_str()).collect();
             format!("its entries are: {}", names.join(", "))
         };
         let Some(pair) = client_cert else {
-            return Err(Error::usage(format!(
-                "{origin} holds no client certificate and key under a name that is known"
-            ))
-            .hint(names()));
+            return Err(
+                Error::usage(format!("{origin} has no client certificate and key under a known name")).hint(names())
+            );
         };
-        let Some(ca) = given_ca.or_else(|| entry(CAS)) else {
-            return Err(Error::usage(format!("{origin} holds no CA certificate of etcd"))
+        let Some(ca) = given_ca.or_else(|| entry(CA_NAMES)) else {
+            return Err(Error::usage(format!("{origin} has no CA certificate of etcd"))
                 .hint("give it with --etcd-cacert")
                 .hint(names()));
         };
         TlsMaterial::from_pem(ca, Some(pair), origin.to_owned())
     }
 
-    /// The certificates that a pod mounts from Secrets, the CA perhaps from a ConfigMap (hosted control planes); `None`
-    /// where there are none, or where they may not be read.
-    pub async fn of_pod(cluster: &KubeClient, member: &Member, candidates: &[Credentials]) -> Option<Self> {
+    /// Reads the certificates that a pod mounts from Secrets, and the CA perhaps from a ConfigMap, as on hosted control
+    /// planes. `None` if there are none, or if they may not be read.
+    pub async fn from_pod(client: &KubeClient, member: &Member, candidates: &[Credentials]) -> Option<Self> {
         for candidate in candidates {
             let (Some((cert, key)), Some(cacert), Some(mounts)) =
                 (&candidate.client_cert, &candidate.cacert, &candidate.mounts)
@@ -128,8 +131,8 @@ impl TlsMaterial {
             };
             let mut found = Vec::new();
             for path in [cacert, cert, key] {
-                let Some((object, entry)) = behind(mounts, path) else { break };
-                match object.read(cluster, &member.namespace, &entry).await {
+                let Some((object, entry)) = find_mounted_entry(mounts, path) else { break };
+                match object.read_entry(client, &member.namespace, &entry).await {
                     Ok(bytes) => found.extend(bytes),
                     Err(failure) => {
                         tracing::info!(%object, reason = %failure.error(), "etcd's certificates cannot be read");
@@ -138,17 +141,17 @@ impl TlsMaterial {
                 }
             }
             if let [ca, cert, key] = found.as_slice()
-                && let Ok(keys) = TlsMaterial::from_pem(ca, Some((cert, key)), "the Secrets of the etcd pod".to_owned())
+                && let Ok(tls) = TlsMaterial::from_pem(ca, Some((cert, key)), "the Secrets of the etcd pod".to_owned())
             {
-                return Some(keys);
+                return Some(tls);
             }
         }
         None
     }
 }
 
-/// Names of certificate and key in Secrets: cert-manager and kubeadm-like, Cilium and Calico, etcd operators, kube-prometheus.
-const PAIRS: &[(&str, &str)] = &[
+/// Names of certificate and key in Secrets: of cert-manager, Cilium, Calico, kubeadm, etcd operators, kube-prometheus.
+const CERT_KEY_NAMES: &[(&str, &str)] = &[
     ("tls.crt", "tls.key"),
     ("etcd-client.crt", "etcd-client.key"),
     ("client.crt", "client.key"),
@@ -161,7 +164,8 @@ const PAIRS: &[(&str, &str)] = &[
     ("cert", "key"),
 ];
 
-const CAS: &[&str] = &[
+/// Names of the CA certificate in Secrets.
+const CA_NAMES: &[&str] = &[
     "ca.crt",
     "etcd-client-ca.crt",
     "etcd-ca.crt",
@@ -173,33 +177,33 @@ const CAS: &[&str] = &[
     "ca",
 ];
 
-/// What a volume of a pod shows, by its name.
+/// The object behind a volume of a pod, by its name.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Object {
+enum MountedObject {
     Secret(String),
-    /// A CA is no secret: OpenShift's hosted control planes keep it here.
+    /// OpenShift's hosted control planes keep the CA here, because it is not secret.
     ConfigMap(String),
 }
 
-impl fmt::Display for Object {
+impl fmt::Display for MountedObject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Object::Secret(name) => write!(f, "Secret {name}"),
-            Object::ConfigMap(name) => write!(f, "ConfigMap {name}"),
+            MountedObject::Secret(name) => write!(f, "Secret {name}"),
+            MountedObject::ConfigMap(name) => write!(f, "ConfigMap {name}"),
         }
     }
 }
 
-impl Object {
-    /// One entry; `None` when there is none of this name.
-    async fn read(&self, cluster: &KubeClient, namespace: &str, entry: &str) -> Result<Option<Vec<u8>>, ApiError> {
+impl MountedObject {
+    /// Returns an entry; `None` if the object has no such entry.
+    async fn read_entry(&self, client: &KubeClient, namespace: &str, entry: &str) -> Result<Option<Vec<u8>>, ApiError> {
         Ok(match self {
-            Object::Secret(name) => {
-                let secret = cluster.secret(namespace, name).await?;
+            MountedObject::Secret(name) => {
+                let secret = client.secret(namespace, name).await?;
                 secret.data.and_then(|mut data| data.remove(entry)).map(|bytes| bytes.0)
             }
-            Object::ConfigMap(name) => {
-                let map = cluster.config_map(namespace, name).await?;
+            MountedObject::ConfigMap(name) => {
+                let map = client.config_map(namespace, name).await?;
                 let text = map.data.and_then(|mut data| data.remove(entry)).map(String::into_bytes);
                 text.or_else(|| map.binary_data.and_then(|mut data| data.remove(entry)).map(|bytes| bytes.0))
             }
@@ -207,17 +211,17 @@ impl Object {
     }
 }
 
-/// The object and its entry that stand behind a path in a container.
-fn behind(mounts: &[Mount], path: &str) -> Option<(Object, String)> {
+/// Returns the object and the entry behind a path in a container.
+fn find_mounted_entry(mounts: &[Mount], path: &str) -> Option<(MountedObject, String)> {
     let covering = mounts.iter().filter(|mount| covers(&mount.mount.mount_path, path));
     mounted_entry(covering.max_by_key(|mount| mount.mount.mount_path.len())?, path)
 }
 
-/// The same, behind one mount.
-fn mounted_entry(mount: &Mount, path: &str) -> Option<(Object, String)> {
+/// The same for one mount.
+fn mounted_entry(mount: &Mount, path: &str) -> Option<(MountedObject, String)> {
     let below = path.strip_prefix(mount.mount.mount_path.trim_end_matches('/'))?;
     let file = match (&mount.mount.sub_path, below.trim_start_matches('/')) {
-        (Some(single), "") => single.as_str(),
+        (Some(file), "") => file.as_str(),
         (None, file) => file,
         _ => return None,
     };
@@ -227,21 +231,21 @@ fn mounted_entry(mount: &Mount, path: &str) -> Option<(Object, String)> {
     };
     let volume = &mount.volume;
     if let Some(secret) = &volume.secret {
-        return Some((Object::Secret(secret.secret_name.clone()?), entry(secret.items.as_ref())?));
+        return Some((MountedObject::Secret(secret.secret_name.clone()?), entry(secret.items.as_ref())?));
     }
     if let Some(map) = &volume.config_map {
-        return Some((Object::ConfigMap(map.name.clone()), entry(map.items.as_ref())?));
+        return Some((MountedObject::ConfigMap(map.name.clone()), entry(map.items.as_ref())?));
     }
     let sources = volume.projected.as_ref()?.sources.as_ref()?;
-    // Without items, any of them may hold the file; the first that lists it, else the only one.
-    let mut projected: Vec<(Object, Option<&Vec<KeyToPath>>)> = sources
+    // A source that lists the file comes first. A source without items may have any file.
+    let mut projected: Vec<(MountedObject, Option<&Vec<KeyToPath>>)> = sources
         .iter()
         .filter_map(|source| {
             let secret = source.secret.as_ref();
             let map = source.config_map.as_ref();
             secret
-                .map(|secret| (Object::Secret(secret.name.clone()), secret.items.as_ref()))
-                .or_else(|| map.map(|map| (Object::ConfigMap(map.name.clone()), map.items.as_ref())))
+                .map(|secret| (MountedObject::Secret(secret.name.clone()), secret.items.as_ref()))
+                .or_else(|| map.map(|map| (MountedObject::ConfigMap(map.name.clone()), map.items.as_ref())))
         })
         .collect();
     projected.sort_by_key(|(_, items)| items.is_none());
@@ -265,16 +269,16 @@ mod tests {
     }
 
     #[test]
-    fn a_path_leads_to_its_entry_in_the_object_behind_it() {
-        let plain = mount(json!({"name": "v", "secret": {"secretName": "etcd-tls"}}), "/certs");
-        let secret = |name: &str, entry: &str| Some((Object::Secret(name.into()), entry.into()));
-        assert_eq!(mounted_entry(&plain, "/certs/tls.crt"), secret("etcd-tls", "tls.crt"));
-        assert_eq!(mounted_entry(&plain, "/other/tls.crt"), None);
+    fn a_path_leads_to_an_entry_of_the_mounted_object() {
+        let secret_mount = mount(json!({"name": "v", "secret": {"secretName": "etcd-tls"}}), "/certs");
+        let secret = |name: &str, entry: &str| Some((MountedObject::Secret(name.into()), entry.into()));
+        assert_eq!(mounted_entry(&secret_mount, "/certs/tls.crt"), secret("etcd-tls", "tls.crt"));
+        assert_eq!(mounted_entry(&secret_mount, "/other/tls.crt"), None);
         let renamed =
             json!({"name": "v", "secret": {"secretName": "s", "items": [{"key": "tls.crt", "path": "server.crt"}]}});
         assert_eq!(mounted_entry(&mount(renamed, "/certs"), "/certs/server.crt"), secret("s", "tls.crt"));
         let map = mount(json!({"name": "v", "configMap": {"name": "etcd-ca"}}), "/ca");
-        let expected = Some((Object::ConfigMap("etcd-ca".into()), "ca.crt".to_owned()));
+        let expected = Some((MountedObject::ConfigMap("etcd-ca".into()), "ca.crt".to_owned()));
         assert_eq!(mounted_entry(&map, "/ca/ca.crt"), expected);
         let sources = json!([
             {"secret": {"name": "pair", "items": [{"key": "tls.crt", "path": "tls.crt"}]}},
@@ -288,10 +292,10 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_without_known_names_lists_what_it_has() {
+    fn a_secret_without_known_names_lists_its_entries() {
         let secret: Secret =
             serde_json::from_value(json!({"data": {"odd": "eA==", "strange": "eQ=="}})).expect("a secret");
-        let error = TlsMaterial::in_secret(&secret, None, "Secret a/b").expect_err("nothing is known");
+        let error = TlsMaterial::from_secret_data(&secret, None, "Secret a/b").expect_err("nothing is known");
         assert_eq!(error.hints(), ["its entries are: odd, strange"]);
     }
 }

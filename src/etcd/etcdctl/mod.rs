@@ -1,21 +1,24 @@
-//! etcdctl's command line, for a run inside the etcd container.
+//! Runs etcdctl in the etcd container.
 
 pub mod error;
+pub(super) mod json;
 
 use std::time::Duration;
 
-use super::Member;
 use super::credentials::pod_paths::Credentials;
+use super::member::Member;
 use crate::k8s::{ApiError, ExecOutput, KubeClient};
 
-/// Runs the words behind it without [`ENDPOINTS`]. OpenShift sets that to the URLs of all members: etcdctl would ask all of
-/// them where one is meant, and refuses to save a snapshot. `pods/exec` has no other way to change the environment.
+/// Runs the command behind it without [`ENDPOINTS`], which OpenShift sets to the URLs of all members. With it, etcdctl asks
+/// all members instead of one, and refuses to save a snapshot. `pods/exec` cannot change the environment.
 const WITHOUT_ENDPOINTS: [&str; 4] = ["sh", "-c", r#"unset ETCDCTL_ENDPOINTS; exec "$@""#, "sh"];
 
 const ENDPOINTS: &str = "ETCDCTL_ENDPOINTS";
 
-/// `etcdctl WORDS…` with endpoint and certificates. etcdctl refuses a flag whose variable is set as well (etcd
-/// `pkg/flags`, verifyEnv), so those are left out; a variable that names other endpoints is unset instead.
+/// Returns the command `etcdctl WORDS…` with endpoint and certificates.
+///
+/// etcdctl refuses a flag whose environment variable is set (etcd `pkg/flags`, verifyEnv), so those flags are left out. A
+/// variable with other endpoints is unset instead.
 pub fn command(
     member: &Member,
     credentials: &Credentials,
@@ -26,10 +29,10 @@ pub fn command(
     let variable = |name: &str| member.container.env.iter().flatten().find(|known| known.name == name);
     let local = member.local_endpoint();
     let endpoint = endpoint.unwrap_or(&local);
-    let elsewhere = variable(ENDPOINTS).is_some_and(|known| known.value.as_deref() != Some(endpoint));
+    let has_other_endpoints = variable(ENDPOINTS).is_some_and(|known| known.value.as_deref() != Some(endpoint));
     let is_set = |name: &str| {
         let name = format!("ETCDCTL_{}", name.to_ascii_uppercase().replace('-', "_"));
-        variable(&name).is_some() && !(elsewhere && name == ENDPOINTS)
+        variable(&name).is_some() && !(has_other_endpoints && name == ENDPOINTS)
     };
     let mut all: Vec<(&str, &str)> = flags.to_vec();
     all.push(("endpoints", endpoint));
@@ -37,36 +40,34 @@ pub fn command(
     if let Some((cert, key)) = &credentials.client_cert {
         all.extend([("cert", cert.as_str()), ("key", key.as_str())]);
     }
-    let before = if elsewhere { &WITHOUT_ENDPOINTS[..] } else { &[] };
+    let shell = if has_other_endpoints { &WITHOUT_ENDPOINTS[..] } else { &[] };
     let mut command: Vec<String> =
-        before.iter().chain(&["etcdctl"]).chain(words).map(|word| (*word).to_owned()).collect();
+        shell.iter().chain(&["etcdctl"]).chain(words).map(|word| (*word).to_owned()).collect();
     command.extend(all.into_iter().filter(|(name, _)| !is_set(name)).map(|(name, value)| format!("--{name}={value}")));
     command
 }
 
-/// Runs such a command in the member's container. Where that has no shell to unset the variable, etcdctl inherits it:
-/// the answer may then be of several members, or of another one.
+/// Runs such a command in the member's container. If that has no shell to unset the variable, etcdctl inherits it. Then
+/// the output may be about several members, or about another one.
 pub async fn run(
-    cluster: &KubeClient,
+    client: &KubeClient,
     member: &Member,
     command: &[String],
     limit: Duration,
 ) -> Result<ExecOutput, ApiError> {
-    let exec = async |words: &[String]| {
-        cluster.exec(&member.namespace, &member.pod_name, &member.container.name, words, limit).await
-    };
-    let output = exec(command).await?;
-    match inheriting(command) {
-        Some(words) if did_not_start(&output) => exec(&words).await,
+    let container = member.container_ref();
+    let output = client.exec(&container, command, limit).await?;
+    match without_shell(command) {
+        Some(words) if did_not_start(&output) => client.exec(&container, &words, limit).await,
         _ => Ok(output),
     }
 }
 
-/// The same without the shell in front; `None` when there is none.
-fn inheriting(command: &[String]) -> Option<Vec<String>> {
-    let (before, words) = command.split_at_checked(WITHOUT_ENDPOINTS.len())?;
-    let is_before = before.iter().zip(WITHOUT_ENDPOINTS).all(|(word, before)| word == before);
-    is_before.then(|| words.iter().filter(|word| !word.starts_with("--endpoints=")).cloned().collect())
+/// Returns the command without the shell that unsets the variable; `None` if it has none.
+fn without_shell(command: &[String]) -> Option<Vec<String>> {
+    let (shell, words) = command.split_at_checked(WITHOUT_ENDPOINTS.len())?;
+    let is_shell = shell.iter().zip(WITHOUT_ENDPOINTS).all(|(word, expected)| word == expected);
+    is_shell.then(|| words.iter().filter(|word| !word.starts_with("--endpoints=")).cloned().collect())
 }
 
 fn did_not_start(output: &ExecOutput) -> bool {
@@ -76,7 +77,7 @@ fn did_not_start(output: &ExecOutput) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::etcd::member::tests::pod;
+    use crate::test_support::pod;
 
     const OWN: &str = "https://127.0.0.1:2379";
 
@@ -97,9 +98,9 @@ mod tests {
     }
 
     #[test]
-    fn a_variable_with_the_members_own_endpoint_is_left_alone() {
+    fn a_variable_with_the_endpoint_of_the_member_is_kept() {
         assert_eq!(status(OWN), ["etcdctl", "endpoint", "status"]);
-        assert_eq!(inheriting(&status(OWN)), None);
+        assert_eq!(without_shell(&status(OWN)), None);
     }
 
     #[test]
@@ -110,8 +111,8 @@ mod tests {
     }
 
     #[test]
-    fn without_a_shell_the_variable_is_inherited_and_no_flag_contradicts_it() {
-        let words = inheriting(&status("https://10.0.0.1:2379")).expect("there is another way");
+    fn without_a_shell_the_variable_is_inherited_and_the_flag_left_out() {
+        let words = without_shell(&status("https://10.0.0.1:2379")).expect("the command has a shell");
         assert_eq!(words, ["etcdctl", "endpoint", "status"]);
     }
 }

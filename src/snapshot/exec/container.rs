@@ -10,7 +10,7 @@ use k8s_openapi::api::core::v1::VolumeMount;
 
 use crate::error::{Error, Result};
 use crate::etcd::Member;
-use crate::k8s::{ApiError, ExecOutput, ExecStream, KubeClient};
+use crate::k8s::{ApiError, ContainerRef, ExecOutput, ExecStream, KubeClient};
 use crate::snapshot::node::pod::storage_limit_below;
 use crate::snapshot::request::Request;
 use crate::util::byte_size::decimal_bytes;
@@ -35,9 +35,7 @@ exit 0"#;
 /// The etcd container of the member.
 #[derive(Debug, Clone)]
 pub struct Shell {
-    pub namespace: String,
-    pub pod: String,
-    pub container: String,
+    pub container: ContainerRef,
 }
 
 /// What was found.
@@ -80,27 +78,22 @@ const BLOCK: u64 = 1 << 16;
 
 impl Shell {
     pub fn of(request: &Request<'_>) -> Self {
-        let member = request.member;
-        Shell {
-            namespace: member.namespace.clone(),
-            pod: member.pod_name.clone(),
-            container: member.container.name.clone(),
-        }
+        Shell { container: request.member.container_ref() }
     }
 
     /// For sentences.
     pub fn place(&self) -> String {
-        format!("container {} of pod {}/{}", self.container, self.namespace, self.pod)
+        self.container.to_string()
     }
 
     /// Runs a script to its end.
     pub async fn run(&self, cluster: &KubeClient, script: &str, args: &[&str]) -> Result<ExecOutput, ApiError> {
-        cluster.exec(&self.namespace, &self.pod, &self.container, &command(script, args), SHORT).await
+        cluster.exec(&self.container, &command(script, args), SHORT).await
     }
 
     /// Starts a script whose output is read as it comes.
     pub async fn start(&self, cluster: &KubeClient, script: &str, args: &[&str]) -> Result<ExecStream, ApiError> {
-        cluster.start(&self.namespace, &self.pod, &self.container, &command(script, args)).await
+        cluster.start(&self.container, &command(script, args)).await
     }
 
     /// Asks what there is.
@@ -287,7 +280,7 @@ impl Reader {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::etcd::member::tests::pod;
+    use crate::test_support::pod;
 
     const BUSYBOX: &str = "tool cat\ntool tail\ntool rm\ntool sleep\ndir /tmp\nFilesystem 1024-blocks Used Available Capacity Mounted on\noverlay 100000 40000 60000 40% /\ndir /tmp\ndir /var/lib/etcd\n";
 

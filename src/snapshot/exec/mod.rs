@@ -121,10 +121,7 @@ async fn working_credentials<'r>(
         let flags = [("dial-timeout", "3s"), ("command-timeout", "5s"), ("write-out", "json")];
         let words =
             etcdctl::command(request.member, candidate, request.endpoint.as_deref(), &["endpoint", "status"], &flags);
-        let answer = cluster
-            .exec(&shell.namespace, &shell.pod, &shell.container, &words, Duration::from_secs(20))
-            .await
-            .map_err(Error::from)?;
+        let answer = cluster.exec(&shell.container, &words, Duration::from_secs(20)).await.map_err(Error::from)?;
         if answer.success {
             return Ok(candidate);
         }

@@ -177,7 +177,7 @@ impl JobSpec<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::etcd::member::tests::pod;
+    use crate::test_support::pod;
 
     fn job(override_owner: bool, probe: bool) -> Value {
         let member = Member::from_pod(pod("etcd-cp1", &["etcd"], true)).expect("it runs etcd");

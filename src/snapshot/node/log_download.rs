@@ -18,6 +18,7 @@ use crate::k8s::{KubeClient, LogReadError, NodeLogPath, RangeResponse};
 use crate::snapshot::SnapshotWriter;
 use crate::snapshot::writer::{WriterClosed, may_be_complete};
 use crate::util::progress::Progress;
+use crate::util::root_cause::root_cause;
 
 /// The most that one request asks for.
 const RANGE: u64 = 64 << 20;
@@ -157,7 +158,7 @@ impl<'c, W: Write + Send + 'static> LogDownload<'c, W> {
             let frame = match tokio::time::timeout(self.stall, piece.body.frame()).await {
                 Ok(Some(Ok(frame))) => frame,
                 Ok(Some(Err(error))) => {
-                    self.back_off(format!("the connection broke: {}", innermost(&error))).await?;
+                    self.back_off(format!("the connection broke: {}", root_cause(&error))).await?;
                     return Ok(false);
                 }
                 Ok(None) => break,
@@ -333,12 +334,4 @@ impl<'c, W: Write + Send + 'static> LogDownload<'c, W> {
         let what = format!("the file on the node became shorter: {size} bytes, after {} were read", self.state.offset);
         CopyFailure::LogDownload(Error::failed(what).hint("something changed it on the node: run the backup again"))
     }
-}
-
-fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut error = error;
-    while let Some(source) = error.source() {
-        error = source;
-    }
-    error.to_string()
 }

@@ -39,7 +39,7 @@ pub async fn check(cluster: &KubeClient, member: &Member, db_size: Option<u64>) 
         Err(failure) => return Err(failure.into()),
     }
     let pod_logs = pod_logs_directory(cluster, node).await?;
-    if let Err(failure) = cluster.list_log_directory(&pod_logs).await {
+    if let Err(failure) = cluster.check_log_directory(&pod_logs).await {
         return Err(no_file_server(node, &pod_logs, failure));
     }
     let room = cluster.disk_space(node).await.ok().flatten();

@@ -208,7 +208,7 @@ fn ignores_range(cluster: &Cluster) {
 fn compresses(cluster: &Cluster) {
     let proxy = Proxy::start(cluster, "", &["gzip"]);
     let outcome = cluster.backup(&[]).kubeconfig(proxy.kubeconfig.clone()).run().code(1).without_file();
-    outcome.says("something between this machine and the kubelet compresses");
+    outcome.says("a proxy between this machine and the kubelet compresses");
 }
 
 fn base_path(cluster: &Cluster) {

@@ -16,16 +16,22 @@ pub struct ApiError {
     /// HTTP status of the answer; `None` when there was none.
     status: Option<u16>,
     error: Error,
+    /// No WebSocket could be opened.
+    no_websocket: bool,
 }
 
 impl ApiError {
     pub(super) fn new(status: Option<u16>, error: Error) -> Self {
-        ApiError { status, error }
+        ApiError { status, error, no_websocket: false }
     }
 
     /// A request whose answer never came.
     pub fn timeout(error: Error) -> Self {
-        ApiError { status: None, error }
+        ApiError::new(None, error)
+    }
+
+    fn no_websocket(status: Option<u16>, error: Error) -> Self {
+        ApiError { status, error, no_websocket: true }
     }
 
     /// The object is not there.
@@ -36,6 +42,11 @@ impl ApiError {
     /// RBAC, or an admission plugin, refused.
     pub fn is_forbidden(&self) -> bool {
         self.status == Some(403)
+    }
+
+    /// The request is refused, or a proxy blocks WebSockets: other requests may be possible.
+    pub fn is_unavailable(&self) -> bool {
+        self.is_forbidden() || self.no_websocket
     }
 
     /// The endpoint is switched off (the kubelet answers 405 to that).
@@ -121,16 +132,19 @@ pub(super) fn no_websocket(error: kube::Error, access: &Access, server: &str) ->
             kube::Error::Api(status)
                 if matches!(status.code, 400 | 405 | 426 | 501) && status.reason != "BadRequest" =>
             {
-                ApiError::new(Some(status.code), without_websockets(server, &format!("it answers {}", status.code)))
+                ApiError::no_websocket(
+                    Some(status.code),
+                    without_websockets(server, &format!("it answers {}", status.code)),
+                )
             }
             _ => explain(error, Some(access), server),
         };
     };
-    ApiError::new(None, without_websockets(server, &cause.to_string()))
+    ApiError::no_websocket(None, without_websockets(server, &cause.to_string()))
 }
 
 fn without_websockets(server: &str, cause: &str) -> Error {
-    Error::not_possible(format!("no WebSocket can be opened through the API server {server}: {cause}"))
+    Error::failed(format!("no WebSocket can be opened through the API server {server}: {cause}"))
         .hint("something in front of the API server lets no WebSockets through: go round it with --server")
 }
 

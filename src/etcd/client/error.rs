@@ -2,6 +2,47 @@
 
 use super::traced_stream::DisconnectCause;
 use crate::error::{Error, ErrorKind};
+use crate::k8s::ApiError;
+
+/// Why there is no connection to etcd.
+#[derive(Debug)]
+pub enum ConnectError {
+    /// Refused by the cluster, or not possible here: etcd may be reached in another way.
+    Unavailable(Error),
+    /// Any other failure.
+    Failed(Error),
+}
+
+impl ConnectError {
+    /// Returns the same error as unavailable if `condition` holds.
+    pub(super) fn unavailable_if(self, condition: bool) -> Self {
+        if condition { ConnectError::Unavailable(self.into()) } else { self }
+    }
+}
+
+impl From<Error> for ConnectError {
+    fn from(error: Error) -> Self {
+        ConnectError::Failed(error)
+    }
+}
+
+impl From<ApiError> for ConnectError {
+    fn from(error: ApiError) -> Self {
+        if error.is_unavailable() {
+            ConnectError::Unavailable(error.into())
+        } else {
+            ConnectError::Failed(error.into())
+        }
+    }
+}
+
+impl From<ConnectError> for Error {
+    fn from(error: ConnectError) -> Self {
+        match error {
+            ConnectError::Unavailable(error) | ConnectError::Failed(error) => error,
+        }
+    }
+}
 
 /// The content type of a TLS record that carries an alert.
 pub(super) const TLS_ALERT: u8 = 0x15;
@@ -37,9 +78,9 @@ fn in_words(alert: rustls::AlertDescription) -> String {
     words
 }
 
-pub(super) fn broken(cause: &DisconnectCause, place: &str, otherwise: &str) -> Error {
+pub(super) fn broken(cause: &DisconnectCause, place: &str, otherwise: &str) -> ConnectError {
     use rustls::AlertDescription as Alert;
-    match cause {
+    ConnectError::Failed(match cause {
         DisconnectCause::Alert(
             alert @ (Alert::BadCertificate
             | Alert::UnknownCA
@@ -53,12 +94,14 @@ pub(super) fn broken(cause: &DisconnectCause, place: &str, otherwise: &str) -> E
             .hint("give one that etcd's CA issued for clients: --etcd-cert and --etcd-key; kubeadm has /etc/kubernetes/pki/etcd/healthcheck-client.crt"),
         DisconnectCause::Alert(alert) => Error::failed(format!("etcd in pod {place} ended the TLS connection (alert: {})", in_words(*alert))),
         DisconnectCause::NoListener(said) => {
-            Error::not_possible(format!("the port of etcd in pod {place} cannot be reached from inside the pod: {said}"))
-                .hint("name the URL where etcd listens on loopback with --pod-endpoint")
+            return ConnectError::Unavailable(
+                Error::failed(format!("the port of etcd in pod {place} cannot be reached from inside the pod: {said}"))
+                    .hint("name the URL where etcd listens on loopback with --pod-endpoint"),
+            );
         }
         DisconnectCause::Ended(said) | DisconnectCause::Broke(said) => {
             let said = if said.is_empty() { otherwise } else { said };
             Error::failed(format!("the connection to etcd in pod {place} broke: {said}"))
         }
-    }
+    })
 }

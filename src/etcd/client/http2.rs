@@ -16,9 +16,9 @@ use tokio::task::JoinHandle;
 use tonic::body::Body;
 use tonic::client::GrpcService;
 
-use super::error::broken;
+use super::error::{ConnectError, broken};
 use super::traced_stream::DisconnectTrace;
-use crate::error::{Error, Result};
+use crate::error::Error;
 
 /// Bytes that may be on their way, for the stream and for the connection: 16 MiB are 160 MB/s at 100 ms.
 const WINDOW: u32 = 16 << 20;
@@ -35,7 +35,7 @@ pub(super) async fn http2<S>(
     limit: Duration,
     trace: &DisconnectTrace,
     place: &str,
-) -> Result<(Sender, JoinHandle<()>)>
+) -> Result<(Sender, JoinHandle<()>), ConnectError>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -52,7 +52,7 @@ where
         .map_err(|_| Error::failed(format!("etcd in pod {place} does not answer within {}s", limit.as_secs_f32())))?
         .map_err(|error| match trace.cause() {
             Some(cause) => broken(&cause, place, &error.to_string()),
-            None => Error::failed(format!("etcd in pod {place} does not speak HTTP/2: {error}")),
+            None => Error::failed(format!("etcd in pod {place} does not speak HTTP/2: {error}")).into(),
         })?;
     let connection = tokio::spawn(async move {
         // Its end shows in the calls, and its cause in the trace.

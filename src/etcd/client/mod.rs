@@ -20,6 +20,7 @@ use tonic::metadata::{Ascii, MetadataValue};
 use tonic::{Code, Request, Status as GrpcStatus, Streaming};
 use tonic_prost::ProstCodec;
 
+pub use error::ConnectError;
 pub use proto::{HashKv, ListedMember, SnapshotPart, Status};
 
 use super::Member;
@@ -59,7 +60,7 @@ impl EtcdClient {
         member: &Member,
         opening: &ClientConfig,
         limit: Duration,
-    ) -> Result<Self> {
+    ) -> Result<Self, ConnectError> {
         let with_tls = opening.endpoint().starts_with("https://");
         let port = port_of(opening.endpoint());
         let stream = cluster.port_forward(&member.namespace, &member.pod_name, port).await?;
@@ -71,7 +72,8 @@ impl EtcdClient {
         let (sender, connection) = if with_tls {
             let Some(keys) = opening.keys() else {
                 return Err(Error::usage("etcd serves https, and no certificates were given for it")
-                    .hint("give --etcd-cacert, --etcd-cert and --etcd-key, or --etcd-cert-secret"));
+                    .hint("give --etcd-cacert, --etcd-cert and --etcd-key, or --etcd-cert-secret")
+                    .into());
             };
             let names = match opening.server_name() {
                 Some(name) => vec![
@@ -89,7 +91,7 @@ impl EtcdClient {
                     let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
                     if let Some(untrusted) = inner.and_then(|inner| tls::untrusted(inner, keys, opening.server_name()))
                     {
-                        return Err(opening.judge(untrusted));
+                        return Err(ConnectError::Failed(untrusted).unavailable_if(opening.is_found()));
                     }
                     let no_tls = matches!(
                         inner,
@@ -104,15 +106,16 @@ impl EtcdClient {
                         DisconnectCause::Ended(_) | DisconnectCause::Broke(_)
                             if no_tls || trace.first_byte().is_none() =>
                         {
-                            opening.judge(
+                            ConnectError::Failed(
                                 Error::failed(format!(
                                     "what listens on port {port} of pod {place} does not speak TLS: {error}"
                                 ))
                                 .hint("where etcd serves plain http, say so: --pod-endpoint http://127.0.0.1:PORT"),
                             )
                         }
-                        cause => opening.judge(broken(&cause, &place, &error.to_string())),
-                    });
+                        cause => broken(&cause, &place, &error.to_string()),
+                    }
+                    .unavailable_if(opening.is_found()));
                 }
             };
             let stream = TracedStream::new(stream, trace.clone());
@@ -135,6 +138,11 @@ impl EtcdClient {
             rpc.authenticate(user, limit).await?;
         }
         Ok(rpc)
+    }
+
+    /// Returns whether nothing listens on the port, which may show only in the first call.
+    pub fn has_no_listener(&self) -> bool {
+        matches!(self.trace.cause(), Some(DisconnectCause::NoListener(_)))
     }
 
     /// Whether authentication is on, only an administrator may ask; the answer to a login tells as well.
@@ -238,7 +246,7 @@ impl EtcdClient {
             {
                 return speaks_tls(&self.member, said);
             }
-            return broken(&cause, &self.member, status.message());
+            return broken(&cause, &self.member, status.message()).into();
         }
         if !self.with_tls && self.trace.first_byte() == Some(TLS_ALERT) {
             return speaks_tls(&self.member, "it sent a TLS alert");

@@ -5,7 +5,7 @@
 use super::auth_user::AuthUser;
 use super::pod_paths::Credentials;
 use super::tls_material::TlsMaterial;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::etcd::ClientOptions;
 use crate::etcd::Member;
 use crate::k8s::KubeClient;
@@ -97,8 +97,8 @@ impl ClientConfig {
         }
     }
 
-    /// What was given must work; what was found may be the wrong thing.
-    pub fn judge(&self, error: Error) -> Error {
-        if self.found { error.or_another_way() } else { error }
+    /// Returns whether it was found in the pod's Secrets. What was given must work; what was found may be wrong.
+    pub fn is_found(&self) -> bool {
+        self.found
     }
 }

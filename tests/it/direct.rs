@@ -196,7 +196,7 @@ fn a_secret_that_is_missing_or_holds_something_else() {
     rig.cluster.shared.state().faults.forbid.push(("get", "secrets"));
     rig.run(&["--out", "x.db", "--etcd-cert-secret", "etcd-certs"])
         .code(0)
-        .says("Transport node: a job on the member's node, whose kubelet serves the file, since direct is not open")
+        .says("Transport node: a job on the member's node, whose kubelet serves the file, because direct is not available")
         .says("not allowed to get secrets of etcd-certs")
         .leaves_only(&["x.db"]);
     rig.run(&["--out", "y.db", "--etcd-cert-secret", "etcd-certs", "--transport", "direct"])

@@ -134,8 +134,10 @@ impl EtcdClient {
             member: place,
             with_tls,
         };
-        if let Some(user) = opening.user() {
-            rpc.authenticate(user, limit).await?;
+        if let Some(user) = opening.user()
+            && let Err(error) = rpc.authenticate(user, limit).await
+        {
+            return Err(ConnectError::Failed(error).unavailable_if(rpc.has_no_listener()));
         }
         Ok(rpc)
     }

@@ -85,7 +85,8 @@ pub(super) fn deadline_exceeded() -> Error {
         .hint("set a longer limit, such as --deadline 12h, on a slow connection")
 }
 
-/// Returns the error for a job that this run did not delete. Its TTL may have ended while the API server was unreachable.
+/// Returns the error for a job that this run did not delete. Its TTL may have ended while the API server was
+/// unreachable.
 pub(super) fn job_deleted(namespace: &str, job: &str) -> Error {
     Error::failed(format!(
         "job {namespace}/{job} was deleted while the snapshot was taken, by another user or because its TTL ended"

@@ -5,13 +5,14 @@ use k8s_openapi::api::core::v1::Pod;
 
 use crate::util::quantity::quantity;
 
-/// Returns the free bytes that a file system of `capacity` bytes must have: the database plus a tenth, and a tenth of the
-/// file system for etcd itself.
+/// Returns the free bytes that a file system of `capacity` bytes must have: the database plus a tenth, and a tenth of
+/// the file system for etcd itself.
 pub(super) fn required_free_space(db_size: Option<u64>, capacity: u64) -> u64 {
     db_size.unwrap_or_default() / 10 * 11 + capacity / 10
 }
 
-/// Returns the smallest limit of storage under which the snapshot and the logs beside it fit: the database plus a fifth.
+/// Returns the smallest limit of storage under which the snapshot and the logs beside it fit: the database plus a
+/// fifth.
 pub(super) fn required_limit(db_size: u64) -> u64 {
     db_size / 10 * 12
 }

@@ -1,7 +1,7 @@
 //! Takes a snapshot of one member and brings it to this machine.
 //!
-//! Three transports, and [`take`] tries them in order. [`node`]: a Job on the member's node runs etcdctl from etcd's own
-//! image and writes into its pod's log directory, which the kubelet serves over HTTP and deletes with the pod.
+//! Three transports, and [`take`] tries them in order. [`node`]: a Job on the member's node runs etcdctl from etcd's
+//! own image and writes into its pod's log directory, which the kubelet serves over HTTP and deletes with the pod.
 //! [`direct`]: etcd's own snapshot call over a connection to its pod. [`exec`]: etcdctl in the etcd container, if that
 //! has a shell.
 

@@ -114,8 +114,8 @@ impl NodePlan {
     }
 }
 
-/// Returns whether the node lists the image. The kubelet lists the fifty largest only (`nodeStatusMaxImages`), so an image
-/// that is not listed may still be there.
+/// Returns whether the node lists the image. The kubelet lists the fifty largest only (`nodeStatusMaxImages`), so an
+/// image that is not listed may still be there.
 async fn has_image(cluster: &KubeClient, node: &str, image: &str) -> Option<bool> {
     let node = cluster.node(node).await.ok()?;
     let images = node.status?.images?;

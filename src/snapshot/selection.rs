@@ -1,8 +1,8 @@
 //! Which transports to try, and the error if none of them is available.
 //!
-//! The next transport is tried only after a refusal or where one is not possible, and only before the first byte. A copy
-//! that failed is an error: another transport would hide the reason, and a snapshot is whole only if all of it came
-//! from one call.
+//! The next transport is tried only after a refusal or where one is not possible, and only before the first byte. A
+//! copy that failed is an error: another transport would hide the reason, and a snapshot is whole only if all of it
+//! came from one call.
 
 use super::error::{TransportError, not_possible};
 use super::request::Request;
@@ -81,7 +81,8 @@ impl<'r> TransportSelection<'r> {
         self.unavailable.push((transport, error));
     }
 
-    /// Returns the error if no transport is left. If only one was tried, that is its own error. Otherwise each has a line.
+    /// Returns the error if no transport is left. If only one was tried, that is its own error. Otherwise each has a
+    /// line.
     pub(super) fn into_error(mut self) -> Error {
         if self.unavailable.len() == 1
             && let Some((_, error)) = self.unavailable.pop()

@@ -1,8 +1,8 @@
 //! Hashes the bytes of a snapshot, writes them, and verifies the checksum at the end.
 //!
 //! etcd appends the sha-256 of a snapshot to it (`server/etcdserver/api/v3rpc/maintenance.go`, Snapshot), so the last
-//! 32 bytes are the sha-256 of all others. Hashing and writing run in a thread of their own behind a short queue, so that
-//! the network is read while the disk is busy. The queue is bounded, so a slow disk does not fill the memory.
+//! 32 bytes are the sha-256 of all others. Hashing and writing run in a thread of their own behind a short queue, so
+//! that the network is read while the disk is busy. The queue is bounded, so a slow disk does not fill the memory.
 
 use std::io::{self, Write};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -24,8 +24,8 @@ const QUEUE: usize = 4;
 /// each of them takes longer than writing it.
 const BATCH: usize = 256 << 10;
 
-/// Returns whether a snapshot can have this size: whole pages of the database (at least 512 bytes each) plus the checksum.
-/// etcd's own restore checks the same remainder (`etcdutl/snapshot/v3_snapshot.go`).
+/// Returns whether a snapshot can have this size: whole pages of the database (at least 512 bytes each) plus the
+/// checksum. etcd's own restore checks the same remainder (`etcdutl/snapshot/v3_snapshot.go`).
 pub(super) fn may_be_complete(size: u64) -> bool {
     size > 512 && size % 512 == CHECKSUM_LENGTH as u64
 }

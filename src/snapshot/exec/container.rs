@@ -15,8 +15,8 @@ use crate::snapshot::request::Request;
 /// How long a short command may take.
 const SHORT: Duration = Duration::from_secs(20);
 
-/// Prints `tool NAME` for each tool that is there, and `dir PATH`, followed by the output of `df`, for each directory that
-/// is writable.
+/// Prints `tool NAME` for each tool that is there, and `dir PATH`, followed by the output of `df`, for each directory
+/// that is writable.
 const PROBE: &str = r#"for t in cat cp dd tail rm sleep stat wc; do
   command -v "$t" >/dev/null 2>&1 && echo "tool $t"
 done
@@ -68,8 +68,8 @@ impl ContainerShell {
     /// Asks the container for its tools and directories.
     ///
     /// # Errors
-    /// Not possible without a shell, `rm`, `sleep` and a tool that prints a file: a file could be left behind, or not be
-    /// downloaded.
+    /// Not possible without a shell, `rm`, `sleep` and a tool that prints a file: a file could be left behind, or not
+    /// be downloaded.
     pub async fn probe(&self, cluster: &KubeClient, request: &Request<'_>) -> Result<Tools, TransportError> {
         let data = request.member.settings.get("data-dir");
         let mounts = request.member.container.volume_mounts.iter().flatten();

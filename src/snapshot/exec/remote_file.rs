@@ -1,9 +1,9 @@
 //! The file in the etcd container, and the process there that deletes it if this run cannot.
 //!
-//! The guard is a small shell in the container. It deletes the file unless this run renews it again and again. It starts
-//! before the file is written, so a client that dies at any moment leaves nothing for long. It is the process of an exec
-//! of its own, because the container runtime reaps that; a process in the background of another exec would stay in
-//! etcd's container as a zombie, because etcd reaps no children.
+//! The guard is a small shell in the container. It deletes the file unless this run renews it again and again. It
+//! starts before the file is written, so a client that dies at any moment leaves nothing for long. It is the process of
+//! an exec of its own, because the container runtime reaps that; a process in the background of another exec would stay
+//! in etcd's container as a zombie, because etcd reaps no children.
 
 use std::convert::Infallible;
 use std::sync::atomic::{AtomicBool, Ordering};

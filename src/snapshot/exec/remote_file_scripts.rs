@@ -1,5 +1,5 @@
-//! The shell scripts that guard, renew and delete the file in the etcd container. Paths are arguments, so that no name of
-//! a directory can become a command.
+//! The shell scripts that guard, renew and delete the file in the etcd container. Paths are arguments, so that no name
+//! of a directory can become a command.
 
 use super::container::ContainerShell;
 use super::reader::END_READER;

@@ -13,7 +13,8 @@ use crate::snapshot::error::{TransportError, not_possible};
 use crate::snapshot::etcdctl_failure::{Cause, cause};
 use crate::snapshot::request::Request;
 
-/// Returns the first certificate that etcd accepts. With another one, `snapshot save` would wait without end or message.
+/// Returns the first certificate that etcd accepts. With another one, `snapshot save` would wait without end or
+/// message.
 pub(super) async fn find_credentials<'r>(
     cluster: &KubeClient,
     request: &'r Request<'_>,

@@ -70,8 +70,8 @@ impl Tools {
         if self.has("stat") { Some(r#"stat -c %s "$1""#) } else { self.has("wc").then_some(r#"wc -c < "$1""#) }
     }
 
-    /// Drops the directories in which the file would kill the etcd that it is read from: files in memory count against the
-    /// container's memory limit, and the kubelet evicts a pod that exceeds a limit of storage.
+    /// Drops the directories in which the file would kill the etcd that it is read from: files in memory count against
+    /// the container's memory limit, and the kubelet evicts a pod that exceeds a limit of storage.
     pub fn drop_harmful_directories(
         &mut self,
         member: &Member,
@@ -199,7 +199,8 @@ mod tests {
         assert!(error.message().starts_with("not enough free space in here"));
     }
 
-    /// A directory `/tmp` on a file system of this kind, in a container with these resources, where this volume is mounted.
+    /// A directory `/tmp` on a file system of this kind, in a container with these resources, where this volume is
+    /// mounted.
     fn spared(kind: &str, resources: serde_json::Value, volume: serde_json::Value) -> Result<usize, TransportError> {
         let mut pod = pod("etcd-cp1", &["etcd"], true);
         let spec = pod.spec.as_mut().expect("it has one");

@@ -1,7 +1,7 @@
 //! How far the download of the growing file is, and what each response means. Sends no requests and reads no clock.
 //!
-//! etcdctl writes `snapshot.db.part` and renames it when it is complete. `.part` is read until then, and the final name from
-//! the same offset on.
+//! etcdctl writes `snapshot.db.part` and renames it when it is complete. `.part` is read until then, and the final name
+//! from the same offset on.
 
 use super::response_body::ResponseBody;
 use crate::error::{Error, Result};
@@ -38,8 +38,8 @@ pub(super) enum Step {
     Complete,
     /// The next range is requested at once.
     ReadOn,
-    /// The file was read as far as etcdctl has written it. It is complete if the checksum matches. If not, the next range is
-    /// requested, after a pause if `pause` is set.
+    /// The file was read as far as etcdctl has written it. It is complete if the checksum matches. If not, the next
+    /// range is requested, after a pause if `pause` is set.
     CaughtUp { pause: bool },
     /// There was nothing new. It is complete if the checksum matches. If not, the pod and the stall limit are checked.
     NothingNew,
@@ -78,8 +78,8 @@ impl DownloadState {
         (self.offset, self.offset + RANGE)
     }
 
-    /// Returns the reader of a response whose body starts at `start`, and ends before `end` if the response says so. `size`
-    /// is the size of the file, if the response says it.
+    /// Returns the reader of a response whose body starts at `start`, and ends before `end` if the response says so.
+    /// `size` is the size of the file, if the response says it.
     pub(super) fn open_body(&self, start: u64, end: Option<u64>, size: Option<u64>) -> Result<ResponseBody> {
         self.check_size(size)?;
         Ok(ResponseBody::new(start, end, size, self.offset))
@@ -113,7 +113,8 @@ impl DownloadState {
         }
     }
 
-    /// Returns what follows a range at or behind the end of the file (416). `size` is its size, if the response says it.
+    /// Returns what follows a range at or behind the end of the file (416). `size` is its size, if the response says
+    /// it.
     pub(super) fn past_the_end(&self, size: Option<u64>) -> Result<Step> {
         self.check_size(size)?;
         Ok(match self.name {
@@ -122,7 +123,8 @@ impl DownloadState {
         })
     }
 
-    /// Changes to the final name if `.part` does not exist (404). Returns false if the final name does not exist either.
+    /// Changes to the final name if `.part` does not exist (404). Returns false if the final name does not exist
+    /// either.
     pub(super) fn try_final_name(&mut self) -> bool {
         let was_part = self.name == FileName::Part;
         self.name = FileName::Final;
@@ -161,8 +163,8 @@ impl DownloadState {
         must
     }
 
-    /// Returns whether a file that does not grow is a stall. A whole snapshot that waits for the node's disk (fsync, then
-    /// the rename) is not one; the job's deadline ends that.
+    /// Returns whether a file that does not grow is a stall. A whole snapshot that waits for the node's disk (fsync,
+    /// then the rename) is not one; the job's deadline ends that.
     pub(super) fn can_stall(&self) -> bool {
         !may_be_complete(self.offset)
     }

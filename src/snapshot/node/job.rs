@@ -1,7 +1,7 @@
 //! The job that runs `etcdctl snapshot save` on the member's node.
 //!
-//! Its manifest must be admitted on as many clusters as possible. The pod is the first to be evicted, needs no scheduler,
-//! and takes no key off its node. Kubernetes deletes the job when its TTL ends, even if this run died.
+//! Its manifest must be admitted on as many clusters as possible. The pod is the first to be evicted, needs no
+//! scheduler, and takes no key off its node. Kubernetes deletes the job when its TTL ends, even if this run died.
 
 use std::time::Duration;
 

@@ -25,8 +25,8 @@ struct OwnedJob {
     namespace: String,
     name: String,
     uid: Option<String>,
-    /// The request that creates the job, and whether it was answered. It is a task, so that an interruption cannot drop it
-    /// half-way.
+    /// The request that creates the job, and whether it was answered. It is a task, so that an interruption cannot drop
+    /// it half-way.
     creating: Option<JoinHandle<bool>>,
     /// The request was not answered, so the API server may create the job later.
     in_doubt: bool,

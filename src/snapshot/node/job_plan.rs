@@ -63,7 +63,8 @@ impl<'r> JobPlan<'r> {
         if exists { Ok(next) } else { Err(retry.error) }
     }
 
-    /// Returns the job of a variant. `extends_ttl`: the TTL is extended during the copy, so it can be short at the start.
+    /// Returns the job of a variant. `extends_ttl`: the TTL is extended during the copy, so it can be short at the
+    /// start.
     pub fn spec<'s>(&'s self, name: &'s str, variant: JobVariant, pod_logs: &'s str, extends_ttl: bool) -> JobSpec<'s> {
         let (request, limits) = (self.request, &self.request.limits);
         let credentials = self.credentials[variant.credentials];

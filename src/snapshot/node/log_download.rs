@@ -1,8 +1,8 @@
 //! Downloads the snapshot from the node while etcdctl still writes it.
 //!
 //! Ranges of limited length, one at a time, each at the offset that was reached. A restarted kubelet or API server
-//! costs a pause, and a time limit of a proxy does not matter. The copy is complete when the checksum matches, which may be
-//! before etcdctl has synced its own file to disk.
+//! costs a pause, and a time limit of a proxy does not matter. The copy is complete when the checksum matches, which
+//! may be before etcdctl has synced its own file to disk.
 
 use std::time::{Duration, Instant};
 
@@ -20,8 +20,8 @@ use crate::snapshot::stall::{RETRY_HINT, StallTimer};
 use crate::snapshot::writer::{SnapshotWriter, WriterClosed};
 use crate::util::progress::Progress;
 
-/// The pause before the growing file is requested again. Without it, a copy that has caught up sends a hundred requests a
-/// second for a few pages each, which slows etcdctl down more than the pause costs.
+/// The pause before the growing file is requested again. Without it, a copy that has caught up sends a hundred requests
+/// a second for a few pages each, which slows etcdctl down more than the pause costs.
 const GROWING: Duration = Duration::from_millis(300);
 
 /// The shortest time between two looks at the pod.

@@ -1,7 +1,8 @@
 //! The transport `node`: a Job on the member's node runs etcdctl, and the kubelet serves the file.
 //!
-//! Each attempt is one job. If etcd refuses its certificate, its image has no etcdctl or root cannot read the key, the next
-//! attempt changes that. Any other failure ends the run. A job that failed is deleted before the next one is created.
+//! Each attempt is one job. If etcd refuses its certificate, its image has no etcdctl or root cannot read the key, the
+//! next attempt changes that. Any other failure ends the run. A job that failed is deleted before the next one is
+//! created.
 
 mod attempt;
 mod download_state;
@@ -82,8 +83,8 @@ pub async fn take(
     }
 }
 
-/// Checks the permissions without which a job would stay on the cluster or could not be watched. If the cluster does not
-/// say whether they are granted, the requests themselves are refused later.
+/// Checks the permissions without which a job would stay on the cluster or could not be watched. If the cluster does
+/// not say whether they are granted, the requests themselves are refused later.
 async fn check_permissions(cluster: &KubeClient, member: &Member) -> Result<(), TransportError> {
     let jobs = permissions(Transport::Node)
         .iter()
@@ -101,7 +102,8 @@ async fn check_permissions(cluster: &KubeClient, member: &Member) -> Result<(), 
     Ok(())
 }
 
-/// Returns whether the job's TTL can be extended. If the cluster does not say so, the job gets the longest TTL at the start.
+/// Returns whether the job's TTL can be extended. If the cluster does not say so, the job gets the longest TTL at the
+/// start.
 async fn may_extend_ttl(cluster: &KubeClient, request: &Request<'_>) -> bool {
     let access = Access::namespaced("patch", "batch", "jobs", &request.member.namespace);
     cluster.can_i(&access).await.unwrap_or(false)

@@ -1,7 +1,7 @@
 //! Checks the node before anything is created on it.
 //!
-//! The file is often on the same disk as etcd's own, and an etcd that cannot write stops: without enough free space there is
-//! no snapshot. What the kubelet does not report is a warning, not a reason to refuse.
+//! The file is often on the same disk as etcd's own, and an etcd that cannot write stops: without enough free space
+//! there is no snapshot. What the kubelet does not report is a warning, not a reason to refuse.
 
 use k8s_openapi::api::core::v1::Node;
 
@@ -87,8 +87,8 @@ fn check_conditions(node: &Node, name: &str) -> Result<(), TransportError> {
     Ok(())
 }
 
-/// Returns `podLogsDir` of the running kubelet, where it deletes the logs of deleted pods. In another directory the file
-/// would stay.
+/// Returns `podLogsDir` of the running kubelet, where it deletes the logs of deleted pods. In another directory the
+/// file would stay.
 async fn pod_logs_directory(cluster: &KubeClient, node: &str) -> Result<NodeLogPath, TransportError> {
     let path = match cluster.kubelet_config(node).await {
         Ok(config) => config["podLogsDir"].as_str().filter(|path| !path.is_empty()).unwrap_or(POD_LOGS).to_owned(),

@@ -61,7 +61,6 @@ pub struct Error {
     details: Vec<String>,
     hints: Vec<String>,
     manifest: Option<String>,
-    another_way: bool,
 }
 
 /// The result of everything that can fail in front of a person.
@@ -70,14 +69,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 impl Error {
     /// A failure of the given kind. `message` is a sentence without a full stop at its end.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Error {
-            kind,
-            message: message.into(),
-            details: Vec::new(),
-            hints: Vec::new(),
-            manifest: None,
-            another_way: false,
-        }
+        Error { kind, message: message.into(), details: Vec::new(), hints: Vec::new(), manifest: None }
     }
 
     /// Shorthand for [`ErrorKind::Failed`].
@@ -90,22 +82,9 @@ impl Error {
         Error::new(ErrorKind::Usage, message)
     }
 
-    /// A refusal of what was asked for ([`ErrorKind::NotAllowed`]); something else may be allowed.
+    /// Shorthand for [`ErrorKind::NotAllowed`].
     pub fn not_allowed(message: impl Into<String>) -> Self {
-        Error::new(ErrorKind::NotAllowed, message).or_another_way()
-    }
-
-    /// It cannot be done in this way on this cluster ([`ErrorKind::Failed`]); nothing was tried yet that could have gone
-    /// wrong, and another way may be possible.
-    pub fn not_possible(message: impl Into<String>) -> Self {
-        Error::new(ErrorKind::Failed, message).or_another_way()
-    }
-
-    /// Says that another way to the same end may still be open.
-    #[must_use]
-    pub fn or_another_way(mut self) -> Self {
-        self.another_way = true;
-        self
+        Error::new(ErrorKind::NotAllowed, message)
     }
 
     /// Adds a line below the sentence.
@@ -144,11 +123,6 @@ impl Error {
     /// The sentence, without the hints.
     pub fn message(&self) -> &str {
         &self.message
-    }
-
-    /// Refused or impossible here, rather than tried and failed: another way may be open.
-    pub fn allows_another_way(&self) -> bool {
-        self.another_way
     }
 
     /// The lines below the sentence.

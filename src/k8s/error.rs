@@ -145,7 +145,7 @@ impl From<ApiError> for Error {
 }
 
 fn websocket_error(server: &str, cause: &str) -> Error {
-    Error::not_possible(format!("cannot open a WebSocket through the API server {server}: {cause}"))
+    Error::failed(format!("cannot open a WebSocket through the API server {server}: {cause}"))
         .hint("connect to the API server directly with --server, because a proxy in front of it blocks WebSockets")
 }
 

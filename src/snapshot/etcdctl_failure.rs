@@ -1,20 +1,21 @@
-//! What a failure of etcdctl means for the next try.
+//! What a message of etcdctl means for the next attempt.
 
-/// The kinds of failure that are told apart.
+/// Why etcdctl failed, as far as that matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Cause {
-    /// A key or certificate that the job's user may not read.
+    /// The job's user cannot read a key or certificate.
     PermissionDenied,
     /// The file system of the node is full.
     NoSpace,
-    /// Anything else: another certificate may help, or nothing.
+    /// Another certificate may help, or nothing.
     Other,
 }
 
-pub(super) fn cause(sentence: &str) -> Cause {
-    if sentence.contains("permission denied") && !sentence.contains("/snapshot") {
+/// Returns the cause from etcdctl's message. `/snapshot` is where the job writes.
+pub(super) fn cause(message: &str) -> Cause {
+    if message.contains("permission denied") && !message.contains("/snapshot") {
         Cause::PermissionDenied
-    } else if sentence.contains("no space left") {
+    } else if message.contains("no space left") {
         Cause::NoSpace
     } else {
         Cause::Other

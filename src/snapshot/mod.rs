@@ -1,28 +1,72 @@
-//! Taking a snapshot of one member and bringing it home.
+//! Takes a snapshot of one member and brings it to this machine.
 //!
-//! Three transports, one file each, and the choice between them: [`take`] is the table of contents. `node` lets a job
-//! on the member's node run etcdctl from etcd's own image, which writes into its pod's log directory, the one place
-//! that the kubelet serves over HTTP and removes by itself. `direct` asks etcd itself over a connection to its pod.
-//! `exec` runs etcdctl in the etcd container, where that holds a shell.
+//! Three transports, and [`take`] tries them in order. [`node`]: a Job on the member's node runs etcdctl from etcd's
+//! own image and writes into its pod's log directory, which the kubelet serves over HTTP and deletes with the pod.
+//! [`direct`]: etcd's own snapshot call over a connection to its pod. [`exec`]: etcdctl in the etcd container, if that
+//! has a shell.
 
-mod choice;
 mod direct;
+mod error;
 mod etcdctl_failure;
 mod exec;
+mod headroom;
+mod known_bytes;
 mod node;
 mod permissions;
 mod probe;
 mod remote_resources;
+mod removal;
 mod request;
+mod selection;
+mod stall;
 mod transport;
+mod unique_name;
 mod writer;
 
-pub use choice::take;
-pub use node::job::LABEL;
-pub use node::job_handle::ended;
+pub use error::TransportError;
+pub use node::job::{LABEL, ended};
 pub use permissions::{Permission, Scope, permissions, risk_note};
 pub use probe::{NodePlan, TransportProbe};
 pub use remote_resources::RemoteResources;
-pub use request::{Limits, NotTaken, Place, Request, Taken};
+pub use request::{Limits, Place, Request, Taken};
 pub use transport::{Transport, TransportPreference};
 pub use writer::{Checksum, SnapshotWriter};
+
+use selection::TransportSelection;
+
+use crate::k8s::KubeClient;
+use crate::util::events::Events;
+
+/// Takes the snapshot with the transport that `request` names, or with the first one that is allowed and possible.
+///
+/// # Errors
+/// Why there is no whole snapshot. If several transports were not available, each has its line.
+pub async fn take(
+    cluster: &KubeClient,
+    request: &Request<'_>,
+    writer: &SnapshotWriter,
+    owned: &RemoteResources,
+    events: &dyn Events,
+) -> Result<Taken, TransportError> {
+    let mut selection = TransportSelection::new(cluster, request).await?;
+    for transport in selection.candidates() {
+        events.status(&format!("Transport {transport}: {}, {}", transport.description(), selection.reason()));
+        let taken = match transport {
+            Transport::Direct => match selection.client_config() {
+                Ok(config) => direct::take(cluster, request, config, writer, events).await,
+                Err(error) => Err(error),
+            },
+            Transport::Node => node::take(cluster, request, writer, &owned.job, events).await,
+            Transport::Exec => exec::take(cluster, request, writer, &owned.file, events).await,
+        };
+        match taken {
+            Err(TransportError::Unavailable(error)) if writer.is_untouched() => {
+                // Nothing of one transport may still exist when the next one starts.
+                owned.remove(cluster).await?;
+                selection.rule_out(transport, error);
+            }
+            taken => return taken,
+        }
+    }
+    Err(TransportError::Unavailable(selection.into_error()))
+}

@@ -1,20 +1,19 @@
-//! What a backup would do, for those who want to know before. Nothing here creates anything.
+//! What a backup would do, for a dry run. Nothing here creates anything.
 
 use std::time::Duration;
 
 use k8s_openapi::api::batch::v1::Job;
 
-use super::Transport;
-use super::choice::{none_open, open};
-use super::exec::container::Shell;
-use super::node::job::{JobLimits, JobSpec, random_name};
+use super::direct;
+use super::error::TransportError;
+use super::exec::container::ContainerShell;
+use super::node::job_plan::{JobPlan, images};
 use super::node::preflight;
-use super::node::{images, no_credentials};
 use super::request::Request;
+use super::selection::TransportSelection;
+use super::transport::Transport;
+use super::unique_name::unique_name;
 use crate::error::{Error, Result};
-use crate::etcd::client::EtcdClient;
-use crate::etcd::credentials::client_config::ClientConfig;
-use crate::etcd::credentials::pod_paths::Credentials;
 use crate::k8s::{DiskSpace, KubeClient};
 
 /// How long etcd may take to answer.
@@ -24,9 +23,7 @@ const LIMIT: Duration = Duration::from_secs(10);
 pub struct TransportProbe<'r> {
     cluster: &'r KubeClient,
     request: &'r Request<'r>,
-    opening: Option<ClientConfig>,
-    closed: Vec<(Transport, Error)>,
-    /// The transports.
+    selection: TransportSelection<'r>,
     pub transports: Vec<Transport>,
 }
 
@@ -34,107 +31,91 @@ impl<'r> TransportProbe<'r> {
     /// Finds out what would be tried.
     ///
     /// # Errors
-    /// What was given to open etcd cannot be used.
+    /// The certificates that the flags name cannot be used.
     pub async fn new(cluster: &'r KubeClient, request: &'r Request<'r>) -> Result<Self> {
-        let (opening, closed) = open(cluster, request).await?;
-        let transports = request.transport.candidates(opening.is_some());
-        Ok(TransportProbe { cluster, request, opening, closed, transports })
+        let selection = TransportSelection::new(cluster, request).await?;
+        let transports = selection.candidates();
+        Ok(TransportProbe { cluster, request, selection, transports })
     }
 
-    /// `transport` is not open: a backup would go on with the next one.
-    pub fn close(&mut self, transport: Transport, error: Error) {
-        self.closed.push((transport, error));
+    /// Notes that `transport` is not available: a backup would try the next one.
+    pub fn rule_out(&mut self, transport: Transport, error: Error) {
+        self.selection.rule_out(transport, error);
     }
 
-    /// The error of a backup for which no transport is open.
-    pub fn none_open(self) -> Error {
-        none_open(self.request, self.closed)
+    /// Returns the error of a backup for which no transport is available.
+    pub fn into_error(self) -> Error {
+        self.selection.into_error()
     }
 
-    /// Connects to etcd and asks for its status; etcd's version.
+    /// Connects to etcd, and returns its version.
     ///
     /// # Errors
-    /// etcd cannot be reached, is not trusted, or does not let us in.
-    pub async fn direct(&self) -> Result<String> {
-        let Some(opening) = &self.opening else {
-            return Err(Error::not_possible("there are no certificates that etcd accepts"));
-        };
-        let mut rpc = EtcdClient::connect(self.cluster, self.request.member, opening, LIMIT).await?;
-        Ok(rpc.status(LIMIT).await?.version)
+    /// etcd cannot be reached, is not trusted, or refuses the certificate or the user.
+    pub async fn direct(&self) -> Result<String, TransportError> {
+        let config = self.selection.client_config()?;
+        let (_, status) = direct::connect(self.cluster, self.request, config, LIMIT).await?;
+        Ok(status.version)
     }
 
-    /// Looks for a shell, tools and a directory with room in the etcd container; the directory.
+    /// Looks for a shell, tools and a directory with free space in the etcd container, and returns the directory.
     ///
     /// # Errors
-    /// The container does not have what it takes, or too little room.
-    pub async fn exec(&self) -> Result<String> {
-        let shell = Shell::of(self.request);
+    /// The container lacks a tool or free space.
+    pub async fn exec(&self) -> Result<String, TransportError> {
+        let shell = ContainerShell::new(self.request.member);
         let tools = shell.probe(self.cluster, self.request).await?;
-        let data = self.request.member.settings.get("data-dir");
-        let directories = tools.with_room(self.request.db_size, data, &shell.place())?;
+        let directories = tools.directories_with_space(self.request, &shell.place())?;
         Ok(directories.first().map(|directory| directory.path.clone()).unwrap_or_default())
     }
 
-    /// Asks the node, and builds the job. `renewable`: the job's time can be prolonged while copying.
-    pub async fn node(&self, renewable: bool) -> NodePlan {
-        preview(self.cluster, self.request, renewable).await
+    /// Checks the node, and builds the job. `extends_ttl`: the job's TTL can be extended during the copy.
+    pub async fn node(&self, extends_ttl: bool) -> NodePlan {
+        let (cluster, request) = (self.cluster, self.request);
+        let checked = preflight::check(cluster, request.member, request.db_size).await;
+        let pod_logs = checked.as_ref().map_or(preflight::POD_LOGS, |checked| checked.pod_logs.path.as_str());
+        let job = JobPlan::new(request)
+            .map(|plan| plan.spec(&unique_name(), plan.first_variant(), pod_logs, extends_ttl).job());
+        let image = images(request).into_iter().next();
+        let image_is_there = match &image {
+            Some(image) => has_image(cluster, &request.member.node, image).await,
+            None => None,
+        };
+        let (node, warnings) = match checked {
+            Ok(checked) => (Ok(checked.free_space), checked.warnings),
+            Err(error) => (Err(error), Vec::new()),
+        };
+        NodePlan { job, image, image_is_there, node, warnings }
     }
 }
 
-/// What the transport `node` would create, and what the node says.
+/// What the transport `node` would create, and what the node reports.
 #[derive(Debug)]
 pub struct NodePlan {
-    /// The job, with a name that the true one will not have; else why there would be none.
-    pub job: Result<Job>,
-    /// Its image.
+    /// The job, with a name that the real one will not have; else why it cannot be built.
+    pub job: Result<Job, TransportError>,
+    /// The image that it would use.
     pub image: Option<String>,
-    /// The image is on the node already; `None` when the node does not tell.
+    /// Whether the node lists that image; `None` if that is unknown.
     pub image_is_there: Option<bool>,
-    /// Room on the node, when it is healthy and serves files; else why no snapshot would be taken there.
-    pub node: Result<Option<DiskSpace>>,
+    /// Free space on the node, if it reports that; else why the snapshot cannot be taken there.
+    pub node: Result<Option<DiskSpace>, TransportError>,
     /// What could not be learned.
     pub warnings: Vec<String>,
 }
 
-async fn preview(cluster: &KubeClient, request: &Request<'_>, renewable: bool) -> NodePlan {
-    let checked = preflight::check(cluster, request.member, request.db_size).await;
-    let image = images(request).into_iter().next();
-    let pod_logs = checked.as_ref().map_or("/var/log/pods", |checked| checked.pod_logs.path.as_str());
-    let usable: Option<&Credentials> = request.credentials.iter().find(|candidate| candidate.mounts.is_some());
-    let endpoint = request.endpoint.clone().unwrap_or_else(|| request.member.endpoint_from_node());
-    let name = random_name();
-    let job = match (usable, &image) {
-        (Some(credentials), Some(image)) => Ok(JobSpec {
-            name: &name,
-            member: request.member,
-            image,
-            endpoint: &endpoint,
-            credentials,
-            pod_logs,
-            override_owner: request.member.runs_as_other_user(),
-            probe: credentials.client_cert.is_some() && !request.first_verified,
-            limits: JobLimits::new(
-                request.db_size,
-                if renewable { request.limits.job_ttl } else { request.limits.deadline },
-                request.limits.deadline,
-            ),
+impl NodePlan {
+    /// Returns why a backup would try the next transport instead.
+    pub fn unavailable(&self) -> Option<&Error> {
+        match (&self.node, &self.job) {
+            (Err(TransportError::Unavailable(error)), _) | (_, Err(TransportError::Unavailable(error))) => Some(error),
+            _ => None,
         }
-        .job()),
-        _ => Err(no_credentials(request)),
-    };
-    let image_is_there = match &image {
-        Some(image) => has_image(cluster, &request.member.node, image).await,
-        None => None,
-    };
-    let (node, warnings) = match checked {
-        Ok(checked) => (Ok(checked.room), checked.warnings),
-        Err(error) => (Err(error), Vec::new()),
-    };
-    NodePlan { job, image, image_is_there, node, warnings }
+    }
 }
 
-/// Whether the node lists the image. The kubelet lists the fifty largest only (`nodeStatusMaxImages`), so an image that
-/// is not listed may still be there.
+/// Returns whether the node lists the image. The kubelet lists the fifty largest only (`nodeStatusMaxImages`), so an
+/// image that is not listed may still be there.
 async fn has_image(cluster: &KubeClient, node: &str, image: &str) -> Option<bool> {
     let node = cluster.node(node).await.ok()?;
     let images = node.status?.images?;

@@ -1,12 +1,17 @@
-//! What a transport is asked for, and what it answers.
+//! What a transport is asked for, and what it returns.
 
 use std::time::Duration;
 
 use super::transport::{Transport, TransportPreference};
-use crate::error::Error;
 use crate::etcd::ClientOptions;
 use crate::etcd::Member;
 use crate::etcd::credentials::pod_paths::Credentials;
+
+/// The slowest rate at which etcdctl is expected to write, in bytes a second.
+const SLOWEST_SAVE: u64 = 5_000_000;
+
+/// etcd's default quota.
+const LARGEST_USUAL: u64 = 8 << 30;
 
 /// How long each part of a backup may take.
 #[derive(Debug, Clone, Copy)]
@@ -21,10 +26,17 @@ pub struct Limits {
     pub pod_running_timeout: Duration,
 }
 
+impl Limits {
+    /// Returns how long etcdctl may take to write the snapshot, from the database's size in bytes if it is known.
+    pub(super) fn save_timeout(&self, db_size: Option<u64>) -> Duration {
+        let seconds = (db_size.unwrap_or(LARGEST_USUAL) / SLOWEST_SAVE).max(600);
+        Duration::from_secs(seconds).min(self.deadline)
+    }
+}
+
 /// What to take, and within which limits.
 #[derive(Debug)]
 pub struct Request<'r> {
-    /// The member.
     pub member: &'r Member,
     /// `--transport`.
     pub transport: TransportPreference,
@@ -44,24 +56,23 @@ pub struct Request<'r> {
 }
 
 impl Request<'_> {
-    /// More bytes than any snapshot of this database can have.
-    pub(super) fn most(&self) -> u64 {
+    /// Returns more bytes than any snapshot of this database can have.
+    pub(super) fn max_size(&self) -> u64 {
         self.db_size.map_or(u64::MAX, |size| size.saturating_mul(2).saturating_add(64 << 20))
     }
 }
 
-/// How a snapshot came here.
+/// How a snapshot was taken.
 #[derive(Debug, Clone)]
 pub struct Taken {
-    /// The transport.
     pub transport: Transport,
-    /// Where the file lay meanwhile, for those who want to know who could read it.
+    /// Where the cluster had the file during the copy, because others could read it there.
     pub place: Option<Place>,
     /// What could not be learned.
     pub warnings: Vec<String>,
 }
 
-/// Where a file lay for the length of the run.
+/// Where the cluster had the file during the copy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Place {
     /// A directory on the member's node.
@@ -70,23 +81,21 @@ pub enum Place {
     Container(String),
 }
 
-/// Why there is no whole snapshot.
-#[derive(Debug)]
-pub enum NotTaken {
-    /// It did not come.
-    Failed(Error),
-    /// Writing it here failed; [`SnapshotWriter::finish`](super::Intake::finish) tells why.
-    NotWritten,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl From<Error> for NotTaken {
-    fn from(error: Error) -> Self {
-        NotTaken::Failed(error)
-    }
-}
-
-impl From<super::writer::WriterClosed> for NotTaken {
-    fn from(_: super::writer::WriterClosed) -> Self {
-        NotTaken::NotWritten
+    #[test]
+    fn a_large_database_has_more_time_but_no_more_than_the_deadline() {
+        let limits = |deadline| Limits {
+            deadline: Duration::from_secs(deadline),
+            job_ttl: Duration::ZERO,
+            stall_timeout: Duration::ZERO,
+            pod_running_timeout: Duration::ZERO,
+        };
+        assert_eq!(limits(14_400).save_timeout(Some(8_000_000_000)).as_secs(), 1600);
+        assert_eq!(limits(14_400).save_timeout(Some(1 << 20)).as_secs(), 600);
+        assert_eq!(limits(60).save_timeout(Some(8_000_000_000)).as_secs(), 60);
+        assert_eq!(limits(14_400).save_timeout(None).as_secs(), 1717);
     }
 }

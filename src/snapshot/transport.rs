@@ -2,19 +2,19 @@
 
 use std::fmt;
 
-/// A way to bring a snapshot home.
+/// A way to bring a snapshot to this machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Transport {
     /// A connection to etcd.
     Direct,
-    /// A job on the member's node; the kubelet serves the file.
+    /// A Job on the member's node; the kubelet serves the file.
     Node,
     /// etcdctl in the etcd container.
     Exec,
 }
 
 impl Transport {
-    /// The name, as `--transport` takes it.
+    /// Returns the name, as `--transport` takes it.
     pub fn name(self) -> &'static str {
         match self {
             Transport::Direct => "direct",
@@ -23,7 +23,7 @@ impl Transport {
         }
     }
 
-    /// What it is, in a few words.
+    /// Returns what it does, for the status line.
     pub fn description(self) -> &'static str {
         match self {
             Transport::Direct => "a connection to etcd through the API server",
@@ -39,7 +39,7 @@ impl fmt::Display for Transport {
     }
 }
 
-/// What the user asks for.
+/// The value of `--transport`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum TransportPreference {
     /// The first transport that is allowed and possible.
@@ -62,7 +62,8 @@ impl TransportPreference {
         }
     }
 
-    /// Returns the transports to try, in this order. `has_client_config`: something opens etcd directly.
+    /// Returns the transports to try, in this order. Without certificates for etcd (`has_client_config`), `direct` is
+    /// left out unless it was asked for.
     pub(super) fn candidates(self, has_client_config: bool) -> Vec<Transport> {
         match self {
             TransportPreference::Only(transport) => vec![transport],

@@ -1,8 +1,8 @@
-//! Where the bytes arrive: hashed, written and verified.
+//! Hashes the bytes of a snapshot, writes them, and verifies the checksum at the end.
 //!
 //! etcd appends the sha-256 of a snapshot to it (`server/etcdserver/api/v3rpc/maintenance.go`, Snapshot), so the last
-//! 32 bytes are the sha-256 of all others. Hashing and writing run in a thread of their own behind a short queue: the network is
-//! read while the disk is busy, and memory stays bounded when it is not.
+//! 32 bytes are the sha-256 of all others. Hashing and writing run in a thread of their own behind a short queue, so
+//! that the network is read while the disk is busy. The queue is bounded, so a slow disk does not fill the memory.
 
 use std::io::{self, Write};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -14,26 +14,26 @@ use tokio::task::JoinHandle;
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// Length of the trailer.
-const TRAILER: usize = 32;
+/// Length of the checksum at the end of a snapshot.
+pub(super) const CHECKSUM_LENGTH: usize = 32;
 
 /// Batches in the queue.
 const QUEUE: usize = 4;
 
-/// Bytes that are handed over at once. One read from the network gives some 16 KiB; waking the thread for each of them
-/// took more time than writing it.
+/// Bytes that are sent to the thread at once. One read from the network returns some 16 KiB, and waking the thread for
+/// each of them takes longer than writing it.
 const BATCH: usize = 256 << 10;
 
-/// A snapshot is whole pages of the database (at least 512 bytes each) and the trailer; etcd's own restore checks the
-/// same remainder (`etcdutl/snapshot/v3_snapshot.go`).
+/// Returns whether a snapshot can have this size: whole pages of the database (at least 512 bytes each) plus the
+/// checksum. etcd's own restore checks the same remainder (`etcdutl/snapshot/v3_snapshot.go`).
 pub(super) fn may_be_complete(size: u64) -> bool {
-    size > 512 && size % 512 == TRAILER as u64
+    size > 512 && size % 512 == CHECKSUM_LENGTH as u64
 }
 
-/// What a verified snapshot's bytes add up to.
+/// Size and hash of a snapshot whose checksum matches.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Checksum {
-    /// Bytes, trailer included.
+    /// Bytes, with the checksum at the end.
     pub size: u64,
     /// SHA-256 of the whole file, in hex, as `sha256sum` prints it.
     pub sha256: String,
@@ -41,32 +41,32 @@ pub struct Checksum {
 
 enum Message {
     Bytes(Vec<Bytes>),
-    /// Does the trailer match what has arrived so far?
+    /// Asks whether the bytes so far end with their checksum.
     Check(oneshot::Sender<bool>),
 }
 
-/// The writing thread, seen from the copy.
+/// Sends the bytes of a copy to the thread that writes them.
 #[derive(Debug)]
-pub struct SnapshotWriter<W> {
+pub struct SnapshotWriter {
     queue: mpsc::Sender<Message>,
-    /// A byte has been handed over.
+    /// A byte was pushed.
     begun: watch::Sender<bool>,
     batch: Mutex<Batch>,
-    thread: JoinHandle<Result<(W, Check)>>,
+    thread: JoinHandle<Result<Check>>,
 }
 
-impl<W: Write + Send + 'static> SnapshotWriter<W> {
-    /// Starts the thread that hashes and writes to `writer`; `name` is what errors call it.
-    pub fn start(writer: W, name: String) -> Self {
+impl SnapshotWriter {
+    /// Starts the thread that hashes the bytes and writes them to `writer`. Errors call it `name`.
+    pub fn start(writer: impl Write + Send + 'static, name: String) -> Self {
         let (queue, receiver) = mpsc::channel(QUEUE);
         let thread = tokio::task::spawn_blocking(move || drain(receiver, writer, &name));
         SnapshotWriter { queue, begun: watch::Sender::new(false), batch: Mutex::default(), thread }
     }
 
-    /// Takes the next bytes; waits while the queue is full.
+    /// Accepts the next bytes. Waits while the queue is full.
     ///
     /// # Errors
-    /// [`WriterClosed`]: the thread has ended, because writing failed; [`SnapshotWriter::finish`] tells why.
+    /// [`WriterClosed`] if writing failed; [`SnapshotWriter::finish`] returns the reason.
     pub(super) async fn push(&self, bytes: Bytes) -> Result<(), WriterClosed> {
         self.begun.send_if_modified(|begun| !std::mem::replace(begun, true));
         let full = {
@@ -85,8 +85,8 @@ impl<W: Write + Send + 'static> SnapshotWriter<W> {
         self.batch.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Hands over what waits for its batch to be full.
-    async fn hand_over(&self) -> Result<(), WriterClosed> {
+    /// Sends the bytes that wait for their batch to be full.
+    async fn flush_batch(&self) -> Result<(), WriterClosed> {
         let batch = std::mem::take(&mut *self.batch());
         if batch.pieces.is_empty() {
             return Ok(());
@@ -94,38 +94,37 @@ impl<W: Write + Send + 'static> SnapshotWriter<W> {
         self.queue.send(Message::Bytes(batch.pieces)).await.map_err(|_| WriterClosed)
     }
 
-    /// Waits for the first bytes: from then on etcd reads from one state of its database, whatever it compacts
-    /// meanwhile. False when the intake ends without any.
-    pub fn begun(&self) -> impl Future<Output = bool> + use<W> {
+    /// Waits for the first bytes. From then on etcd reads from one state of its database, whatever it compacts later.
+    /// Returns false if the writer ends without any.
+    pub fn begun(&self) -> impl Future<Output = bool> + use<> {
         let mut begun = self.begun.subscribe();
         async move { begun.wait_for(|begun| *begun).await.is_ok() }
     }
 
-    /// Nothing has been handed over yet, so a snapshot may still begin here.
+    /// Returns whether nothing was pushed yet, so that another snapshot may still begin here.
     pub fn is_untouched(&self) -> bool {
         !*self.begun.borrow()
     }
 
-    /// Whether the bytes so far are a whole snapshot.
+    /// Returns whether the bytes so far are a whole snapshot.
     pub(super) async fn is_verified(&self) -> Result<bool, WriterClosed> {
-        self.hand_over().await?;
+        self.flush_batch().await?;
         let (answer, answered) = oneshot::channel();
         self.queue.send(Message::Check(answer)).await.map_err(|_| WriterClosed)?;
         answered.await.map_err(|_| WriterClosed)
     }
 
-    /// Waits for everything to be written; gives the writer back with the checksum.
+    /// Waits until everything is written, and verifies the checksum.
     ///
     /// # Errors
-    /// What writing failed with; [`ErrorKind::BadFile`] when the trailer does not match.
-    pub async fn finish(self) -> Result<(W, Checksum)> {
-        // Where the thread has ended already, it says why below.
-        let _ = self.hand_over().await;
+    /// Why writing failed; [`ErrorKind::BadFile`] if the checksum does not match.
+    pub async fn finish(self) -> Result<Checksum> {
+        // If the thread has ended already, its result below has the reason.
+        let _ = self.flush_batch().await;
         drop(self.queue);
         let ended =
             self.thread.await.map_err(|_| Error::failed("the thread that writes the file ended unexpectedly"))?;
-        let (writer, check) = ended?;
-        Ok((writer, check.verify()?))
+        ended?.verify()
     }
 }
 
@@ -136,11 +135,11 @@ struct Batch {
     length: usize,
 }
 
-/// The intake takes no more.
+/// The thread has ended, because writing failed.
 #[derive(Debug)]
 pub(super) struct WriterClosed;
 
-fn drain<W: Write>(mut queue: mpsc::Receiver<Message>, mut writer: W, name: &str) -> Result<(W, Check)> {
+fn drain(mut queue: mpsc::Receiver<Message>, mut writer: impl Write, name: &str) -> Result<Check> {
     let mut check = Check::default();
     while let Some(message) = queue.blocking_recv() {
         match message {
@@ -151,13 +150,13 @@ fn drain<W: Write>(mut queue: mpsc::Receiver<Message>, mut writer: W, name: &str
                 }
             }
             Message::Check(answer) => {
-                // Whoever asked may have gone meanwhile.
+                // The copy may have ended before it got the answer.
                 let _ = answer.send(check.matches());
             }
         }
     }
     writer.flush().map_err(|error| write_error(name, &error))?;
-    Ok((writer, check))
+    Ok(check)
 }
 
 fn write_error(name: &str, error: &std::io::Error) -> Error {
@@ -167,13 +166,14 @@ fn write_error(name: &str, error: &std::io::Error) -> Error {
         }
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
             Error::failed(format!("cannot write {name}: {error}"))
-                .hint("choose another file system with --out, or make room")
+                .hint("choose another file system with --out, or free some space")
         }
         _ => Error::failed(format!("cannot write {name}: {error}")),
     }
 }
 
-/// The running hash of everything but the last 32 bytes, which wait until it is known whether more follows.
+/// The running hash of everything but the last 32 bytes, which may be the checksum or, if more follows, part of the
+/// database.
 #[derive(Debug, Default, Clone)]
 struct Check {
     body: Sha256,
@@ -184,15 +184,15 @@ struct Check {
 impl Check {
     fn update(&mut self, bytes: &[u8]) {
         self.size += bytes.len() as u64;
-        if bytes.len() >= TRAILER {
+        if bytes.len() >= CHECKSUM_LENGTH {
             self.body.update(&self.tail);
-            let (body, tail) = bytes.split_at(bytes.len() - TRAILER);
+            let (body, tail) = bytes.split_at(bytes.len() - CHECKSUM_LENGTH);
             self.body.update(body);
             self.tail.clear();
             self.tail.extend_from_slice(tail);
         } else {
             self.tail.extend_from_slice(bytes);
-            let body = self.tail.len().saturating_sub(TRAILER);
+            let body = self.tail.len().saturating_sub(CHECKSUM_LENGTH);
             self.body.update(&self.tail[..body]);
             self.tail.drain(..body);
         }
@@ -206,16 +206,19 @@ impl Check {
         if !may_be_complete(self.size) {
             return Err(Error::new(
                 ErrorKind::BadFile,
-                format!("the snapshot is incomplete: {} bytes are no whole pages and a checksum", self.size),
+                format!(
+                    "the snapshot is incomplete: {} bytes is not a whole number of pages plus a 32-byte checksum",
+                    self.size
+                ),
             )
             .hint("run the backup again; if it happens again, choose another member with --member"));
         }
         if !self.matches() {
             return Err(Error::new(
                 ErrorKind::BadFile,
-                "the snapshot is bad: the sha-256 at its end does not match its contents, so bytes changed on the way",
+                "the snapshot is bad: the sha-256 at its end does not match its contents, so bytes changed during the copy",
             )
-            .hint("run the backup again; if it happens again, suspect the proxy in between or the disk of the node, and choose another member with --member"));
+            .hint("run the backup again; if it happens again, check the proxies and the disk of the node, and choose another member with --member"));
         }
         let mut whole = self.body;
         whole.update(&self.tail);
@@ -270,7 +273,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_full_disk_is_told_at_the_end() {
+    async fn a_full_disk_is_reported_at_the_end() {
         struct Full;
         impl Write for Full {
             fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
@@ -284,7 +287,7 @@ mod tests {
         while writer.push(Bytes::from_static(b"bytes")).await.is_ok() {
             tokio::task::yield_now().await;
         }
-        let error = writer.finish().await.err().expect("nothing could be written");
+        let error = writer.finish().await.expect_err("nothing could be written");
         assert!(error.message().contains("cannot write x.db"));
     }
 }

@@ -107,9 +107,9 @@ fn optional_rights_degrade_and_say_so() {
 fn a_job_that_comes_into_being_after_all_is_removed_and_one_that_may_still_come_is_told_of() {
     let words = ["--out", "x.db", "--transport", "node", "--request-timeout", "1s"];
     let rig = Rig::with(|faults| faults.late_create = Some(Duration::from_secs(3)));
-    rig.run(&words).code(1).says("no answer within 1s").says_not("it may still come").leaves_only(&[]);
+    rig.run(&words).code(1).says("no answer within 1s").says_not("may still be created").leaves_only(&[]);
     let rig = Rig::with(|faults| faults.late_create = Some(Duration::from_secs(60)));
-    rig.run(&words).code(1).says("it may still come").says("cleanup --all").leaves_only(&[]);
+    rig.run(&words).code(1).says("may still be created").says("cleanup --all").leaves_only(&[]);
 }
 
 #[test]
@@ -135,7 +135,7 @@ fn a_refused_pod_whose_events_may_not_be_listed() {
             faults.forbid.push(("list", "events"));
         },
         1,
-        &["got no pod within 6s", "the events that would say why may not be listed"],
+        &["got no pod within 6s", "not allowed to list the events"],
     );
 }
 
@@ -149,7 +149,7 @@ fn an_image_that_cannot_be_pulled() {
     fails(
         |faults| faults.waiting = Some(("ErrImagePull", "no such host")),
         1,
-        &["cannot be pulled on the node: no such host", "AlwaysPullImages", "--image"],
+        &["the node cannot pull the image registry.example/etcd:3.6.8-0: no such host", "AlwaysPullImages", "--image"],
     );
 }
 
@@ -164,7 +164,7 @@ fn a_pod_that_waits_for_ever_says_for_what() {
 
 #[test]
 fn an_image_without_etcdctl() {
-    fails(|faults| faults.no_etcdctl = true, 1, &["holds no etcdctl", "--image"]);
+    fails(|faults| faults.no_etcdctl = true, 1, &["contains no etcdctl", "--image"]);
 }
 
 #[test]
@@ -204,7 +204,7 @@ fn a_node_without_room_or_under_pressure_is_refused_before_anything_is_created()
     for (script, says) in [
         (
             Box::new(|faults: &mut Faults| faults.available = Some(1 << 30)) as Box<dyn FnOnce(&mut Faults)>,
-            "too little room on node cp1",
+            "not enough free space on node cp1",
         ),
         (
             Box::new(|faults: &mut Faults| faults.node_condition = Some(("DiskPressure", "True"))),

@@ -185,6 +185,18 @@ fn the_ca_of_a_hosted_control_plane_may_be_in_a_config_map() {
     opens_with_what_it_mounts(&rig, "configmaps");
 }
 
+/// What was found, and not given, may be wrong: then the next transport is tried.
+#[test]
+fn wrong_certificates_in_the_pods_secrets_lead_to_the_node() {
+    let authority = Authority::new("etcd-ca");
+    let (_etcd, rig) = hosted(&authority, &Authority::new("another-ca"), None);
+    rig.run(&["--out", "x.db"])
+        .code(0)
+        .says("Transport direct")
+        .says("because direct is not available: etcd's certificate was not issued by the CA of the Secrets")
+        .leaves_only(&["x.db"]);
+}
+
 #[test]
 fn a_secret_that_is_missing_or_holds_something_else() {
     let (authority, etcd) = secured();
@@ -196,7 +208,7 @@ fn a_secret_that_is_missing_or_holds_something_else() {
     rig.cluster.shared.state().faults.forbid.push(("get", "secrets"));
     rig.run(&["--out", "x.db", "--etcd-cert-secret", "etcd-certs"])
         .code(0)
-        .says("Transport node: a job on the member's node, whose kubelet serves the file, since direct is not open")
+        .says("Transport node: a job on the member's node, whose kubelet serves the file, because direct is not available")
         .says("not allowed to get secrets of etcd-certs")
         .leaves_only(&["x.db"]);
     rig.run(&["--out", "y.db", "--etcd-cert-secret", "etcd-certs", "--transport", "direct"])
@@ -361,6 +373,17 @@ fn a_port_forward_that_is_refused() {
         1,
         &["cannot open a WebSocket through the API server", "--server"],
     );
+}
+
+/// The port shows only in the first call, which is the login if there is a user.
+#[test]
+fn a_port_without_a_listener_leads_to_the_node() {
+    let rig = Rig::with(|faults| faults.forward.refused = Some("connect: connection refused"));
+    rig.run_with(("ETCDCTL_PASSWORD", "x"), &["--out", "x.db", "--etcd-user", "root"])
+        .code(0)
+        .says("Transport direct")
+        .says("because direct is not available: the port of etcd in pod kube-system/etcd-cp1 cannot be reached")
+        .leaves_only(&["x.db"]);
 }
 
 #[test]

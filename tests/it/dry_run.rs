@@ -73,7 +73,7 @@ fn every_missing_right_is_told_at_once() {
         3,
         &[
             "node is not open: not allowed to create jobs of API group batch in namespace kube-system, or to get nodes/proxy of cp1",
-            "no transport is open for a snapshot of pod kube-system/etcd-cp1",
+            "cannot take a snapshot of pod kube-system/etcd-cp1: no transport is available",
             "hint: 'kubectl etcd-backup rbac'",
         ],
     );
@@ -109,7 +109,7 @@ fn one_trouble_does_not_hide_the_others() {
         1,
         &[
             "pod kube-system/etcd-cp1 is not ready: scripted: not ready",
-            "too little room on node cp1",
+            "not enough free space on node cp1",
             "error: the backup would fail: ",
         ],
     );

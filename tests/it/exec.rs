@@ -73,7 +73,7 @@ fn an_api_server_that_starts_and_refuses_what_it_allowed_is_waited_for() {
         faults.container.flip_at = Some(2_000_000);
         faults.forgets_rules = Some(Duration::from_secs(3));
     });
-    rig.run(&EXEC).code(4).says_not("could not be removed").leaves_only(&[]);
+    rig.run(&EXEC).code(4).says_not("cannot delete").leaves_only(&[]);
 }
 
 #[test]
@@ -86,12 +86,16 @@ fn a_container_without_a_shell_or_without_tools() {
     fails(|container| container.tools = Vec::new(), 1, &["runs no shell", "executable file not found"]);
     fails(|container| container.tools = vec!["cat", "rm"], 1, &["has no sleep", "might stay there"]);
     fails(|container| container.tools = vec!["cat", "sleep"], 1, &["has no rm"]);
-    fails(|container| container.tools = vec!["rm", "sleep"], 1, &["nothing that prints a file"]);
+    fails(|container| container.tools = vec!["rm", "sleep"], 1, &["no tool that prints a file"]);
 }
 
 #[test]
 fn no_room_is_refused_before_anything_is_written() {
-    fails(|container| container.free = Some(101_000), 1, &["too little room in container etcd", "nothing was written"]);
+    fails(
+        |container| container.free = Some(101_000),
+        1,
+        &["not enough free space in container etcd", "nothing was written"],
+    );
 }
 
 #[test]
@@ -137,7 +141,11 @@ fn a_delete_that_is_refused_is_told_with_the_files_name() {
         shell(faults);
         faults.container.no_delete = true;
     });
-    let outcome = rig.run(&EXEC).code(0).says("could not be removed: rm: cannot remove: Operation not permitted");
+    let outcome = rig
+        .run(&EXEC)
+        .code(0)
+        .says("cannot delete /")
+        .says(" in container etcd of pod kube-system/etcd-cp1: rm: cannot remove: Operation not permitted");
     assert!(outcome.stderr.contains("kubectl exec -n kube-system etcd-cp1 -c etcd -- rm -f"), "{}", outcome.stderr);
 }
 

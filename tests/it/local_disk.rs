@@ -30,7 +30,7 @@ fn a_disk_that_fills_up_while_copying() {
     let Some((code, left, stderr)) = run_on(&rig, mount, "--out small/x.db") else { return };
     assert_eq!(code, Some(1), "{stderr}");
     assert!(stderr.contains("cannot write small/x.db: No space left on device"), "{stderr}");
-    assert!(stderr.contains("hint: choose another file system with --out, or make room"), "{stderr}");
+    assert!(stderr.contains("hint: choose another file system with --out, or free some space"), "{stderr}");
     assert_eq!(left, "", "a partial file was left");
     assert_eq!(rig.cluster.left(), (0, 0, 0));
 }

@@ -170,7 +170,7 @@ fn a_job_that_somebody_deletes_while_copying() {
             faults.save_rate = Some(2 << 20);
         },
         1,
-        "was removed while the snapshot was taken",
+        "was deleted while the snapshot was taken",
     );
 }
 

@@ -107,7 +107,7 @@ fn cleanup_finds_what_a_killed_run_left() {
 #[test]
 fn a_job_that_cannot_be_deleted_is_named() {
     let rig = Rig::with(|faults| faults.delete_status = Some(403));
-    let outcome = rig.run(&["--out", "x.db"]).code(0).says("could not be removed");
+    let outcome = rig.run(&["--out", "x.db"]).code(0).says("cannot delete job kube-system/etcd-backup-");
     assert!(outcome.stderr.contains("kubectl etcd-backup cleanup"), "{}", outcome.stderr);
 }
 
@@ -121,7 +121,7 @@ fn an_interrupted_picker_or_start_says_that_nothing_was_done() {
 #[test]
 fn what_is_left_behind_is_told_with_quiet_too() {
     let rig = Rig::with(|faults| faults.delete_status = Some(403));
-    rig.run(&["--out", "x.db", "-q"]).code(0).says("could not be removed").says("cleanup --all");
+    rig.run(&["--out", "x.db", "-q"]).code(0).says("cannot delete job kube-system/etcd-backup-").says("cleanup --all");
 }
 
 #[test]

@@ -8,7 +8,7 @@ fn without_certificates_the_node_comes_first() {
     let rig = Rig::new();
     rig.run(&["--out", "x.db"])
         .code(0)
-        .says("Transport node: a job on the member's node, whose kubelet serves the file, since there are no certificates")
+        .says("Transport node: a job on the member's node, whose kubelet serves the file, because there are no certificates")
         .leaves_only(&["x.db"]);
 }
 
@@ -20,7 +20,7 @@ fn what_is_refused_on_the_node_moves_on_to_the_container() {
         (|faults| faults.forbid.push(("create", "jobs")), "not allowed to create jobs"),
         (|faults| faults.logs_status = Some(405), "does not serve its logs"),
         (|faults| faults.failed_create = Some("violates PodSecurity \"restricted\""), "does not admit"),
-        (|faults| faults.no_etcdctl = true, "holds no etcdctl"),
+        (|faults| faults.no_etcdctl = true, "contains no etcdctl"),
     ];
     for (script, why) in scripts {
         let rig = Rig::with(|faults| {
@@ -30,7 +30,7 @@ fn what_is_refused_on_the_node_moves_on_to_the_container() {
         rig.run(&["--out", "x.db", "--pod-running-timeout", "6s"])
             .code(0)
             .says("Transport node")
-            .says("Transport exec: etcdctl in the etcd container, since node is not open")
+            .says("Transport exec: etcdctl in the etcd container, because node is not available")
             .says(why)
             .leaves_only(&["x.db"]);
     }
@@ -62,7 +62,7 @@ fn a_node_without_room_is_not_filled_in_another_way() {
         faults.container.tools = Container::ALL.to_vec();
         faults.available = Some(1 << 30);
     });
-    let outcome = rig.run(&["--out", "x.db"]).code(1).says("too little room on node cp1").leaves_only(&[]);
+    let outcome = rig.run(&["--out", "x.db"]).code(1).says("not enough free space on node cp1").leaves_only(&[]);
     assert!(!outcome.stderr.contains("Transport exec"), "{}", outcome.stderr);
 }
 
@@ -74,7 +74,7 @@ fn where_none_is_open_each_has_its_line() {
     });
     rig.run(&["--out", "x.db"])
         .code(3)
-        .says("no transport is open for a snapshot of pod kube-system/etcd-cp1")
+        .says("cannot take a snapshot of pod kube-system/etcd-cp1: no transport is available")
         .says("\n  direct: not tried, it needs certificates")
         .says("\n  node: not allowed to get nodes/proxy of cp1")
         .says("\n  exec: not allowed to get pods/exec in namespace kube-system")
@@ -100,7 +100,7 @@ fn a_gateway_without_websockets_is_named_by_each_transport_that_needs_one() {
         });
         rig.run(&["--out", "x.db"])
             .code(3)
-            .says("no transport is open for a snapshot of pod kube-system/etcd-cp1")
+            .says("cannot take a snapshot of pod kube-system/etcd-cp1: no transport is available")
             .says("\n  node: not allowed to get nodes/proxy of cp1")
             .says("\n  exec: cannot open a WebSocket through the API server")
             .leaves_only(&[]);

@@ -11,7 +11,7 @@ use crate::cli::BackupOptions;
 use crate::commands::context::Context;
 use crate::error::{Error, Result};
 use crate::etcd::{MemberSet, MemberState};
-use crate::snapshot::{Checksum, NotTaken, RemoteResources, SnapshotWriter, Taken, take};
+use crate::snapshot::{Checksum, RemoteResources, SnapshotWriter, Taken, TransportError, take};
 use crate::ui::Ui;
 use crate::util::events::Events;
 use crate::verification::Level;
@@ -109,15 +109,12 @@ impl Download<'_> {
         self.wanted.is_none_or(|wanted| wanted >= level)
     }
 
-    async fn copy<W: Write + Send + 'static>(
-        &self,
-        writer: SnapshotWriter<W>,
-    ) -> Result<(Taken, Checksum), DownloadError> {
+    async fn copy(&self, writer: SnapshotWriter) -> Result<(Taken, Checksum), DownloadError> {
         let request = snapshot_request(self.options, self.context, self.members, self.member);
         let taken = take(&self.context.client, &request, &writer, self.owned, self.ui).await;
         let begun = !writer.is_untouched();
         let taken = match taken {
-            Err(NotTaken::Failed(error)) => {
+            Err(TransportError::Unavailable(error) | TransportError::Failed(error)) => {
                 // A reader of standard output that takes nothing must not hold up the end.
                 let _ = tokio::time::timeout(WRITER, writer.finish()).await;
                 return Err(DownloadError { error, begun });
@@ -126,9 +123,9 @@ impl Download<'_> {
         };
         // A failure to write here is the cause of a copy that broke off, so it is reported first.
         let (taken, checksum) = match (taken, writer.finish().await) {
-            (Ok(taken), Ok((_, checksum))) => (taken, checksum),
+            (Ok(taken), Ok(checksum)) => (taken, checksum),
             (_, Err(write)) => return Err(write.into()),
-            (Err(_), Ok(_)) => return Err(Error::failed("cannot write the snapshot").into()),
+            (Err(error), Ok(_)) => return Err(error.into_error().into()),
         };
         taken.warnings.iter().for_each(|warning| self.ui.warn(warning));
         Ok((taken, checksum))

@@ -13,7 +13,7 @@ use crate::commands::members::select::{choose_member, row_of};
 use crate::error::{Error, ErrorKind, Result};
 use crate::etcd::{Member, MemberSet, MemberState, MemberStatus};
 use crate::k8s::KubeClient;
-use crate::snapshot::{NodePlan, Transport, TransportProbe, permissions};
+use crate::snapshot::{NodePlan, Transport, TransportError, TransportProbe, permissions};
 use crate::ui::{Table, Ui};
 use crate::util::byte_size::decimal_bytes;
 use crate::util::disk_space;
@@ -110,15 +110,15 @@ impl CheckTable {
             let asked = ask(cluster, member, transport).await;
             let (mut job, mut seen) = (None, None);
             let open = match asked.missing() {
-                Some(error) => Err(error),
+                Some(error) => Err(TransportError::Unavailable(error)),
                 None => match transport {
                     Transport::Direct => probe.direct().await.map(|version| format!("etcd {version} lets us in")),
                     Transport::Exec => probe.exec().await.map(|path| format!("there is a shell, and room in {path}")),
                     Transport::Node => {
                         let found = probe.node(asked.renewable).await;
-                        let open = match (&found.node, &found.job) {
-                            (Err(error), _) | (_, Err(error)) if error.allows_another_way() => Err(error.clone()),
-                            _ => Ok(transport.description().to_owned()),
+                        let open = match found.unavailable() {
+                            Some(error) => Err(TransportError::Unavailable(error.clone())),
+                            None => Ok(transport.description().to_owned()),
                         };
                         seen = Some(found);
                         open
@@ -134,19 +134,19 @@ impl CheckTable {
                     }
                     return job;
                 }
-                Err(error) if error.allows_another_way() => {
+                Err(TransportError::Unavailable(error)) => {
                     if probe.transports.len() > 1 {
                         self.warning("transport", &format!("{transport} is not open: {}", error.message()));
                     }
-                    probe.close(transport, error);
+                    probe.rule_out(transport, error);
                 }
                 Err(error) => {
-                    self.failed("transport", error);
+                    self.failed("transport", error.into_error());
                     return None;
                 }
             }
         }
-        self.failed("transport", probe.none_open());
+        self.failed("transport", probe.into_error());
         None
     }
 
@@ -172,7 +172,7 @@ impl CheckTable {
                 self.ok("node", &text);
             }
             Ok(None) => self.ok("node", "healthy, serves files"),
-            Err(error) => self.failed("node", error.clone()),
+            Err(error) => self.failed("node", error.clone().into_error()),
         }
         seen.warnings.iter().for_each(|warning| self.warning("node", warning));
         if let Some(image) = &seen.image {
@@ -189,7 +189,7 @@ impl CheckTable {
                 Some(job.clone())
             }
             Err(error) => {
-                self.failed("job", error.clone());
+                self.failed("job", error.clone().into_error());
                 None
             }
         }

@@ -44,8 +44,7 @@ impl From<ApiError> for ConnectError {
 impl From<ConnectError> for Error {
     fn from(error: ConnectError) -> Self {
         match error {
-            ConnectError::Unavailable(error) => error.or_another_way(),
-            ConnectError::Failed(error) => error,
+            ConnectError::Unavailable(error) | ConnectError::Failed(error) => error,
         }
     }
 }

@@ -33,7 +33,7 @@ use crate::k8s::KubeClient;
 use error::{explain_handshake, explain_status, or_no_reason, refused_error, timeout_error};
 use http2::{GrpcChannel, start_http2};
 use proto::{AuthenticateRequest, AuthenticateResponse, Empty, HashKvRequest, MemberListRequest, MemberListResponse};
-use traced_stream::{DisconnectTrace, TracedStream};
+use traced_stream::{DisconnectCause, DisconnectTrace, TracedStream};
 
 /// A connection to one member.
 pub struct EtcdClient {
@@ -81,9 +81,15 @@ impl EtcdClient {
         let grpc = Grpc::with_origin(channel, origin);
         let mut etcd = EtcdClient { grpc, connection, trace, token: None, pod, with_tls };
         if let Some(user) = config.user() {
-            etcd.authenticate(user, limit).await?;
+            let outcome = etcd.authenticate(user, limit).await;
+            outcome.map_err(|error| ConnectError::Failed(error).unavailable_if(etcd.has_no_listener()))?;
         }
         Ok(etcd)
+    }
+
+    /// Reports whether nothing listens on the port, which may show only in the first call.
+    pub fn has_no_listener(&self) -> bool {
+        matches!(self.trace.cause(), Some(DisconnectCause::NoListener(_)))
     }
 
     /// Logs in. Only an administrator may ask whether authentication is on, but the response to a login tells, too.

@@ -7,7 +7,7 @@ use futures::future::join_all;
 
 use super::Statuses;
 use super::parse::status_from_grpc;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::etcd::client::{EtcdClient, ListedMember};
 use crate::etcd::credentials::client_config::ClientConfig;
 use crate::etcd::member::Member;
@@ -34,7 +34,7 @@ pub async fn fill(client: &KubeClient, members: &[MemberState], options: &Option
             Ok(Some(config)) => configs.push((index, config)),
             Ok(None) => {}
             // A Secret that may not be read stops no other way of taking a snapshot.
-            Err(error) if error.allows_another_way() => found.set_unknown(index, error.message()),
+            Err(error) if error.kind() == ErrorKind::NotAllowed => found.set_unknown(index, error.message()),
             Err(error) => return Err(error),
         }
     }

@@ -1,40 +1,29 @@
 //! The job that runs `etcdctl snapshot save` on the member's node.
 //!
-//! It must be admitted on as many clusters as possible, be the first to be evicted, need no scheduler, take no key
-//! off its node, and vanish by itself when nobody comes back for it.
+//! Its manifest must be admitted on as many clusters as possible. The pod is the first to be evicted, needs no
+//! scheduler, and takes no key off its node. Kubernetes deletes the job when its TTL ends, even if this run died.
 
 use std::time::Duration;
 
-use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::batch::v1::{Job, JobCondition};
 use serde_json::{Value, json};
 
 use crate::etcd::Member;
 use crate::etcd::credentials::pod_paths::Credentials;
 
-/// Selects every job of ours, and nothing else.
+/// Selects the jobs of this program, and nothing else.
 pub const LABEL: &str = "app.kubernetes.io/name=etcd-backup,app.kubernetes.io/managed-by=kubectl-etcd_backup";
 
 /// Where the job's container sees its pod's log directory.
 const DIRECTORY: &str = "/snapshot";
 
-/// Slowest rate at which a node is expected to write, in bytes a second.
-const SLOWEST: u64 = 5_000_000;
-
-/// How long a job may run, and how long it outlives its end.
+/// How long a job may run, and how long it stays after its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct JobLimits {
     /// `activeDeadlineSeconds`.
     pub run: Duration,
     /// `ttlSecondsAfterFinished` at the start.
-    pub outlive: Duration,
-}
-
-impl JobLimits {
-    /// From the database's size in bytes, where it is known: etcd's default quota is 8 GiB.
-    pub fn new(db_size: Option<u64>, outlive: Duration, deadline: Duration) -> Self {
-        let seconds = (db_size.unwrap_or(8 << 30) / SLOWEST).max(600);
-        JobLimits { run: Duration::from_secs(seconds).min(deadline), outlive: outlive.min(deadline) }
-    }
+    pub ttl: Duration,
 }
 
 /// What a job is made from.
@@ -47,24 +36,16 @@ pub struct JobSpec<'p> {
     pub credentials: &'p Credentials,
     /// `podLogsDir` of the kubelet.
     pub pod_logs: &'p str,
-    /// Root may not read the keys without `CAP_DAC_OVERRIDE`.
+    /// Adds `CAP_DAC_OVERRIDE`, without which root cannot read keys of another user.
     pub override_owner: bool,
-    /// Let an init container ask for etcd's status first: with a certificate that etcd refuses, `snapshot save` waits
-    /// in silence for ever, while `endpoint status` ends with a sentence.
+    /// Adds an init container that asks for etcd's status: with a certificate that etcd refuses, `snapshot save` waits
+    /// without end or message, while `endpoint status` ends with an error.
     pub probe: bool,
     pub limits: JobLimits,
 }
 
-/// A name that no other run has.
-pub fn random_name() -> String {
-    // Without vowels and look-alikes, as Kubernetes makes names (apimachinery `util/rand`).
-    const ALPHABET: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
-    let suffix: String = (0..8).map(|_| char::from(ALPHABET[fastrand::usize(..ALPHABET.len())])).collect();
-    format!("etcd-backup-{suffix}")
-}
-
 impl JobSpec<'_> {
-    /// The manifest.
+    /// Returns the manifest.
     pub fn job(&self) -> Job {
         let labels = json!({
             "app.kubernetes.io/name": "etcd-backup",
@@ -81,7 +62,7 @@ impl JobSpec<'_> {
                 "completions": 1,
                 "parallelism": 1,
                 "activeDeadlineSeconds": self.limits.run.as_secs().max(1),
-                "ttlSecondsAfterFinished": self.limits.outlive.as_secs(),
+                "ttlSecondsAfterFinished": self.limits.ttl.as_secs(),
                 "template": {
                     "metadata": {
                         "labels": labels,
@@ -131,7 +112,7 @@ impl JobSpec<'_> {
     }
 
     fn container(&self, name: &str, command: &[&str]) -> Value {
-        // etcdctl dies when a flag and its variable are both set, and the image may have set some: variables only.
+        // etcdctl fails if a flag and its variable are both set, and the image may set some: variables only.
         let mut env = vec![
             json!({"name": "POD_NAME", "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.name"}}}),
             json!({"name": "POD_UID", "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.uid"}}}),
@@ -174,6 +155,14 @@ impl JobSpec<'_> {
     }
 }
 
+/// Returns the condition with which a job ended, well or badly; `None` while it runs.
+pub fn ended(job: &Job) -> Option<&JobCondition> {
+    let conditions = job.status.iter().flat_map(|status| status.conditions.iter().flatten());
+    conditions
+        .into_iter()
+        .find(|condition| condition.status == "True" && matches!(condition.type_.as_str(), "Complete" | "Failed"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -188,7 +177,7 @@ mod tests {
             usable_in_etcd_container: true,
             mounts: Some(Vec::new()),
         };
-        let plan = JobSpec {
+        let spec = JobSpec {
             name: "etcd-backup-x",
             member: &member,
             image: "etcd:1",
@@ -197,9 +186,9 @@ mod tests {
             pod_logs: "/var/log/pods",
             override_owner,
             probe,
-            limits: JobLimits::new(Some(1 << 20), Duration::from_secs(600), Duration::from_secs(14_400)),
+            limits: JobLimits { run: Duration::from_secs(600), ttl: Duration::from_secs(600) },
         };
-        serde_json::to_value(plan.job()).expect("a job is JSON")
+        serde_json::to_value(spec.job()).expect("a job is JSON")
     }
 
     #[test]
@@ -221,14 +210,14 @@ mod tests {
     }
 
     #[test]
-    fn the_file_is_none_that_log_collectors_read() {
+    fn log_collectors_do_not_read_the_file() {
         // They glob /var/log/pods/*/*/*.log: ours lies one directory higher and has another ending.
         let command = job(false, false)["spec"]["template"]["spec"]["containers"][0]["command"].clone();
         assert_eq!(command, json!(["etcdctl", "snapshot", "save", "/snapshot/snapshot.db"]));
     }
 
     #[test]
-    fn the_right_to_read_others_files_is_asked_for_only_when_needed() {
+    fn the_capability_to_read_files_of_others_is_added_only_when_needed() {
         let capabilities =
             |job: Value| job["spec"]["template"]["spec"]["containers"][0]["securityContext"]["capabilities"].clone();
         assert_eq!(capabilities(job(false, false))["add"], Value::Null);
@@ -243,13 +232,5 @@ mod tests {
             assert!(!container["command"].to_string().contains("--cert"));
             assert!(container["env"].to_string().contains("ETCDCTL_KEY"));
         }
-    }
-
-    #[test]
-    fn a_large_database_has_more_time_but_no_more_than_the_deadline() {
-        let outlive = Duration::from_secs(600);
-        assert_eq!(JobLimits::new(Some(8_000_000_000), outlive, Duration::from_secs(14_400)).run.as_secs(), 1600);
-        assert_eq!(JobLimits::new(Some(8_000_000_000), outlive, Duration::from_secs(60)).run.as_secs(), 60);
-        assert_eq!(JobLimits::new(None, outlive, Duration::from_secs(60)).outlive.as_secs(), 60);
     }
 }

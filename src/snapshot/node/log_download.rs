@@ -1,337 +1,240 @@
-//! Reading the snapshot from the node while etcdctl still writes it.
+//! Downloads the snapshot from the node while etcdctl still writes it.
 //!
-//! Ranges of bounded length, one at a time, each at the offset that was reached: resuming is the normal path, not the
-//! exception, so a restarted kubelet or API server costs a pause and no time limit of a proxy matters. `.part` is read
-//! until etcdctl renames it; then the final name at the same offset. The copy is complete when the trailer matches,
-//! which may be before etcdctl has synced its own file to disk.
+//! Ranges of limited length, one at a time, each at the offset that was reached. A restarted kubelet or API server
+//! costs a pause, and a time limit of a proxy does not matter. The copy is complete when the checksum matches, which
+//! may be before etcdctl has synced its own file to disk.
 
-use std::io::Write;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use k8s_openapi::api::core::v1::Pod;
 
-use super::pod::{Failure, JobPod, Phase};
-use crate::error::{Error, Result};
+use super::download_state::{DownloadState, Step};
+use super::pod::JobPod;
+use super::pod_status::{Failure, Phase};
+use crate::error::Error;
 use crate::k8s::{KubeClient, LogReadError, NodeLogPath, RangeResponse};
-use crate::snapshot::SnapshotWriter;
-use crate::snapshot::writer::{WriterClosed, may_be_complete};
+use crate::snapshot::error::TransportError;
+use crate::snapshot::stall::{RETRY_HINT, StallTimer};
+use crate::snapshot::writer::{SnapshotWriter, WriterClosed};
 use crate::util::progress::Progress;
-use crate::util::root_cause::root_cause;
 
-/// The most that one request asks for.
-const RANGE: u64 = 64 << 20;
-
-/// The pause before the growing file is asked for again. Without it, a copy that has caught up asks a hundred times a
-/// second for a few pages, and the work of answering slows etcdctl down more than the pause costs.
+/// The pause before the growing file is requested again. Without it, a copy that has caught up sends a hundred requests
+/// a second for a few pages each, which slows etcdctl down more than the pause costs.
 const GROWING: Duration = Duration::from_millis(300);
 
-/// A piece of at least this length was worth its request; the next one follows at once.
-const WORTHWHILE: u64 = 16 << 20;
+/// The shortest time between two looks at the pod.
+const POD_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How often the pod is asked how it stands, at most.
-const ASK_POD: Duration = Duration::from_secs(1);
-
-const LONGEST_PAUSE: Duration = Duration::from_secs(4);
-
-const PART: &str = "snapshot.db.part";
-const FINAL: &str = "snapshot.db";
-
-/// Why a copy did not come to its end.
-pub(super) enum CopyFailure {
+/// Why a download did not complete.
+pub(super) enum DownloadError {
     /// etcdctl or its pod failed.
     Pod(Failure),
-    /// The copy failed.
-    LogDownload(Error),
-    /// Writing here failed; the intake knows why.
-    SnapshotWriter,
+    Transport(TransportError),
 }
 
-impl From<WriterClosed> for CopyFailure {
-    fn from(_: WriterClosed) -> Self {
-        CopyFailure::SnapshotWriter
+impl<E: Into<TransportError>> From<E> for DownloadError {
+    fn from(error: E) -> Self {
+        DownloadError::Transport(error.into())
     }
 }
 
-/// One snapshot on its way.
-pub(super) struct LogDownload<'c, W> {
-    pub cluster: &'c KubeClient,
-    pub job_pod: &'c JobPod<'c>,
-    pub pod: &'c Pod,
+/// What a download reads, and where its bytes go.
+pub(super) struct DownloadContext<'d> {
+    pub cluster: &'d KubeClient,
+    pub job_pod: &'d JobPod<'d>,
+    pub pod: &'d Pod,
     /// The pod's log directory.
-    pub directory: NodeLogPath,
-    pub writer: &'c SnapshotWriter<W>,
-    pub progress: &'c dyn Progress,
+    pub directory: &'d NodeLogPath,
+    pub writer: &'d SnapshotWriter,
+    pub progress: &'d dyn Progress,
     /// The longest time without a byte.
-    pub stall: Duration,
+    pub stall_timeout: Duration,
     /// More bytes than any snapshot of this database can have.
-    pub most: u64,
-    state: State,
+    pub max_size: u64,
 }
 
-struct State {
-    offset: u64,
-    part: bool,
-    last_byte: Instant,
-    last_asked: Option<Instant>,
-    phase: Phase,
-    /// The last thing that went wrong, for the error after which nothing more is tried.
-    trouble: Option<String>,
-    pause: Duration,
-    told_ranges: bool,
-    checked_at: u64,
+/// One download.
+pub(super) struct LogDownload<'d> {
+    context: DownloadContext<'d>,
+    state: DownloadState,
+    stall: StallTimer,
+    /// Why the last request failed.
+    problem: Option<String>,
+    pod_seen: Option<Instant>,
+    ranges_ignored: bool,
 }
 
-impl<'c, W: Write + Send + 'static> LogDownload<'c, W> {
-    #[allow(clippy::too_many_arguments)]
-    pub(super) fn new(
-        cluster: &'c KubeClient,
-        job_pod: &'c JobPod<'c>,
-        pod: &'c Pod,
-        directory: NodeLogPath,
-        writer: &'c SnapshotWriter<W>,
-        progress: &'c dyn Progress,
-        stall: Duration,
-        most: u64,
-    ) -> Self {
-        let state = State {
-            offset: 0,
-            part: true,
-            last_byte: Instant::now(),
-            last_asked: None,
-            phase: Phase::Running,
-            trouble: None,
-            pause: GROWING,
-            told_ranges: false,
-            checked_at: 0,
-        };
-        LogDownload { cluster, job_pod, pod, directory, writer, progress, stall, most, state }
+impl<'d> LogDownload<'d> {
+    pub(super) fn new(context: DownloadContext<'d>) -> Self {
+        let place = format!("{} on node {}", context.directory.path, context.directory.node);
+        LogDownload {
+            state: DownloadState::new(context.max_size, place),
+            stall: StallTimer::new(context.stall_timeout),
+            problem: None,
+            pod_seen: None,
+            ranges_ignored: false,
+            context,
+        }
     }
 
-    /// Copies until the trailer matches or the finished file has been read to its end; the number of bytes. Whether
-    /// they are good, [`SnapshotWriter::finish`] says.
-    pub(super) async fn run(mut self) -> Result<u64, CopyFailure> {
+    /// Downloads until the checksum matches or the finished file was read to its end. In the second case
+    /// [`SnapshotWriter::finish`] verifies the checksum.
+    pub(super) async fn run(mut self) -> Result<(), DownloadError> {
         loop {
-            let file = self.directory.join(if self.state.part { PART } else { FINAL });
-            let (from, to) = (self.state.offset, self.state.offset + RANGE);
-            let answer = tokio::time::timeout(self.stall, self.cluster.read_log_file(&file, from, to)).await;
-            match answer {
-                Ok(Ok(piece)) => {
-                    if self.take(piece).await? {
-                        return Ok(self.state.offset);
-                    }
-                }
-                Ok(Err(LogReadError::PastTheEnd(size))) => {
-                    if self.on_eof(size).await? {
-                        return Ok(self.state.offset);
-                    }
-                }
-                Ok(Err(LogReadError::NotFound)) => self.no_such_file().await?,
-                Ok(Err(LogReadError::Altered(error))) => return Err(CopyFailure::LogDownload(error)),
+            let file = self.context.directory.join(self.state.name().as_str());
+            let (from, to) = self.state.range();
+            let request = self.context.cluster.read_log_file(&file, from, to);
+            let step = match tokio::time::timeout(self.stall.limit(), request).await {
+                Ok(Ok(response)) => self.read_body(response).await?,
+                Ok(Err(LogReadError::PastTheEnd(size))) => self.state.past_the_end(size)?,
+                Ok(Err(LogReadError::NotFound)) => self.not_found().await?,
+                Ok(Err(LogReadError::Altered(error))) => return Err(error.into()),
                 Ok(Err(LogReadError::Failed(failure)))
-                    if failure.is_transient() || self.state.offset > 0 && failure.is_transient_once_allowed() =>
+                    if failure.is_transient() || from > 0 && failure.is_transient_once_allowed() =>
                 {
-                    self.back_off(failure.error().message().to_owned()).await?;
+                    self.back_off(failure.error().message().to_owned()).await?
                 }
-                Ok(Err(LogReadError::Failed(failure))) => return Err(CopyFailure::LogDownload(failure.into())),
+                Ok(Err(LogReadError::Failed(failure))) => return Err(failure.into()),
                 Err(_) => self.back_off("no answer came".to_owned()).await?,
+            };
+            if self.take_step(step).await? {
+                return Ok(());
             }
         }
     }
 
-    /// Reads one piece; true when the copy is complete.
-    async fn take(&mut self, mut piece: RangeResponse) -> Result<bool, CopyFailure> {
-        if piece.size.is_some_and(|size| size < self.state.offset) {
-            return Err(self.shrunk(piece.size.unwrap_or_default()));
-        }
-        // An answer from the start, by something that ignores ranges: what is known already is passed over.
-        let mut skip = self.state.offset - piece.start;
-        if piece.end.is_none() && !self.state.told_ranges {
-            self.state.told_ranges = true;
-            tracing::info!("something on the way ignores ranges: each request reads the file from its start");
-        }
-        let expected = piece.end.map(|end| end - piece.start);
-        let before = self.state.offset;
-        let mut received: u64 = 0;
-        loop {
-            let frame = match tokio::time::timeout(self.stall, piece.body.frame()).await {
-                Ok(Some(Ok(frame))) => frame,
-                Ok(Some(Err(error))) => {
-                    self.back_off(format!("the connection broke: {}", root_cause(&error))).await?;
-                    return Ok(false);
+    /// Does what follows a response. Returns true if the download is complete.
+    async fn take_step(&mut self, step: Step) -> Result<bool, DownloadError> {
+        match step {
+            Step::Complete => return Ok(true),
+            Step::ReadOn => {}
+            Step::CaughtUp { pause } => {
+                if self.checksum_matches().await? {
+                    return Ok(true);
                 }
-                Ok(None) => break,
-                Err(_) => {
-                    self.back_off("the connection went silent".to_owned()).await?;
-                    return Ok(false);
+                if pause {
+                    tokio::time::sleep(GROWING).await;
                 }
-            };
-            let Ok(mut bytes) = frame.into_data() else { continue };
-            let known = skip.min(bytes.len() as u64);
-            skip -= known;
-            bytes = bytes.split_off(known as usize);
-            if expected.is_some_and(|expected| received + known + bytes.len() as u64 > expected) {
-                return Err(CopyFailure::LogDownload(Error::failed(
-                    "more bytes arrived than were announced, so the copy cannot be trusted",
-                )));
             }
-            received += known + bytes.len() as u64;
-            self.keep(bytes).await?;
-        }
-        if expected.is_some_and(|expected| received < expected) {
-            self.back_off("the connection ended early".to_owned()).await?;
-            return Ok(false);
-        }
-        if skip > 0 {
-            self.back_off("the answer ended before what was read already".to_owned()).await?;
-            return Ok(false);
-        }
-        let at_end = piece.size.unwrap_or(received) == self.state.offset;
-        if !self.state.part {
-            return Ok(at_end);
-        }
-        let gained = self.state.offset - before;
-        if gained == 0 {
-            // Only something that ignores ranges answers without news; it needs the same patience as a 416.
-            return self.on_eof(piece.size).await;
-        }
-        if at_end && self.verified_early().await? {
-            return Ok(true);
-        }
-        // Without ranges each answer costs the whole file, so there is always a pause.
-        if at_end && (gained < WORTHWHILE || piece.end.is_none()) {
-            tokio::time::sleep(GROWING).await;
+            Step::NothingNew => {
+                if self.checksum_matches().await? {
+                    return Ok(true);
+                }
+                self.check_pod().await?;
+                if self.state.can_stall() {
+                    self.check_stall("etcdctl on the node writes nothing")?;
+                }
+                tokio::time::sleep(GROWING).await;
+            }
         }
         Ok(false)
     }
 
-    async fn keep(&mut self, bytes: Bytes) -> Result<(), CopyFailure> {
+    async fn read_body(&mut self, mut response: RangeResponse) -> Result<Step, DownloadError> {
+        let mut body = self.state.open_body(response.start, response.end, response.size)?;
+        if body.ignores_ranges() && !self.ranges_ignored {
+            self.ranges_ignored = true;
+            tracing::info!("a proxy ignores ranges: each request reads the file from its start");
+        }
+        loop {
+            let frame = match tokio::time::timeout(self.stall.limit(), response.body.frame()).await {
+                Ok(Some(Ok(frame))) => frame,
+                Ok(Some(Err(error))) => {
+                    return self.back_off(format!("the connection broke: {}", innermost(&error))).await;
+                }
+                Ok(None) => break,
+                Err(_) => return self.back_off("the connection went silent".to_owned()).await,
+            };
+            let Ok(bytes) = frame.into_data() else { continue };
+            let bytes = body.accept(bytes)?;
+            self.keep(bytes).await?;
+        }
+        match body.incomplete() {
+            Some(problem) => self.back_off(problem.to_owned()).await,
+            None => Ok(self.state.after_body(&body)),
+        }
+    }
+
+    async fn keep(&mut self, bytes: Bytes) -> Result<(), DownloadError> {
         if bytes.is_empty() {
             return Ok(());
         }
-        let length = bytes.len() as u64;
-        if self.state.offset + length > self.most {
-            let what = format!(
-                "the snapshot does not end: {} bytes arrived, far more than the database holds",
-                self.state.offset
-            );
-            return Err(CopyFailure::LogDownload(
-                Error::failed(what).hint("something between this machine and the kubelet answers in its place"),
-            ));
-        }
-        // A slow disk, or a slow reader of standard output, is no stall of the cluster.
-        self.writer.push(bytes).await?;
-        self.state.offset += length;
-        self.state.last_byte = Instant::now();
-        self.state.trouble = None;
-        self.state.pause = GROWING;
-        self.progress.set_position(self.state.offset);
+        self.state.advance(bytes.len() as u64)?;
+        self.context.writer.push(bytes).await?;
+        // After the push: a slow disk, or a slow reader of standard output, is not a stall of the cluster.
+        self.stall.reset();
+        self.problem = None;
+        self.context.progress.set_position(self.state.offset());
         Ok(())
     }
 
-    /// Everything that is there has been read; true when that is all there will be.
-    async fn on_eof(&mut self, size: Option<u64>) -> Result<bool, CopyFailure> {
-        if size.is_some_and(|size| size < self.state.offset) {
-            return Err(self.shrunk(size.unwrap_or_default()));
+    async fn checksum_matches(&mut self) -> Result<bool, WriterClosed> {
+        Ok(self.state.must_compare_checksum() && self.context.writer.is_verified().await?)
+    }
+
+    /// Changes the name after a 404, because etcdctl renames the file, and both names are gone with the job.
+    async fn not_found(&mut self) -> Result<Step, DownloadError> {
+        if self.state.try_final_name() {
+            return Ok(Step::ReadOn);
         }
-        if !self.state.part || self.verified_early().await? {
-            return Ok(true);
-        }
-        self.ask_pod().await?;
-        // A whole snapshot that only waits for the node's disk (fsync, then the rename) is no stall; the job's own
-        // deadline ends that.
-        if !may_be_complete(self.state.offset) {
-            self.watchdog("etcdctl on the node writes nothing")?;
-        }
+        let succeeded_before = self.state.etcdctl_succeeded();
+        self.pod_seen = None;
+        self.check_pod().await?;
+        self.state.no_file(succeeded_before)?;
+        self.check_stall("etcdctl on the node writes no file")?;
         tokio::time::sleep(GROWING).await;
-        Ok(false)
+        Ok(Step::ReadOn)
     }
 
-    /// Whether the trailer matches already; asked once for each length.
-    async fn verified_early(&mut self) -> Result<bool, CopyFailure> {
-        if !may_be_complete(self.state.offset) || self.state.checked_at == self.state.offset {
-            return Ok(false);
-        }
-        self.state.checked_at = self.state.offset;
-        Ok(self.writer.is_verified().await?)
-    }
-
-    /// Neither name can be taken for granted: `.part` is renamed when complete, and both are gone with the job.
-    async fn no_such_file(&mut self) -> Result<(), CopyFailure> {
-        if self.state.part {
-            self.state.part = false;
+    /// Looks at the pod, at most once a second. Its failure ends the download.
+    async fn check_pod(&mut self) -> Result<(), DownloadError> {
+        if self.pod_seen.is_some_and(|seen| seen.elapsed() < POD_INTERVAL) {
             return Ok(());
         }
-        // Where the final name is missing, etcdctl has not come that far, has failed, or everything is gone.
-        let ended_before = self.state.phase == Phase::Succeeded;
-        self.state.last_asked = None;
-        self.ask_pod().await?;
-        if ended_before {
-            let what = format!(
-                "the finished snapshot is no longer in {} on node {}",
-                self.directory.path, self.directory.node
-            );
-            return Err(CopyFailure::LogDownload(
-                Error::failed(what).hint("somebody or something removed it: run the backup again"),
-            ));
-        }
-        self.state.part = self.state.phase != Phase::Succeeded;
-        self.watchdog("etcdctl on the node writes no file")?;
-        tokio::time::sleep(GROWING).await;
-        Ok(())
-    }
-
-    /// Asks how the pod stands, at most once a second; its failure ends the copy.
-    async fn ask_pod(&mut self) -> Result<(), CopyFailure> {
-        if self.state.last_asked.is_some_and(|asked| asked.elapsed() < ASK_POD) {
-            return Ok(());
-        }
-        self.state.last_asked = Some(Instant::now());
-        match self.job_pod.phase(self.pod).await {
-            Ok(Phase::Failed(failure)) => Err(CopyFailure::Pod(failure)),
+        self.pod_seen = Some(Instant::now());
+        match self.context.job_pod.phase(self.context.pod).await {
+            Ok(Phase::Failed(failure)) => Err(DownloadError::Pod(failure)),
             Ok(phase) => {
-                self.state.phase = phase;
+                self.state.set_etcdctl_succeeded(phase == Phase::Succeeded);
                 Ok(())
             }
-            // It was asked for before the copy began.
+            // It was allowed before the download began.
             Err(failure) if failure.is_transient_once_allowed() => Ok(()),
-            Err(failure) => Err(CopyFailure::LogDownload(failure.into())),
+            Err(failure) => Err(failure.into()),
         }
     }
 
-    /// A request failed in a way that may pass: waits a little longer each time, until the stall limit.
-    async fn back_off(&mut self, trouble: String) -> Result<(), CopyFailure> {
-        tracing::info!(offset = self.state.offset, %trouble, "the copy pauses");
-        self.state.trouble = Some(trouble);
-        self.watchdog("the copy stalled")?;
-        tokio::time::sleep(self.state.pause).await;
-        self.state.pause = (self.state.pause * 2).min(LONGEST_PAUSE);
-        // A pod that is gone is a better answer than a stall.
-        self.ask_pod().await
+    /// Waits after a failure that may pass, longer each time, until the stall limit.
+    async fn back_off(&mut self, problem: String) -> Result<Step, DownloadError> {
+        tracing::info!(offset = self.state.offset(), trouble = %problem, "the copy pauses");
+        self.problem = Some(problem);
+        self.check_stall("the copy stalled")?;
+        tokio::time::sleep(self.stall.next_pause()).await;
+        // A pod that is gone explains it better than a stall.
+        self.check_pod().await?;
+        Ok(Step::ReadOn)
     }
 
-    fn watchdog(&self, stage: &str) -> Result<(), CopyFailure> {
-        if self.state.last_byte.elapsed() < self.stall {
+    fn check_stall(&self, what: &str) -> Result<(), Error> {
+        if !self.stall.is_expired() {
             return Ok(());
         }
-        let cause = self.state.trouble.as_ref().map(|trouble| format!(": {trouble}")).unwrap_or_default();
-        let what = format!(
-            "{stage}: no byte from node {} for {}s, after {} bytes{cause}",
-            self.directory.node,
-            self.stall.as_secs_f32(),
-            self.state.offset
-        );
-        let error = Error::failed(what);
-        Err(CopyFailure::LogDownload(if self.state.offset == 0 {
-            error.hint("etcd may refuse the certificate, or a network policy may keep the job from it; -v=4 shows more")
+        let source = format!("node {}", self.context.directory.node);
+        let error = self.stall.error(what, &source, self.state.offset(), self.problem.as_deref());
+        Err(error.hint(if self.state.offset() == 0 {
+            "check the certificate and the network policies: etcd may refuse the certificate, or a policy may block the job; -v=4 shows more"
         } else {
-            error.hint("run the backup again; --stall-timeout sets the limit")
+            RETRY_HINT
         }))
     }
+}
 
-    fn shrunk(&self, size: u64) -> CopyFailure {
-        let what = format!("the file on the node became shorter: {size} bytes, after {} were read", self.state.offset);
-        CopyFailure::LogDownload(Error::failed(what).hint("something changed it on the node: run the backup again"))
+fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut error = error;
+    while let Some(source) = error.source() {
+        error = source;
     }
+    error.to_string()
 }

@@ -108,7 +108,7 @@ fn always_pull(cluster: &Cluster) {
             "--enable-admission-plugins=NodeRestriction,AlwaysPullImages",
         )
     });
-    cluster.backup(&[]).run().code(1).without_file().says("cannot be pulled on the node").says("AlwaysPullImages");
+    cluster.backup(&[]).run().code(1).without_file().says("the node cannot pull the image").says("AlwaysPullImages");
 }
 
 /// Runs the API server with another manifest, and with its own one at the end.

@@ -89,7 +89,7 @@ fn cut_for_ever(cluster: &Cluster) {
     drop(cut);
     drop(slowed);
     // The job goes by itself when its time is over: that is checked after every scenario.
-    outcome.code(1).without_file().says("could not be removed").within(Duration::from_secs(90));
+    outcome.code(1).without_file().says("cannot delete job ").within(Duration::from_secs(90));
 }
 
 fn job_deleted(cluster: &Cluster) {
@@ -100,7 +100,7 @@ fn job_deleted(cluster: &Cluster) {
     // well before that, which is no fault.
     let running = cluster.backup(&["--job-ttl", "10s"]).start().until_arrived(UNDER_WAY);
     cluster.kubectl(&["-n", "kube-system", "delete", "jobs", "-l", "app.kubernetes.io/name=etcd-backup"]);
-    running.end().code(1).without_file().says("was removed while the snapshot was taken");
+    running.end().code(1).without_file().says("was deleted while the snapshot was taken");
 }
 
 fn workstation_dies(cluster: &Cluster) {

@@ -113,7 +113,7 @@ fn too_little_room(cluster: &Cluster) {
         "fallocate -l $(df -B1 --output=avail,size /var/log | awk 'END {{ printf \"%.0f\", $1 - $2 * 0.08 }}') {taken}"
     ));
     until_known(|share| share < 0.09);
-    let outcome = cluster.backup(&[]).run().code(1).without_file().says("too little room on node cp1: ");
+    let outcome = cluster.backup(&[]).run().code(1).without_file().says("not enough free space on node cp1: ");
     outcome.says("nothing was created").says_nothing_of("Transport exec");
     drop(undo);
 }

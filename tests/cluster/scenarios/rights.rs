@@ -202,7 +202,7 @@ fn unexplained(cluster: &Cluster, user: &User) {
         let _ = cluster.try_kubectl(&["label", "namespace", "kube-system", &format!("{label}-")]);
     });
     let outcome = cluster.backup(&["--pod-running-timeout", "7s"]).with_rights_of(user).run().without_file();
-    outcome.code(1).says("got no pod within 7s, and the events that would say why may not be listed");
+    outcome.code(1).says("got no pod within 7s: not allowed to list the events");
 }
 
 /// A LimitRange is too low, and may not be named.

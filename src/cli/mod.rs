@@ -62,7 +62,6 @@ Exit codes:
     bin_name = "kubectl etcd-backup",
     version,
     max_term_width = 100,
-    subcommand_precedence_over_arg = true,
     after_help = AFTER_HELP
 )]
 struct Cli {
@@ -141,6 +140,7 @@ impl From<Cli> for Invocation {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::verification::Level;
 
     fn parse(line: &str) -> Result<Invocation, String> {
         parse_words(std::iter::once("kubectl-etcd_backup").chain(line.split_whitespace()))
@@ -166,6 +166,14 @@ mod tests {
             };
             assert_eq!(options.cluster.connect.context.as_deref(), Some("a"));
         }
+    }
+
+    #[test]
+    fn a_value_may_be_the_name_of_a_subcommand() {
+        let Command::Backup(options) = parse("--verify members --member verify").expect("both are values").command else {
+            panic!("it is a backup")
+        };
+        assert_eq!((options.verify, options.member.as_deref()), (Some(Level::Members), Some("verify")));
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::k8s::{ApiError, ExecOutput, ExecStream, KubeClient};
 use crate::snapshot::node::pod::storage_limit_below;
 use crate::snapshot::request::Request;
 use crate::util::byte_size::decimal_bytes;
-use crate::util::quantity::quantity;
+use crate::util::quantity::parse_quantity;
 
 /// How long a short command may take.
 const SHORT: Duration = Duration::from_secs(20);
@@ -178,7 +178,7 @@ fn danger(directory: &Directory, member: &Member, db_size: Option<u64>) -> Optio
     let needed = db_size? / 10 * 12;
     let limited = |limit: &str| format!("is limited to {limit}, and {} are needed", decimal_bytes(needed));
     if let Some(limit) = empty_dir.and_then(|volume| volume.size_limit.as_ref())
-        && quantity(&limit.0).is_some_and(|bytes| bytes < needed)
+        && parse_quantity(&limit.0).is_some_and(|bytes| bytes < needed)
     {
         return Some(limited(&limit.0));
     }

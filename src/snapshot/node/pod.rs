@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodStatus};
 use crate::error::{Error, Result};
 use crate::etcd::etcdctl::error::etcdctl_error;
 use crate::k8s::KubeClient;
-use crate::util::quantity::quantity;
+use crate::util::quantity::parse_quantity;
 
 /// How the pod stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -272,7 +272,10 @@ pub fn storage_limit_below(pod: &Pod, needed: u64) -> Option<String> {
     let limits = containers
         .iter()
         .filter_map(|container| container.resources.as_ref()?.limits.as_ref()?.get("ephemeral-storage"));
-    limits.filter(|limit| quantity(&limit.0).is_some_and(|bytes| bytes < needed)).map(|limit| limit.0.clone()).next()
+    limits
+        .filter(|limit| parse_quantity(&limit.0).is_some_and(|bytes| bytes < needed))
+        .map(|limit| limit.0.clone())
+        .next()
 }
 
 impl Failure {

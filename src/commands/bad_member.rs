@@ -11,9 +11,13 @@ pub(super) fn bad_member_error(comparison: &Comparison, members: &MemberSet, fil
         found.map(|state| state.member.pod_path()).unwrap_or_default()
     };
     let names: Vec<String> = comparison.differing().map(|(name, _)| format!("{name} (pod {})", pod_of(name))).collect();
-    let (plural, verb, that) =
-        if names.len() == 1 { ("", "holds", "that member") } else { ("s", "hold", "those members") };
-    let message = format!("member{plural} {} {verb} other data than {file} and the other members", names.join(" and "));
+    let (message, that) = match names.as_slice() {
+        [name] => (format!("member {name} holds other data than {file} and the other members"), "that member"),
+        names => {
+            let names = names.join(" and ");
+            (format!("members {names} hold other data than {file} and the other members"), "those members")
+        }
+    };
     Error::new(ErrorKind::BadFile, message)
         .hint(format!("keep {file}, which is good, and do not restore from {that}"))
         .hint(format!("replace {that}: 'etcdctl member remove', empty the data directory, 'etcdctl member add'"))

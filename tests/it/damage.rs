@@ -106,7 +106,7 @@ fn a_members_own_database_whose_meta_pages_are_alike_is_told_from_a_snapshot_as_
     let either = "has lost the sha-256 at its end, or this is a member's own database that was closed without a change";
     let outcome = is_bad("db", &database([1002, 1001], &[]), either);
     assert!(outcome.stderr.contains("prefer a snapshot of the running member"), "{}", outcome.stderr);
-    assert!(outcome.stdout.contains("failed      verified"), "{}", outcome.stdout);
+    assert!(outcome.stdout.contains("failed     verified"), "{}", outcome.stdout);
     is_bad("db", &database([1001, 1000], &[]), "has lost the sha-256 at its end (");
     let follow = "bytes that do not belong to it follow the snapshot";
     is_bad("db", &database([1001, 1000], &room), follow);
@@ -126,7 +126,7 @@ fn a_changed_value_and_a_changed_trailer_are_one_diagnosis() {
     let text = "the sha-256 at the end does not match, though the structure is sound: the trailer or some value";
     let outcome = is_bad("snap.db", &bad, text);
     assert_eq!(outcome.stderr.lines().count(), 2, "{}", outcome.stderr);
-    assert!(outcome.stdout.contains("failed      verified"), "{}", outcome.stdout);
+    assert!(outcome.stdout.contains("failed     verified"), "{}", outcome.stdout);
 }
 
 #[test]
@@ -191,7 +191,7 @@ fn damaged_meta_pages_are_told_apart() {
     let first = "meta page 0 has a wrong checksum, meta page 1 is readable (at byte 0)";
     let row = is_bad("snap.db", &damaged(&[70]), first).stdout;
     // Neither the table nor a script's document calls that sound.
-    assert!(row.lines().nth(1).is_some_and(|row| row.contains("verified    failed")), "{row}");
+    assert!(row.lines().nth(1).is_some_and(|row| row.contains("verified   failed")), "{row}");
     let second = "meta page 1 has a wrong checksum, meta page 0 is readable (at byte 4096)";
     is_bad("snap.db", &damaged(&[PAGE + 50]), second);
     is_bad("snap.db", &damaged(&[70, PAGE + 50]), "no meta page is readable");

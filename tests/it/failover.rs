@@ -18,7 +18,7 @@ fn with_the_flag_the_next_member_is_taken() {
         .run(&["--out", "x.db", "--member", "cp1", "--failover", "-o", "json"])
         .code(0)
         .says("member etcd-cp1 failed before the first byte: node cp1 is under disk pressure")
-        .says("Going on with member etcd-cp");
+        .says("Continuing with member etcd-cp");
     let document = outcome.json();
     assert_ne!(document["member"]["pod"], "kube-system/etcd-cp1");
     assert!(document["warnings"].to_string().contains("failed before the first byte"), "{document}");
@@ -46,7 +46,7 @@ fn a_pod_that_does_not_become_ready_is_passed_over() {
 fn a_job_that_failed_is_gone_before_the_next_is_made() {
     let rig = Rig::members(three(), |faults| faults.evicted = true);
     let outcome =
-        rig.run(&["--out", "x.db", "--failover"]).code(1).says("Going on with member").says("the node evicted");
+        rig.run(&["--out", "x.db", "--failover"]).code(1).says("Continuing with member").says("the node evicted");
     assert_eq!(outcome.stderr.matches("failed before the first byte").count(), 2, "{}", outcome.stderr);
     outcome.leaves_only(&[]);
     assert_eq!(rig.cluster.requests("POST", "/jobs").len(), 3);
@@ -58,9 +58,9 @@ fn without_the_flag_and_a_terminal_a_hint_names_it() {
     rig.run(&["--out", "x.db", "--member", "cp1"])
         .code(1)
         .says("node cp1 is under disk pressure")
-        .says("hint: --failover goes on with the next member by itself, here etcd-cp")
+        .says("hint: use --failover to continue with the next member, here etcd-cp")
         .leaves_only(&[]);
-    // Nobody else is there to go on with.
+    // There is no other member.
     let single = Rig::with(|faults| faults.node_condition = Some(("DiskPressure", "True")));
     single.run(&["--out", "x.db"]).code(1).says_not("--failover");
 }
@@ -68,13 +68,13 @@ fn without_the_flag_and_a_terminal_a_hint_names_it() {
 #[test]
 fn a_refusal_and_a_copy_that_broke_are_no_reason() {
     let refused = Rig::members(three(), |faults| faults.forbid.push(("get", "nodes/proxy")));
-    refused.run(&["--out", "x.db", "--failover", "--transport", "node"]).code(3).says_not("Going on");
+    refused.run(&["--out", "x.db", "--failover", "--transport", "node"]).code(3).says_not("Continuing");
     let broken = Rig::members(three(), |faults| faults.flip_at = Some(5000));
-    broken.run(&["--out", "x.db", "--failover"]).code(4).says_not("Going on").leaves_only(&[]);
+    broken.run(&["--out", "x.db", "--failover"]).code(4).says_not("Continuing").leaves_only(&[]);
     let stalled = Rig::members(three(), |faults| faults.stall_at = Some(100_000));
     stalled
         .run(&["--out", "x.db", "--failover", "--stall-timeout", "2s"])
         .code(1)
-        .says_not("Going on")
+        .says_not("Continuing")
         .leaves_only(&[]);
 }

@@ -157,7 +157,7 @@ fn another_member_is_offered_when_the_chosen_one_cannot_begin() {
         let mut session = on_terminal(&rig, "--out x.db --force --member cp1");
         session.exp_string("node cp1 is under disk pressure").expect("it fails");
         session.exp_string("Which etcd member instead?").expect("it asks");
-        session.exp_string("none, end here").expect("and takes a no");
+        session.exp_string("none, exit now").expect("and takes a no");
         session.send(keys).and_then(|_| session.flush()).unwrap();
         let (ended, printed) = end(&mut session);
         assert_eq!(ended, code, "{printed}");

@@ -291,7 +291,11 @@ fn authentication_needs_a_user_and_its_password() {
     let rig = Rig::before(&etcd, |_| ());
     rig.run(&DIRECT).code(3).says("etcd has authentication on").says("--etcd-user").leaves_only(&[]);
     let user = [&DIRECT[..], &["--etcd-user", "root"]].concat();
-    rig.run(&user).code(2).says("cannot log in as etcd user root: there is no password").says("ETCDCTL_PASSWORD").leaves_only(&[]);
+    rig.run(&user)
+        .code(2)
+        .says("cannot log in as etcd user root: there is no password")
+        .says("ETCDCTL_PASSWORD")
+        .leaves_only(&[]);
     rig.run_with(("ETCDCTL_PASSWORD", "wrong"), &user)
         .code(3)
         .says("etcd refuses the user of --etcd-user")

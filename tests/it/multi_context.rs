@@ -121,7 +121,9 @@ fn flags_that_cannot_be_used_with_several_contexts() {
     rig.run(&["--context", "a,b"]).code(2).says("there is no directory for the files").says("--out-dir");
     rig.run(&["--context", "a,b", "--out-dir", "missing"]).code(1).says("mkdir -p missing");
     rig.run(&["--context", "a,b", "--out-dir", "out", "--server", "http://x"]).code(2).says("--server and --cluster");
-    rig.run(&["--context", "a,b", "--out-dir", "out", "--dry-run=client"]).code(2).says("--dry-run=client cannot be used with several contexts");
+    rig.run(&["--context", "a,b", "--out-dir", "out", "--dry-run=client"])
+        .code(2)
+        .says("--dry-run=client cannot be used with several contexts");
     rig.run(&["--all-contexts"]).code(2).says("--out-dir");
     rig.run(&["--all-contexts", "--context", "a", "--out-dir", "out"]).code(2).says("exclude each other");
     rig.run(&["--out-dir", "out", "--out", "x.db"]).code(2);
@@ -141,6 +143,9 @@ fn contexts_that_would_share_a_file_are_refused() {
     let config = std::fs::read_to_string(rig.path("config")).unwrap();
     let config = config.replace("\"name\":\"a\"", "\"name\":\"a/b\"").replace("\"name\":\"b\"", "\"name\":\"a:b\"");
     std::fs::write(rig.path("config"), config).unwrap();
-    rig.run(&["--context", "a/b,a:b", "--out-dir", "out"]).code(2).says("two contexts have the same default name").leaves_only(&["out"]);
+    rig.run(&["--context", "a/b,a:b", "--out-dir", "out"])
+        .code(2)
+        .says("two contexts have the same default name")
+        .leaves_only(&["out"]);
     assert!(rig.cluster.shared.state().requests.is_empty());
 }

@@ -31,7 +31,7 @@ fn asked(rig: &Rig) -> Vec<(String, u64)> {
 }
 
 /// The root pages get flags that no page has.
-fn overwrite_the_root(bytes: &mut [u8]) {
+pub fn overwrite_the_root(bytes: &mut [u8]) {
     for meta in [0, 4096] {
         let root: [u8; 8] = bytes[meta + 32..meta + 40].try_into().unwrap();
         let root = usize::try_from(u64::from_le_bytes(root)).unwrap() * 4096;

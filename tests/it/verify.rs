@@ -251,7 +251,10 @@ fn the_document_of_a_backup_is_compared() {
 
     say("none.json", "{}");
     for (words, text) in [
-        (&["snap.db", "--document", "none.json"][..], "cannot read the document none.json: it is not the document of a backup"),
+        (
+            &["snap.db", "--document", "none.json"][..],
+            "cannot read the document none.json: it is not the document of a backup",
+        ),
         (&["snap.db", "--document", "snap.db"], "cannot read the document snap.db: it is not the document of a backup"),
         (&["snap.db", "snap.db", "--document", "good.json"], "--document cannot be used with several files"),
     ] {

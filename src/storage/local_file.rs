@@ -4,35 +4,13 @@
 //! its owner can read and which is deleted at the end of the run.
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use tempfile::{Builder, NamedTempFile, TempPath};
 
+use super::output_writer::OutputWriter;
 use crate::error::{Error, Result};
-
-/// A temporary file or standard output, to write the snapshot to.
-#[derive(Debug)]
-pub enum OutputWriter {
-    File(File),
-    Stdout(io::Stdout),
-}
-
-impl Write for OutputWriter {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
-            OutputWriter::File(file) => file.write(bytes),
-            OutputWriter::Stdout(stdout) => stdout.write(bytes),
-        }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        match self {
-            OutputWriter::File(file) => file.flush(),
-            OutputWriter::Stdout(stdout) => stdout.flush(),
-        }
-    }
-}
 
 /// A file that does not have its name yet. Dropping it deletes it.
 #[derive(Debug)]
@@ -211,6 +189,8 @@ fn sync_directory_of(target: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+
     use super::*;
 
     fn names(directory: &Path) -> Vec<String> {

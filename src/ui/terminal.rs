@@ -7,12 +7,12 @@ use std::sync::{Mutex, PoisonError};
 use console::Term;
 
 #[cfg(unix)]
-type Settings = Option<rustix::termios::Termios>;
+type SavedSettings = Option<rustix::termios::Termios>;
 #[cfg(not(unix))]
-type Settings = Option<()>;
+type SavedSettings = Option<()>;
 
 /// The settings from before the prompt.
-static SAVED: Mutex<Settings> = Mutex::new(None);
+static SAVED: Mutex<SavedSettings> = Mutex::new(None);
 
 #[cfg(unix)]
 pub(super) fn save_terminal() {

@@ -43,8 +43,8 @@ pub(super) async fn back_up(
     let mut tried = Vec::new();
     loop {
         let error = match run.attempt(chosen, destination).await? {
-            Attempt::Done(result) => return Ok(*result),
-            Attempt::NotBegun(error, unused) => {
+            MemberAttempt::Done(result) => return Ok(*result),
+            MemberAttempt::NotBegun(error, unused) => {
                 destination = unused;
                 error
             }
@@ -68,14 +68,14 @@ struct BackupRun<'r> {
 }
 
 /// The backup of one member, unless it failed in a way that ends the run.
-enum Attempt {
+enum MemberAttempt {
     Done(Box<BackupResult>),
     /// It failed before the first byte, so the destination is unused.
     NotBegun(Error, Destination),
 }
 
 impl BackupRun<'_> {
-    async fn attempt(&self, chosen: &MemberState, destination: Destination) -> Result<Attempt> {
+    async fn attempt(&self, chosen: &MemberState, destination: Destination) -> Result<MemberAttempt> {
         let BackupRun { options, context, ui, remote, members, .. } = *self;
         let member = &chosen.member;
         let client = &context.client;
@@ -91,7 +91,7 @@ impl BackupRun<'_> {
         match download.run(writer, &shown, file).await {
             Ok(downloaded) => {
                 let result = self.finish(chosen, wanted, downloaded, pending, shown).await?;
-                Ok(Attempt::Done(Box::new(result)))
+                Ok(MemberAttempt::Done(Box::new(result)))
             }
             Err(DownloadError { error, begun: true }) => Err(error),
             Err(DownloadError { error, begun: false }) => {
@@ -175,9 +175,9 @@ impl BackupRun<'_> {
 }
 
 /// Lets another member take over after a failure, but not after a refusal or a signal.
-fn not_begun(error: Error, destination: Destination) -> Result<Attempt> {
+fn not_begun(error: Error, destination: Destination) -> Result<MemberAttempt> {
     match error.kind() {
-        ErrorKind::Failed => Ok(Attempt::NotBegun(error, destination)),
+        ErrorKind::Failed => Ok(MemberAttempt::NotBegun(error, destination)),
         _ => Err(error),
     }
 }

@@ -9,7 +9,8 @@ use crate::cli::{BackupOptions, OutFile};
 use crate::error::{Error, Result};
 use crate::etcd::Member;
 use crate::k8s::KubeClient;
-use crate::storage::local_file::{self, OutputWriter, PendingFile};
+use crate::storage::local_file::{self, PendingFile};
+use crate::storage::output_writer::OutputWriter;
 use crate::verification::Level;
 
 /// A destination that was checked.

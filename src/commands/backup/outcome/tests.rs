@@ -55,13 +55,13 @@ fn compared<const N: usize>(hashes: [Option<u32>; N]) -> MemberCheck {
 
 /// What the user sees of an outcome: the name of the file, whether there is a warning, the exit code.
 #[derive(Debug, PartialEq, Eq)]
-struct Seen {
+struct FileState {
     file: &'static str,
     warns: bool,
     exit_code: u8,
 }
 
-fn seen(integrity: &IntegrityResult, member_check: &MemberCheck, wanted: Option<Level>) -> Seen {
+fn file_state(integrity: &IntegrityResult, member_check: &MemberCheck, wanted: Option<Level>) -> FileState {
     let members = members();
     let member = &members.members[0].member;
     let outcome = VerificationOutcome { integrity, member_check, wanted, members: &members, member };
@@ -71,13 +71,13 @@ fn seen(integrity: &IntegrityResult, member_check: &MemberCheck, wanted: Option<
         let message = error.as_ref().expect("an unverified file has an error").message();
         assert!(message.contains("kept as x.db.unverified"), "{message}");
     }
-    Seen { file, warns: outcome.warning().is_some(), exit_code: error.map_or(0, |error| error.kind().exit_code()) }
+    FileState { file, warns: outcome.warning().is_some(), exit_code: error.map_or(0, |error| error.kind().exit_code()) }
 }
 
-const GOOD: Seen = Seen { file: "x.db", warns: false, exit_code: 0 };
+const GOOD: FileState = FileState { file: "x.db", warns: false, exit_code: 0 };
 
-fn kept(warns: bool, exit_code: u8) -> Seen {
-    Seen { file: "x.db.unverified", warns, exit_code }
+fn kept(warns: bool, exit_code: u8) -> FileState {
+    FileState { file: "x.db.unverified", warns, exit_code }
 }
 
 /// Every combination of a structure, a comparison and a level. The comparisons are: not checked, all agree, one member
@@ -94,14 +94,14 @@ fn the_name_the_warning_and_the_exit_code_of_every_outcome() {
         ]
     };
     for wanted in LEVELS {
-        let good_file = |last: Seen| [GOOD, GOOD, Seen { exit_code: 4, ..GOOD }, kept(false, 4), last];
+        let good_file = |last: FileState| [GOOD, GOOD, FileState { exit_code: 4, ..GOOD }, kept(false, 4), last];
         let incomparable = match wanted {
             Some(Level::Members) => kept(true, 1),
-            _ => Seen { warns: true, ..GOOD },
+            _ => FileState { warns: true, ..GOOD },
         };
         let bad_file = |code: u8| [false, false, false, false, true].map(|warns| kept(warns, code));
         let table = [
-            (IntegrityResult::NotChecked, good_file(Seen { ..incomparable })),
+            (IntegrityResult::NotChecked, good_file(FileState { ..incomparable })),
             (sound(), good_file(incomparable)),
             (bad(), bad_file(4)),
             (unreadable(), bad_file(1)),
@@ -109,7 +109,7 @@ fn the_name_the_warning_and_the_exit_code_of_every_outcome() {
         for (integrity, expected) in table {
             for (check, expected) in checks().iter().zip(expected) {
                 let label = (integrity.label(), check.label(), wanted);
-                assert_eq!(seen(&integrity, check, wanted), expected, "{label:?}");
+                assert_eq!(file_state(&integrity, check, wanted), expected, "{label:?}");
             }
         }
     }

@@ -1,5 +1,5 @@
-//! The progress of a long operation. The user interface implements this trait, so that a copy or a check does not depend
-//! on a terminal.
+//! The progress of a long operation. The user interface implements this trait, so that a copy or a check does not
+//! depend on a terminal.
 
 /// The progress of one copy or one check. The methods are called from any thread, often, and return at once.
 pub trait Progress: Send + Sync {

@@ -1,4 +1,5 @@
-//! Level 2: whether the file is a sound database. It is checked right after the copy, when most of it is still in memory.
+//! Level 2: whether the file is a sound database. It is checked right after the copy, when most of it is still in
+//! memory.
 
 use std::fs::File;
 

@@ -8,8 +8,8 @@ use crate::snapshot::{Place, Taken};
 use crate::verification::integrity::IntegrityResult;
 use crate::verification::member_check::MemberCheck;
 
-/// A backup of which every byte arrived. Field names are in camelCase, as in Kubernetes. A field whose value is unknown is
-/// null.
+/// A backup of which every byte arrived. Field names are in camelCase, as in Kubernetes. A field whose value is unknown
+/// is null.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct BackupDocument {

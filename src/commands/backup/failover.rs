@@ -6,8 +6,8 @@ use crate::etcd::{MemberSet, MemberState, rank_members};
 use crate::ui::{SelectItem, Ui, prompt_selection};
 use crate::util::events::Events;
 
-/// Returns the member to continue with after `error`. `tried` are the members that failed. With `automatic` it takes the
-/// best of the others; on a terminal it prompts.
+/// Returns the member to continue with after `error`. `tried` are the members that failed. With `automatic` it takes
+/// the best of the others; on a terminal it prompts.
 ///
 /// # Errors
 /// `error` itself, if there is no other member or the user declines.

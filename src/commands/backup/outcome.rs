@@ -1,7 +1,7 @@
 //! Decides what becomes of a file of which every byte arrived: its name, and the error of the run.
 //!
-//! The file gets the requested name if every level that could be checked is verified. Otherwise it is kept under another
-//! name, because it may be the only copy.
+//! The file gets the requested name if every level that could be checked is verified. Otherwise it is kept under
+//! another name, because it may be the only copy.
 
 use crate::commands::bad_member::bad_member_error;
 use crate::error::{Error, ErrorKind};

@@ -29,8 +29,8 @@ pub fn main() -> ExitCode {
     signals::log_panics();
     // kube uses the provider that is installed. It fails only if one is installed already.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    // One thread runs all asynchronous tasks: a connection and its reader then wake each other without the kernel, which
-    // costs more than the bytes on a busy machine with two cores. Hashing and writing have a thread of their own.
+    // One thread runs all asynchronous tasks: a connection and its reader then wake each other without the kernel. That
+    // would cost more than the bytes on a busy machine with two cores. Hashing and writing have a thread of their own.
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {

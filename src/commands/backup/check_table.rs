@@ -71,7 +71,7 @@ impl CheckTable {
         }
     }
 
-    /// Tries the transports in the order of a backup. Returns the job that a backup would create, if it would create one.
+    /// Tries the transports in the order of a backup. Returns the job that a backup would create, if any.
     pub(super) async fn check_transports(
         &mut self,
         client: &KubeClient,

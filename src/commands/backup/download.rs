@@ -57,7 +57,7 @@ pub(super) struct Download<'a> {
 }
 
 impl Download<'_> {
-    /// Copies the snapshot to `writer` and verifies it. `name` is the writer's name in errors. `file` is the written file;
+    /// Copies the snapshot to `writer` and verifies it. `name` is its name in errors. `file` is the written file;
     /// without it only the checksum can be verified.
     pub(super) async fn run<W: Write + Send + 'static>(
         &self,

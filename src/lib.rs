@@ -1,7 +1,7 @@
 //! `kubectl etcd-backup`: takes an etcd snapshot of a Kubernetes cluster, downloads it and verifies it.
 //!
-//! The library exists for the binary and promises no stability. Its modules are rooms, and imports point one way: see
-//! docs/architecture.md.
+//! The library exists for the binary only, and its interface is not stable. docs/architecture.md describes the modules
+//! and their import rule.
 
 mod cli;
 mod commands;
@@ -28,20 +28,20 @@ pub fn main() -> ExitCode {
     };
     let ui = ui::Ui::new(invocation.output);
     logging::start(invocation.verbosity);
-    signals::quiet_panics();
-    // The client library picks its TLS provider by this; a second install would only mean that it is there already.
+    signals::log_panics();
+    // kube uses the provider that is installed. It fails only if one is installed already.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    // One thread for all that waits: a connection and the reader of its bytes then wake each other without the kernel,
-    // which on a busy two-core machine costs more than the bytes do. Hashing and writing have a thread of their own.
+    // One thread runs all asynchronous tasks: a connection and its reader then wake each other without the kernel. That
+    // would cost more than the bytes on a busy machine with two cores. Hashing and writing have a thread of their own.
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            ui.error(&error::Error::failed(format!("cannot start: {error}")));
+            ui.error(&error::Error::failed(format!("cannot start the asynchronous runtime: {error}")));
             return ExitCode::from(1);
         }
     };
     let outcome = runtime.block_on(commands::run(&invocation.command, &ui));
-    // A prompt that nobody will answer any more must not keep the process.
+    // Does not wait for a prompt that is still open, because it blocks its thread.
     runtime.shutdown_background();
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

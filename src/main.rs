@@ -1,4 +1,4 @@
-//! The plugin's executable; everything is in the library beside it.
+//! The executable of the plugin; the library next to it has the code.
 
 use std::process::ExitCode;
 

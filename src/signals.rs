@@ -1,4 +1,4 @@
-//! Ending in good order: signals and panics become errors, so that the clean-up behind them always runs.
+//! Turns signals and panics into errors, so that the program always cleans up.
 
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
@@ -17,7 +17,7 @@ pub(super) struct Signals {
 }
 
 impl Signals {
-    /// Listens from now on; the default of the system, to end at once, no longer holds.
+    /// Starts to listen. From now on a signal does not end the process.
     pub(super) fn listen() -> Result<Self> {
         #[cfg(unix)]
         {
@@ -28,12 +28,12 @@ impl Signals {
                 (SignalKind::hangup(), Signal::Hangup),
             ];
             let mut streams = Vec::new();
-            for (kind, what) in all {
-                // Whoever started this with a signal ignored, as nohup does, wants it to go on.
+            for (kind, reported) in all {
+                // A parent that ignores a signal, such as nohup, wants the program to ignore it too.
                 if !is_ignored(kind.as_raw_value()) {
                     let stream =
                         signal(kind).map_err(|error| Error::failed(format!("cannot listen for signals: {error}")))?;
-                    streams.push((stream, what));
+                    streams.push((stream, reported));
                 }
             }
             Ok(Signals { streams })
@@ -42,14 +42,14 @@ impl Signals {
         Ok(Signals {})
     }
 
-    /// The next signal.
-    pub(super) async fn next(&mut self) -> Signal {
+    /// Waits for a signal.
+    pub(super) async fn next_signal(&mut self) -> Signal {
         #[cfg(unix)]
         {
             std::future::poll_fn(|context| {
-                for (stream, what) in &mut self.streams {
+                for (stream, reported) in &mut self.streams {
                     if stream.poll_recv(context).is_ready() {
-                        return Poll::Ready(*what);
+                        return Poll::Ready(*reported);
                     }
                 }
                 Poll::Pending
@@ -58,7 +58,7 @@ impl Signals {
         }
         #[cfg(not(unix))]
         {
-            // An error means that no Ctrl-C can come.
+            // Fails if this process cannot receive Ctrl-C.
             if tokio::signal::ctrl_c().await.is_err() {
                 std::future::pending::<()>().await;
             }
@@ -66,18 +66,21 @@ impl Signals {
         }
     }
 
-    /// Runs `work` until it ends, panics or a signal comes; then `work` is dropped, and with it all that it held.
-    pub(super) async fn interrupt<T>(&mut self, work: impl Future<Output = Result<T>>) -> Result<T> {
+    /// Runs `work` until it ends, panics or a signal arrives. Then it drops `work` and everything that `work` holds.
+    ///
+    /// # Errors
+    /// The error of `work`, or the one for the signal or the panic.
+    pub(super) async fn run_until_signal<T>(&mut self, work: impl Future<Output = Result<T>>) -> Result<T> {
         let work = AssertUnwindSafe(work).catch_unwind();
         tokio::select! {
             biased;
-            signal = self.next() => Err(interrupted(signal)),
-            outcome = work => outcome.unwrap_or_else(|_| Err(internal())),
+            signal = self.next_signal() => Err(interruption_error(signal)),
+            outcome = work => outcome.unwrap_or_else(|_| Err(panic_error())),
         }
     }
 }
 
-/// Whether this process was started with a signal ignored; only Linux tells (proc(5), `SigIgn`).
+/// Reports whether a signal was ignored when this process started. Only Linux provides that (proc(5), `SigIgn`).
 #[cfg(unix)]
 fn is_ignored(signal: i32) -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
@@ -86,7 +89,8 @@ fn is_ignored(signal: i32) -> bool {
     u32::try_from(signal - 1).ok().and_then(|bit| 1_u64.checked_shl(bit)).is_some_and(|bit| mask & bit != 0)
 }
 
-pub(super) fn interrupted(signal: Signal) -> Error {
+/// Returns the error of a run that a signal ended.
+pub(super) fn interruption_error(signal: Signal) -> Error {
     let name = match signal {
         Signal::Interrupt => "interrupted",
         Signal::Terminate => "terminated by SIGTERM",
@@ -95,13 +99,14 @@ pub(super) fn interrupted(signal: Signal) -> Error {
     Error::new(ErrorKind::Interrupted(signal), name)
 }
 
-pub(super) fn internal() -> Error {
+/// Returns the error of a run that a panic ended.
+pub(super) fn panic_error() -> Error {
     Error::failed("internal error: the program panicked; the snapshot was not verified")
-        .hint("please report it with the output of the same command and -v=4")
+        .hint("report it with the output of the same command with -v=4")
 }
 
-/// A panic is reported as an error like any other; its message is shown with `-v` only.
-pub(super) fn quiet_panics() {
+/// Sends the message of a panic to the log, because the user sees [`panic_error`].
+pub(super) fn log_panics() {
     std::panic::set_hook(Box::new(|panic| {
         tracing::error!(%panic, "panic");
     }));
@@ -111,26 +116,28 @@ pub(super) fn quiet_panics() {
 mod tests {
     use super::*;
 
-    struct Held<'a>(&'a std::cell::Cell<bool>);
+    struct SetOnDrop<'a>(&'a std::cell::Cell<bool>);
 
-    impl Drop for Held<'_> {
+    impl Drop for SetOnDrop<'_> {
         fn drop(&mut self) {
             self.0.set(true);
         }
     }
 
     #[tokio::test]
-    async fn a_panic_becomes_an_error_and_what_was_held_is_let_go() {
+    async fn a_panic_becomes_an_error_and_drops_the_work() {
         let released = std::cell::Cell::new(false);
-        let mut signals = Signals::listen().expect("signals can be heard");
+        let mut signals = Signals::listen().expect("it can listen");
         let work = async {
-            let _held = Held(&released);
+            let _guard = SetOnDrop(&released);
             tokio::task::yield_now().await;
-            panic!("inner words");
+            panic!("inner message");
         };
-        let error = signals.interrupt::<()>(work).await.expect_err("it panicked");
+        let error = signals.run_until_signal::<()>(work).await.expect_err("it panicked");
         assert_eq!(error.kind(), ErrorKind::Failed);
-        assert!(error.message().contains("the snapshot was not verified") && !error.message().contains("inner words"));
+        assert!(
+            error.message().contains("the snapshot was not verified") && !error.message().contains("inner message")
+        );
         assert!(released.get());
     }
 }

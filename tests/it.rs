@@ -36,6 +36,8 @@ mod multi_context;
 mod mutation;
 #[path = "it/node_transport.rs"]
 mod node_transport;
+#[path = "it/output.rs"]
+mod output;
 #[path = "it/rbac.rs"]
 mod rbac;
 #[path = "it/reference.rs"]

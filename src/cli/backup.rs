@@ -1,4 +1,4 @@
-//! The flags of the default action: take a backup.
+//! Flags of the default action, a backup.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -9,14 +9,13 @@ use clap::{Args, CommandFactory, Parser};
 use super::connection::ConnectionArgs;
 use super::etcd_client::EtcdClientArgs;
 use super::etcd_pod::EtcdPodArgs;
-use super::hash_check::HashCheckArgs;
+use super::hash_check::{self, HashCheckArgs};
 use super::options::{BackupOptions, OutFile};
 use super::value_parser::{duration, positive_duration, seconds, transport};
 use crate::snapshot::{Limits, TransportPreference};
 use crate::ui::Format;
 use crate::verification::Level;
 
-/// What to back up, where to, and how long to wait for it.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Backup")]
 pub struct BackupArgs {
@@ -28,15 +27,15 @@ pub struct BackupArgs {
     #[arg(long)]
     pub force: bool,
 
-    /// Required verification: checksum, structure or members [default: as far as is possible]
+    /// Required level of verification: checksum, structure or members [default: as much as possible]
     #[arg(long, value_name = "LEVEL", value_parser = level(), hide_possible_values = true)]
     pub verify: Option<Level>,
 
-    /// Member to back up: pod, node or member name, or leader or follower [default: prompt, or the recommended one]
+    /// Member to back up: pod, node or member name, leader or follower [default: prompt or recommended]
     #[arg(long, value_name = "NAME")]
     pub member: Option<String>,
 
-    /// Transport: auto, node (job and kubelet), direct (connection to etcd) or exec (command in the etcd pod)
+    /// Transport: auto, node (job and kubelet), direct (connection to etcd) or exec (etcdctl in the pod)
     #[arg(long, value_name = "NAME", default_value = "auto", value_parser = transport(), hide_possible_values = true)]
     pub transport: TransportPreference,
 
@@ -48,7 +47,7 @@ pub struct BackupArgs {
     #[arg(long, value_name = "DURATION", default_value = "4h", value_parser = seconds)]
     pub deadline: Duration,
 
-    /// Delete the finished job and its file after this time if the client disappears; extended during the copy
+    /// Delete the finished job and its file after this time if the client disappears
     #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = seconds)]
     pub job_ttl: Duration,
 
@@ -56,11 +55,11 @@ pub struct BackupArgs {
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = positive_duration)]
     pub stall_timeout: Duration,
 
-    /// Time limit for the etcd pod to be ready, and for the job's pod to run
+    /// Time limit until the etcd pod is ready, and until the job's pod runs
     #[arg(long, value_name = "DURATION", default_value = "2m", value_parser = positive_duration)]
     pub pod_running_timeout: Duration,
 
-    /// Must be "client": check permissions, free space, image, alarms and quorum, and create nothing
+    /// Check permissions, free space, image, alarms and quorum, and create nothing; must be "client"
     #[arg(
         long,
         value_name = "client",
@@ -75,11 +74,11 @@ pub struct BackupArgs {
     #[arg(long)]
     pub failover: bool,
 
-    /// Directory for the file with its default name; for several clusters, see --context
+    /// Directory for the file, which gets its default name
     #[arg(long, value_name = "DIR", conflicts_with = "out")]
     pub out_dir: Option<PathBuf>,
 
-    /// Back up the cluster of each context of the kubeconfig, into --out-dir
+    /// Back up the cluster of each kubeconfig context into --out-dir
     #[arg(long, requires = "out_dir")]
     pub all_contexts: bool,
 
@@ -87,19 +86,16 @@ pub struct BackupArgs {
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=64).map(usize::from))]
     pub parallel: usize,
 
-    /// Limits of the comparison with the members.
     #[command(flatten)]
     pub hash_check: HashCheckArgs,
 
-    /// Query the members' hashes during the copy if it takes longer than this: etcd compacts old revisions
-    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration)]
+    /// Query the hashes during a copy that takes longer than this, because etcd compacts old revisions
+    #[arg(long, help_heading = hash_check::HEADING, value_name = "DURATION", default_value = "60s", value_parser = duration)]
     pub hash_after: Duration,
 
-    /// How etcd is reached inside its pod.
     #[command(flatten)]
     pub etcd_pod: EtcdPodArgs,
 
-    /// How etcd is reached directly.
     #[command(flatten)]
     pub etcd_client: EtcdClientArgs,
 }
@@ -135,29 +131,28 @@ impl BackupArgs {
         }
     }
 
-    /// The identifiers of this group's arguments.
-    pub(super) fn augmented_ids() -> impl Iterator<Item = String> {
+    /// Returns the identifiers of the flags that only a backup has.
+    pub(super) fn argument_ids() -> impl Iterator<Item = String> {
         #[derive(Parser)]
-        struct Alone {
+        struct BackupOnly {
             #[command(flatten)]
             _args: BackupArgs,
         }
-        let ids: Vec<String> = Alone::command().get_arguments().map(|arg| arg.get_id().to_string()).collect();
+        let ids: Vec<String> = BackupOnly::command().get_arguments().map(|arg| arg.get_id().to_string()).collect();
         ids.into_iter()
     }
 }
 
-/// A level, by its name.
 fn level() -> impl TypedValueParser<Value = Level> {
     PossibleValuesParser::new(Level::NAMES).try_map(|name| Level::parse(&name).ok_or("unknown level"))
 }
 
-/// kubectl's strategies.
+/// Parses kubectl's dry-run strategies.
 fn dry_run(word: &str) -> Result<bool, String> {
     match word {
         "client" => Ok(true),
         "none" => Ok(false),
-        "server" => Err("a server-side dry run checks the job but not its pod; use --dry-run=client".to_owned()),
+        "server" => Err("a server-side dry run checks the job, but not its pod; use --dry-run=client".to_owned()),
         _ => Err("use --dry-run=client".to_owned()),
     }
 }

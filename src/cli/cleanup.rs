@@ -1,4 +1,4 @@
-//! The flags of `cleanup`.
+//! Flags of `cleanup`.
 
 use clap::Args;
 
@@ -8,11 +8,10 @@ use super::etcd_pod::EtcdPodArgs;
 use super::options::CleanupOptions;
 use crate::ui::Format;
 
-/// What to remove.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Cleanup")]
 pub struct CleanupArgs {
-    /// Also delete jobs that have not expired: a backup that is running will fail
+    /// Also delete jobs that have not expired; a running backup fails
     #[arg(long)]
     pub all: bool,
 }

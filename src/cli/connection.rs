@@ -1,4 +1,4 @@
-//! The flags that say which cluster is meant and as whom: kubectl's own, with kubectl's meaning.
+//! Flags that select the cluster and the credentials: kubectl's own, with kubectl's meaning.
 //!
 //! Source of names and meaning: `kubectl options`, k8s.io/cli-runtime `genericclioptions/config_flags.go`.
 
@@ -14,7 +14,6 @@ use super::value_parser::duration;
 use crate::etcd;
 use crate::k8s::ConnectOptions;
 
-/// How to reach the cluster.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Cluster")]
 pub struct ConnectionArgs {
@@ -22,7 +21,7 @@ pub struct ConnectionArgs {
     #[arg(long, global = true, value_name = "FILE")]
     pub kubeconfig: Option<PathBuf>,
 
-    /// Name of the kubeconfig context to use; for a backup also a list, separated by commas (needs --out-dir)
+    /// Name of the kubeconfig context to use; for a backup also a list a,b,c (needs --out-dir)
     #[arg(long, global = true, value_name = "NAME")]
     pub context: Option<String>,
 
@@ -74,7 +73,7 @@ pub struct ConnectionArgs {
     #[arg(long, global = true, value_name = "FILE")]
     pub client_key: Option<PathBuf>,
 
-    /// Skip the check of the API server's certificate: an attacker in between can read every Secret
+    /// Skip the check of the API server's certificate (insecure: an attacker can read all Secrets)
     #[arg(long, global = true)]
     pub insecure_skip_tls_verify: bool,
 
@@ -88,7 +87,7 @@ pub struct ConnectionArgs {
 }
 
 impl ConnectionArgs {
-    /// Combines the connection with what a subcommand's own flags say of etcd.
+    /// Combines the connection with the etcd flags of a subcommand.
     pub(super) fn cluster_options(&self, etcd_client: &EtcdClientArgs, etcd_pod: &EtcdPodArgs) -> ClusterOptions {
         ClusterOptions {
             connect: ConnectOptions::from(self),

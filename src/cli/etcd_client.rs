@@ -6,7 +6,6 @@ use clap::Args;
 
 use crate::etcd::ClientOptions;
 
-/// What a direct connection to etcd needs.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Direct etcd connection")]
 pub struct EtcdClientArgs {
@@ -18,11 +17,11 @@ pub struct EtcdClientArgs {
     #[arg(long, value_name = "FILE", requires = "etcd_key", conflicts_with = "etcd_cert_secret")]
     pub etcd_cert: Option<PathBuf>,
 
-    /// Key of that certificate
+    /// Private key of --etcd-cert
     #[arg(long, value_name = "FILE", requires = "etcd_cert")]
     pub etcd_key: Option<PathBuf>,
 
-    /// Secret in the cluster with CA, client certificate and key; they stay in memory
+    /// Secret in the cluster with CA, client certificate and key, which are kept in memory only
     #[arg(long, value_name = "[NAMESPACE/]NAME")]
     pub etcd_cert_secret: Option<String>,
 
@@ -30,13 +29,13 @@ pub struct EtcdClientArgs {
     #[arg(long, value_name = "NAME")]
     pub etcd_server_name: Option<String>,
 
-    /// etcd user, if etcd has authentication on; the password is prompted for, or read from ETCDCTL_PASSWORD
+    /// etcd user, if etcd requires one; the password comes from a prompt or from ETCDCTL_PASSWORD
     #[arg(long, value_name = "NAME", value_parser = user_name)]
     pub etcd_user: Option<String>,
 }
 
 impl From<&EtcdClientArgs> for ClientOptions {
-    /// The user's password is not a flag, so the user is added by the command.
+    /// Leaves out the user: its password is not a flag, so the command adds both.
     fn from(args: &EtcdClientArgs) -> Self {
         ClientOptions {
             cacert: args.etcd_cacert.clone(),
@@ -49,10 +48,13 @@ impl From<&EtcdClientArgs> for ClientOptions {
     }
 }
 
-/// etcdctl takes `name:password`; here the password must not become part of a command line.
+/// Refuses `name:password`, which etcdctl accepts, because other users can read a command line.
 fn user_name(word: &str) -> Result<String, String> {
     if word.contains(':') {
-        return Err("give the user name only; the password is prompted for, or read from ETCDCTL_PASSWORD".to_owned());
+        return Err(
+            "expected a name without a password; set the password in ETCDCTL_PASSWORD, or type it at the prompt"
+                .to_owned(),
+        );
     }
     Ok(word.to_owned())
 }

@@ -1,10 +1,9 @@
-//! Flags that say how etcd is reached inside its own pod, for a pod whose flags do not tell.
+//! Flags for a connection to etcd inside its own pod. They override the flags of the pod.
 
 use clap::Args;
 
 use crate::etcd::PodOverrides;
 
-/// Paths and a URL as the etcd container sees them.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "etcd settings inside the pod")]
 pub struct EtcdPodArgs {
@@ -16,7 +15,7 @@ pub struct EtcdPodArgs {
     #[arg(long, value_name = "PATH", requires = "pod_key")]
     pub pod_cert: Option<String>,
 
-    /// Key of that certificate, as a path in the etcd container [default: from the pod]
+    /// Private key of --pod-cert, as a path in the etcd container [default: from the pod]
     #[arg(long, value_name = "PATH", requires = "pod_cert")]
     pub pod_key: Option<String>,
 

@@ -1,4 +1,4 @@
-//! Flags that limit what the comparison with the members costs them.
+//! Flags that limit the cost of the hash check for the members.
 
 use std::time::Duration;
 
@@ -7,11 +7,13 @@ use clap::Args;
 use super::value_parser::{positive_duration, size};
 use crate::etcd::hash_kv::HashLimits;
 
-/// Limits of the hash check.
+/// The heading, also for a flag that only a backup has.
+pub(super) const HEADING: &str = "Hash check";
+
 #[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "Hash check")]
+#[command(next_help_heading = HEADING)]
 pub struct HashCheckArgs {
-    /// Skip members with a larger database, because computing the hash blocks writes; 0 disables the check
+    /// Skip members with a larger database, because a hash blocks writes; 0 disables the check
     #[arg(long, value_name = "SIZE", default_value = "2Gi", value_parser = size)]
     pub hash_max_size: u64,
 

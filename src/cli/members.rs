@@ -1,4 +1,4 @@
-//! The flags of `members`.
+//! Flags of `members`.
 
 use std::time::Duration;
 
@@ -11,7 +11,6 @@ use super::options::MembersOptions;
 use super::value_parser::positive_duration;
 use crate::ui::Format;
 
-/// How to show the members.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Members")]
 pub struct MembersArgs {
@@ -23,11 +22,9 @@ pub struct MembersArgs {
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = positive_duration)]
     pub interval: Duration,
 
-    /// How etcd is reached inside its pod.
     #[command(flatten)]
     pub etcd_pod: EtcdPodArgs,
 
-    /// How etcd is reached directly.
     #[command(flatten)]
     pub etcd_client: EtcdClientArgs,
 }

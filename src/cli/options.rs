@@ -1,7 +1,7 @@
-//! What the command line asks for, ready to use: no clap type leaves this room.
+//! The options of each command, without clap types.
 //!
-//! The structs with clap's attributes say how flags are typed; these say what a command needs. Parts that belong to
-//! another room are that room's own option types.
+//! The structs with clap's attributes describe the flags; these describe what a command needs. They contain the option
+//! types of other modules.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,19 +10,19 @@ use crate::etcd;
 use crate::etcd::hash_kv::HashLimits;
 use crate::k8s::ConnectOptions;
 use crate::snapshot::{Limits, TransportPreference};
-use crate::ui::{self, Format};
+use crate::ui::{Format, OutputOptions};
 use crate::verification::Level;
 
-/// One call of the program.
+/// The parsed command line.
 #[derive(Debug, Clone)]
 pub struct Invocation {
     pub command: Command,
-    pub output: ui::Options,
-    /// klog's level, as kubectl's `-v`.
+    pub output: OutputOptions,
+    /// `-v`: the log level, as in kubectl.
     pub verbosity: u8,
 }
 
-/// What to do.
+/// The command with its options.
 #[derive(Debug, Clone)]
 pub enum Command {
     Backup(Box<BackupOptions>),
@@ -32,12 +32,12 @@ pub enum Command {
     Verify(VerifyOptions),
 }
 
-/// Which cluster, and its etcd.
+/// The cluster and its etcd.
 #[derive(Debug, Clone)]
 pub struct ClusterOptions {
     pub connect: ConnectOptions,
     pub etcd: etcd::Options,
-    /// `--etcd-user`; the password is still to be asked for.
+    /// `--etcd-user`, without its password.
     pub etcd_user: Option<String>,
 }
 
@@ -49,14 +49,14 @@ pub struct BackupOptions {
     /// `--out-dir`.
     pub out_dir: Option<PathBuf>,
     pub force: bool,
-    /// The level that must hold; `None`: as far as is possible.
+    /// The required level; `None`: as much as possible.
     pub verify: Option<Level>,
     pub member: Option<String>,
     pub transport: TransportPreference,
     pub image: Option<String>,
     pub limits: Limits,
     pub hash_limits: HashLimits,
-    /// A copy that takes longer has the members asked while it runs.
+    /// The members are also asked during a copy that takes longer than this.
     pub hash_after: Duration,
     pub dry_run: bool,
     pub failover: bool,
@@ -65,14 +65,12 @@ pub struct BackupOptions {
     pub format: Option<Format>,
 }
 
-/// Where the bytes go.
+/// The file that a backup writes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OutFile {
-    /// A file with this name.
     Path(PathBuf),
-    /// A file that is named after the context, the member and the time.
+    /// `etcd-CONTEXT-MEMBER-TIME.db`.
     DefaultName,
-    /// Standard output.
     Stdout,
 }
 

@@ -1,11 +1,10 @@
-//! Flags that decide what is printed, for every subcommand.
+//! Flags for the output of every command.
 
 use clap::{ArgAction, Args};
 
 use super::value_parser::output_format;
 use crate::ui::Format;
 
-/// What is printed.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Output")]
 pub struct OutputArgs {

@@ -1,4 +1,4 @@
-//! The flags of `rbac`.
+//! Flags of `rbac`.
 
 use clap::Args;
 
@@ -10,7 +10,6 @@ use super::value_parser::transport;
 use crate::snapshot::TransportPreference;
 use crate::ui::Format;
 
-/// For which transport, and for whom.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Permissions")]
 pub struct RbacArgs {
@@ -18,11 +17,11 @@ pub struct RbacArgs {
     #[arg(long, value_name = "NAME", default_value = "auto", value_parser = transport(), hide_possible_values = true)]
     pub transport: TransportPreference,
 
-    /// Print the optional rules as rules, not as comments
+    /// Print the optional rules as manifests, not as comments
     #[arg(long)]
     pub optional: bool,
 
-    /// User to bind the roles to; may be repeated (--user selects the kubeconfig user)
+    /// User to bind the roles to; may be repeated (--user is the kubeconfig user)
     #[arg(long, value_name = "NAME")]
     pub to_user: Vec<String>,
 
@@ -49,7 +48,7 @@ impl RbacArgs {
     }
 }
 
-/// As `kubectl create rolebinding` takes it.
+/// Parses the format of `kubectl create rolebinding --serviceaccount`.
 fn service_account(word: &str) -> Result<(String, String), String> {
     match word.split_once(':') {
         Some((namespace, name)) if !namespace.is_empty() && !name.is_empty() => {

@@ -1,4 +1,4 @@
-//! Values of flags: how a word on the command line becomes a duration or a format, with an error that helps.
+//! Parsers of flag values. clap prints their errors after the name of the flag.
 
 use std::time::Duration;
 
@@ -6,9 +6,9 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 
 use crate::snapshot::TransportPreference;
 use crate::ui::Format;
-use crate::util::quantity::quantity;
+use crate::util::quantity::parse_quantity;
 
-/// A duration as kubectl takes it: `90s`, `5m`, `1h30m`, or a bare number of seconds; `0` is zero.
+/// Parses a duration as kubectl does: `90s`, `5m`, `1h30m`, or a number of seconds.
 pub(super) fn duration(word: &str) -> Result<Duration, String> {
     if let Ok(seconds) = word.parse::<u64>() {
         return Ok(Duration::from_secs(seconds));
@@ -16,10 +16,10 @@ pub(super) fn duration(word: &str) -> Result<Duration, String> {
     humantime::parse_duration(word).map_err(|_| "expected a duration such as 90s, 5m or 1h30m".to_owned())
 }
 
-/// The longest time that makes sense anywhere here, and that Kubernetes can count in seconds.
+/// The longest duration. Clocks and the integers of Kubernetes can represent it.
 const LONGEST: Duration = Duration::from_secs(30 * 24 * 3600);
 
-/// The same, where zero would make no sense.
+/// Parses a duration that must not be zero.
 pub(super) fn positive_duration(word: &str) -> Result<Duration, String> {
     match duration(word)? {
         Duration::ZERO => Err("must be more than zero".to_owned()),
@@ -28,7 +28,7 @@ pub(super) fn positive_duration(word: &str) -> Result<Duration, String> {
     }
 }
 
-/// The same, where the cluster counts in whole seconds.
+/// Parses a duration of at least a second, because Kubernetes counts in whole seconds.
 pub(super) fn seconds(word: &str) -> Result<Duration, String> {
     match positive_duration(word)? {
         duration if duration < Duration::from_secs(1) => Err("must be at least 1s".to_owned()),
@@ -36,12 +36,12 @@ pub(super) fn seconds(word: &str) -> Result<Duration, String> {
     }
 }
 
-/// A size in bytes, as Kubernetes writes quantities: `500M`, `2Gi`.
+/// Parses a size in bytes, as Kubernetes writes quantities: `500M`, `2Gi`.
 pub(super) fn size(word: &str) -> Result<u64, String> {
-    quantity(word).ok_or_else(|| "expected a size such as 500M or 2Gi".to_owned())
+    parse_quantity(word).ok_or_else(|| "expected a size such as 500M or 2Gi".to_owned())
 }
 
-/// A transport, by its name.
+/// Parses the name of a transport.
 pub(super) fn transport() -> impl TypedValueParser<Value = TransportPreference> {
     PossibleValuesParser::new(TransportPreference::NAMES)
         .try_map(|name| TransportPreference::parse(&name).ok_or("unknown transport"))
@@ -54,7 +54,7 @@ pub(super) fn output_format(word: &str) -> Result<Format, String> {
         "wide" => Ok(Format::Wide),
         "name" => Ok(Format::Name),
         file if file.contains(['.', '/', '\\']) || file == "-" => {
-            Err(format!("-o is the format, json or yaml; name the file with --out {file}"))
+            Err(format!("expected a format, json or yaml; name the file with --out {file}"))
         }
         _ => Err("expected json or yaml; for members also wide or name".to_owned()),
     }
@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn durations_are_kubectls() {
+    fn durations_have_the_format_of_kubectl() {
         assert_eq!(duration("0"), Ok(Duration::ZERO));
         assert_eq!(duration("30"), Ok(Duration::from_secs(30)));
         assert_eq!(duration("1h30m"), Ok(Duration::from_secs(5400)));
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn no_duration_is_longer_than_clocks_and_clusters_can_count() {
+    fn a_duration_has_at_most_30_days() {
         for word in ["18446744073709551615", "31d", "100years"] {
             assert!(positive_duration(word).expect_err(word).contains("30 days"), "{word}");
             assert!(seconds(word).is_err(), "{word}");

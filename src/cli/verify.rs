@@ -1,4 +1,4 @@
-//! The flags of `verify`.
+//! Flags of `verify`.
 
 use std::path::PathBuf;
 
@@ -11,31 +11,27 @@ use super::hash_check::HashCheckArgs;
 use super::options::VerifyOptions;
 use crate::ui::Format;
 
-/// Which files, and what they are compared with.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Verify")]
 pub struct VerifyArgs {
-    /// Snapshots, or a member's own database (member/snap/db)
+    /// Snapshot files, or a member's own database (member/snap/db)
     #[arg(value_name = "FILE", required = true)]
     pub files: Vec<PathBuf>,
 
-    /// Compare FILE with the document that the backup printed with -o json or -o yaml
+    /// Compare with this document, which the backup printed with -o json or -o yaml
     #[arg(long, value_name = "FILE")]
     pub document: Option<PathBuf>,
 
-    /// Compare with the data of the members, if they have not compacted the file's revision
+    /// Compare with the data of the members, if they still have the file's revision
     #[arg(long)]
     pub against_cluster: bool,
 
-    /// Limits of the comparison with the members.
     #[command(flatten)]
     pub hash_check: HashCheckArgs,
 
-    /// How etcd is reached inside its pod.
     #[command(flatten)]
     pub etcd_pod: EtcdPodArgs,
 
-    /// How etcd is reached directly.
     #[command(flatten)]
     pub etcd_client: EtcdClientArgs,
 }

@@ -1,7 +1,7 @@
-//! `cleanup`: remove what an earlier run left on the cluster.
+//! `cleanup`: deletes the jobs that earlier runs left on the cluster.
 //!
-//! A run that was killed leaves its job until the job's time is over; then Kubernetes removes it. Where that did not
-//! happen (a controller that is off, a job whose renewal was refused) this does it by hand.
+//! Kubernetes deletes the job of a killed run when it expires. This command is for jobs that stay, for example because
+//! the controller is off.
 
 use std::time::Duration;
 
@@ -19,14 +19,13 @@ use crate::util::events::Events;
 pub(super) async fn run(options: &CleanupOptions, ui: &Ui) -> Result<()> {
     let etcd = &options.cluster.etcd;
     if options.format.is_some() || etcd.selector.is_some() {
-        return Err(Error::usage(
-            "cleanup takes neither -o nor -l: it prints names, and finds its own jobs by their labels",
-        ));
+        return Err(Error::usage("-o and -l cannot be used with 'cleanup'")
+            .hint("remove -o and -l; 'cleanup' finds its jobs by their labels and prints their names"));
     }
     let cluster = KubeClient::connect(&options.cluster.connect).await?;
     let namespaces: Vec<&str> =
         etcd.namespace.as_deref().map_or_else(|| NAMESPACES.to_vec(), |namespace| vec![namespace]);
-    let (mut removed, mut kept, mut refusals, mut failures) = (0_usize, 0_usize, Vec::new(), Vec::new());
+    let (mut deleted, mut kept, mut refusals, mut failures) = (0_usize, 0_usize, Vec::new(), Vec::new());
     let mut listed = Vec::new();
     for namespace in &namespaces {
         let jobs = match cluster.jobs(namespace, LABEL).await {
@@ -46,17 +45,17 @@ pub(super) async fn run(options: &CleanupOptions, ui: &Ui) -> Result<()> {
                 Some(left) if !options.all => {
                     kept += 1;
                     ui.status(&format!(
-                        "job.batch/{name} in {namespace} is within its time for {}s more; --all removes it",
+                        "job.batch/{name} in {namespace} expires in {}s; use --all to delete it now",
                         left.as_secs()
                     ));
                 }
                 _ => match cluster.delete_job(namespace, name, job.metadata.uid.as_deref()).await {
                     Ok(()) => {
-                        removed += 1;
+                        deleted += 1;
                         ui.println(&format!("job.batch \"{name}\" deleted from {namespace} namespace"))?;
                     }
                     Err(failure) if failure.is_not_found() => {}
-                    // The others are removed all the same.
+                    // One failure does not stop the others.
                     Err(failure) => failures.push(Error::from(failure)),
                 },
             }
@@ -72,25 +71,25 @@ pub(super) async fn run(options: &CleanupOptions, ui: &Ui) -> Result<()> {
         failures.iter().for_each(|failure| ui.error(failure));
         return Err(failure);
     }
-    match (removed, kept) {
+    match (deleted, kept) {
         (0, 0) => ui.status(&format!("No jobs of earlier runs found in {}.", listed.join(" or "))),
         (0, _) => {}
-        _ => ui.status("The kubelet removes their files from the node within about two minutes."),
+        _ => ui.status("The kubelet deletes their files from the node within about two minutes."),
     }
     Ok(())
 }
 
-/// How long Kubernetes leaves the job alone; `None` when its time is over or it has no limits that say so.
+/// Returns the time until Kubernetes deletes the job; `None` if the job has expired or does not expire.
 fn time_left(job: &Job, now: Timestamp) -> Option<Duration> {
     let spec = job.spec.as_ref()?;
-    let (from, seconds) = match ended(job) {
+    let (since, seconds) = match ended(job) {
         Some(condition) => (condition.last_transition_time.as_ref()?.0, i64::from(spec.ttl_seconds_after_finished?)),
         None => {
             let started = job.status.as_ref().and_then(|status| status.start_time.as_ref());
             (started.or(job.metadata.creation_timestamp.as_ref())?.0, spec.active_deadline_seconds?)
         }
     };
-    let left = seconds.saturating_sub(now.as_second().saturating_sub(from.as_second()));
+    let left = seconds.saturating_sub(now.as_second().saturating_sub(since.as_second()));
     u64::try_from(left).ok().filter(|left| *left > 0).map(Duration::from_secs)
 }
 
@@ -109,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn a_running_job_has_its_deadline_and_a_finished_one_its_ttl() {
+    fn a_running_job_expires_at_its_deadline_and_a_finished_one_after_its_ttl() {
         let at = |text: &str| text.parse::<Timestamp>().expect("a time");
         let running = job(json!({"startTime": "2026-01-01T00:00:00Z"}));
         assert_eq!(time_left(&running, at("2026-01-01T00:01:00Z")), Some(Duration::from_secs(540)));

@@ -1,4 +1,4 @@
-//! One cluster as a command works on it: the client, and what the user said of its etcd.
+//! The cluster that a command works on.
 
 use crate::cli::ClusterOptions;
 use crate::error::{Error, Result};
@@ -8,31 +8,31 @@ use crate::k8s::KubeClient;
 use crate::ui::{Ui, prompt_password};
 use crate::util::events::Events;
 
-/// The variable from which etcdctl takes the password, too.
-const PASSWORD: &str = "ETCDCTL_PASSWORD";
+/// etcdctl reads the same variable.
+const PASSWORD_VARIABLE: &str = "ETCDCTL_PASSWORD";
 
-/// A cluster and its etcd.
+/// A client of the API server, and the options for its etcd.
 pub(super) struct Context {
     pub client: KubeClient,
     pub etcd: Options,
 }
 
 impl Context {
-    /// Prepares the connection; prompts for the password of `--etcd-user` if the environment has none.
+    /// Prepares the connection. Prompts for the password of `--etcd-user` if the environment does not have it.
     ///
     /// # Errors
-    /// As [`KubeClient::connect`]; there is no password and no terminal to ask on.
+    /// As [`KubeClient::connect`]; or the password is missing and a prompt is not possible.
     pub async fn connect(options: &ClusterOptions, ui: &Ui) -> Result<Self> {
         let client = KubeClient::connect(&options.connect).await?;
         let mut etcd = options.etcd.clone();
         if let Some(name) = &options.etcd_user {
-            let password = Password::new(password_of(name, ui).await?);
+            let password = Password::new(read_password(name, ui).await?);
             etcd.client.user = Some(AuthUser { name: name.clone(), password });
         }
         Ok(Context { client, etcd })
     }
 
-    /// Finds the members, prints how many there are, and asks them for their status.
+    /// Finds the members, prints their number, and asks them for their status.
     pub async fn discover_verbose(&self, ui: &Ui) -> Result<MemberSet> {
         let mut members = MemberSet::discover(&self.client, &self.etcd).await?;
         let plural = if members.members.len() == 1 { "" } else { "s" };
@@ -56,11 +56,11 @@ impl Context {
     }
 }
 
-async fn password_of(user: &str, ui: &Ui) -> Result<String> {
-    match std::env::var(PASSWORD) {
+async fn read_password(user: &str, ui: &Ui) -> Result<String> {
+    match std::env::var(PASSWORD_VARIABLE) {
         Ok(password) if !password.is_empty() => Ok(password),
         _ if ui.is_interactive() => prompt_password(&format!("Password of etcd user {user}: ")).await,
-        _ => Err(Error::usage(format!("no password for etcd user {user}"))
-            .hint(format!("without a terminal, set the environment variable {PASSWORD}"))),
+        _ => Err(Error::usage(format!("cannot log in as etcd user {user}: there is no password"))
+            .hint(format!("set the environment variable {PASSWORD_VARIABLE}, or run this on a terminal"))),
     }
 }

@@ -22,6 +22,8 @@ mod url;
 
 pub use certificate_expiry::Expiry;
 pub use member::Member;
+#[cfg(test)]
+pub use member_state::MemberWarning;
 pub use member_state::{MemberProbe, MemberState};
 pub use member_status::MemberStatus;
 pub use membership::MemberSet;

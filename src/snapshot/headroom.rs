@@ -3,7 +3,7 @@
 
 use k8s_openapi::api::core::v1::Pod;
 
-use crate::util::quantity::quantity;
+use crate::util::quantity::parse_quantity;
 
 /// Returns the free bytes that a file system of `capacity` bytes must have: the database plus a tenth, and a tenth of
 /// the file system for etcd itself.
@@ -24,7 +24,7 @@ pub(super) fn storage_limit_below(pod: &Pod, required: u64) -> Option<String> {
     let mut limits = containers
         .iter()
         .filter_map(|container| container.resources.as_ref()?.limits.as_ref()?.get("ephemeral-storage"));
-    limits.find(|limit| quantity(&limit.0).is_some_and(|bytes| bytes < required)).map(|limit| limit.0.clone())
+    limits.find(|limit| parse_quantity(&limit.0).is_some_and(|bytes| bytes < required)).map(|limit| limit.0.clone())
 }
 
 #[cfg(test)]

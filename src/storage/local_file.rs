@@ -1,42 +1,18 @@
-//! Where a snapshot goes.
+//! The file of a snapshot on this machine.
 //!
-//! A file appears under its name only when it is verified; until then it has a name of its own beside it, readable by
-//! its owner alone, and disappears with the run.
+//! The file gets its name only after verification. Until then it is a temporary file in the same directory, which only
+//! its owner can read and which is deleted at the end of the run.
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use tempfile::{Builder, NamedTempFile, TempPath};
 
+use super::output_writer::OutputWriter;
 use crate::error::{Error, Result};
 
-/// What the bytes are written to.
-#[derive(Debug)]
-pub enum Writer {
-    /// The temporary file.
-    File(File),
-    /// Standard output.
-    Stdout(io::Stdout),
-}
-
-impl Write for Writer {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
-            Writer::File(file) => file.write(bytes),
-            Writer::Stdout(stdout) => stdout.write(bytes),
-        }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        match self {
-            Writer::File(file) => file.flush(),
-            Writer::Stdout(stdout) => stdout.flush(),
-        }
-    }
-}
-
-/// A file that does not have its name yet. Dropped, it is removed.
+/// A file that does not have its name yet. Dropping it deletes it.
 #[derive(Debug)]
 pub struct PendingFile {
     target: PathBuf,
@@ -45,29 +21,30 @@ pub struct PendingFile {
     replace: bool,
 }
 
-/// Checks that `target` can be written and makes the temporary file beside it. With `replace`, an existing file stays
+/// Checks that `target` can be written and creates the temporary file beside it. With `replace`, an existing file stays
 /// until [`PendingFile::persist`].
 ///
 /// # Errors
-/// The target exists, is no plain file, or its directory is missing or cannot be written to.
-pub fn prepare(target: &Path, replace: bool) -> Result<PendingFile> {
+/// The target exists, it is not a plain file, or its directory does not exist or is not writable.
+pub fn create_pending(target: &Path, replace: bool) -> Result<PendingFile> {
     let shown = target.display();
     if target.to_string_lossy().ends_with(std::path::is_separator) && !target.is_dir() {
-        return Err(Error::failed(format!("{shown} is no name of a file, but one of a directory that does not exist"))
-            .hint(format!("make it first: mkdir -p {shown}; then name a file in it: --out {shown}snap.db")));
+        return Err(Error::failed(format!("cannot write {shown}: it is a directory that does not exist")).hint(
+            format!("create the directory with 'mkdir -p {shown}', and name a file in it with --out {shown}snap.db"),
+        ));
     }
     match std::fs::symlink_metadata(target) {
         Ok(found) if found.is_dir() => {
-            return Err(Error::failed(format!("{shown} is a directory"))
-                .hint(format!("name a file in it: --out {}", target.join("snap.db").display())));
+            return Err(Error::failed(format!("cannot write {shown}: it is a directory"))
+                .hint(format!("name a file in it with --out {}", target.join("snap.db").display())));
         }
         Ok(found) if !found.is_file() => {
-            return Err(Error::failed(format!("{shown} exists and is no plain file"))
-                .hint("for a stream on standard output use --out -"));
+            return Err(Error::failed(format!("cannot write {shown}: it is not a plain file"))
+                .hint("name another file with --out; to write to standard output, use --out -"));
         }
         Ok(_) if !replace => {
-            return Err(Error::failed(format!("{shown} exists already"))
-                .hint("choose another name, or replace it with --force"));
+            return Err(Error::failed(format!("cannot write {shown}: it already exists"))
+                .hint("choose another name with --out, or replace the file with --force"));
         }
         Ok(_) | Err(_) => {}
     }
@@ -76,46 +53,46 @@ pub fn prepare(target: &Path, replace: bool) -> Result<PendingFile> {
         _ => Path::new("."),
     };
     let Some(name) = target.file_name() else {
-        return Err(Error::failed(format!("{shown} is no name of a file")));
+        return Err(
+            Error::failed(format!("cannot write {shown}: it does not name a file")).hint("name a file with --out")
+        );
     };
-    let made = temporary(directory, &name.to_string_lossy())?;
-    let (file, temporary) = made.into_parts();
+    let (file, temporary) = create_temporary(directory, &name.to_string_lossy())?.into_parts();
     Ok(PendingFile { target: target.to_owned(), file, temporary, replace })
 }
 
-/// Checks that a file can be made in `directory`.
+/// Checks that a file can be created in `directory`.
 ///
 /// # Errors
-/// As [`prepare`].
-pub fn writable(directory: &Path) -> Result<()> {
+/// The directory does not exist or is not writable.
+pub fn check_directory(directory: &Path) -> Result<()> {
     let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
-    temporary(directory, "etcd").map(drop)
+    create_temporary(directory, "etcd").map(drop)
 }
 
-fn temporary(directory: &Path, name: &str) -> Result<NamedTempFile> {
+fn create_temporary(directory: &Path, name: &str) -> Result<NamedTempFile> {
     let prefix = format!(".{name}.");
     Builder::new().prefix(&prefix).suffix(".part").tempfile_in(directory).map_err(|error| {
         let kind = error.kind();
-        // The library's own text names the temporary file, which nobody asked for.
+        // The library's own message names the temporary file, which the user does not know.
         let why = match kind {
             io::ErrorKind::NotFound => "it does not exist".to_owned(),
             kind => kind.to_string(),
         };
         let failed = Error::failed(format!("cannot write to directory {}: {why}", directory.display()));
         if kind == io::ErrorKind::NotFound {
-            failed.hint(format!("make it first: mkdir -p {}", directory.display()))
+            failed.hint(format!("create it with 'mkdir -p {}'", directory.display()))
         } else {
             failed
         }
     })
 }
 
-/// A file that has a name.
+/// A file that has its final name.
 #[derive(Debug)]
-pub struct Kept {
-    /// The name.
+pub struct SavedFile {
     pub path: PathBuf,
-    /// What might still go wrong with the name, not with the bytes.
+    /// Set if the name, not the content, may be lost in a power failure.
     pub warning: Option<String>,
 }
 
@@ -125,53 +102,52 @@ impl PendingFile {
         &self.file
     }
 
-    /// Returns what the bytes are written to.
+    /// Returns a writer to the file.
     ///
     /// # Errors
     /// The process has no file descriptors left.
-    pub fn writer(&self) -> Result<Writer> {
+    pub fn writer(&self) -> Result<OutputWriter> {
         let copy = self.file.try_clone();
-        copy.map(Writer::File).map_err(|error| Error::failed(format!("cannot use the temporary file: {error}")))
+        copy.map(OutputWriter::File).map_err(|error| Error::failed(format!("cannot use the temporary file: {error}")))
     }
 
-    /// Gives the file its name. Its bytes must be on disk already ([`File::sync_all`]): this does not wait for them, so
-    /// that nobody can interrupt it.
+    /// Gives the file its name. Its bytes must be on disk already ([`File::sync_all`]): this function does not wait for
+    /// them, so that no signal can interrupt it.
     ///
     /// # Errors
-    /// Another file took the name meanwhile, or the directory changed. The snapshot is verified, so it is kept under
-    /// another name then, which the sentence tells.
-    pub fn persist(self) -> Result<Kept> {
+    /// Another file took the name during the run, or the directory changed. The snapshot is verified, so it is kept
+    /// under another name, which the message contains.
+    pub fn persist(self) -> Result<SavedFile> {
         let PendingFile { target, temporary, replace, .. } = self;
         let persisted = if replace { temporary.persist(&target) } else { temporary.persist_noclobber(&target) };
         let Err(failed) = persisted else {
-            return Ok(kept(target));
+            return Ok(sync_name(target));
         };
         let why = match failed.error.kind() {
-            io::ErrorKind::AlreadyExists => "it appeared while the snapshot was taken".to_owned(),
+            io::ErrorKind::AlreadyExists => "another file took this name during the run".to_owned(),
             _ => failed.error.to_string(),
         };
-        let other = name_beside(&target, ".new", failed.path)?;
+        let other = save_beside(&target, ".new", failed.path)?;
         Err(Error::failed(format!(
-            "the snapshot cannot be called {}: {why}; it is verified, and kept as {}",
+            "cannot rename the snapshot to {}: {why}; it is verified and kept as {}",
             target.display(),
             other.path.display()
         ))
-        .hint("give it the name that you want"))
+        .hint("rename the file with mv, or use --force to replace an existing file"))
     }
 
-    /// Gives the file the name `TARGET.unverified`: it is not what was asked for, and it may be the only copy there is. A
-    /// file that an earlier run left under that name stays, and this one gets a number behind it. As with
-    /// [`PendingFile::persist`], its bytes must be on disk.
+    /// Gives the file the name `TARGET.unverified`, because it may be the only copy. An existing file with that name
+    /// stays, and this one gets a number. As with [`PendingFile::persist`], its bytes must be on disk.
     ///
     /// # Errors
-    /// The directory cannot be written to any more.
-    pub fn persist_unverified(self) -> Result<Kept> {
-        name_beside(&self.target, ".unverified", self.temporary)
+    /// The directory is not writable any more.
+    pub fn persist_unverified(self) -> Result<SavedFile> {
+        save_beside(&self.target, ".unverified", self.temporary)
     }
 }
 
-/// Gives a file the target's name with `ending` behind it, and a number where that is taken.
-fn name_beside(target: &Path, ending: &str, mut temporary: TempPath) -> Result<Kept> {
+/// Gives a file the name of the target with `ending` appended, and a number if that name is taken.
+fn save_beside(target: &Path, ending: &str, mut temporary: TempPath) -> Result<SavedFile> {
     for number in 1_u64.. {
         let mut name = target.as_os_str().to_owned();
         name.push(ending);
@@ -180,24 +156,30 @@ fn name_beside(target: &Path, ending: &str, mut temporary: TempPath) -> Result<K
         }
         let name = PathBuf::from(name);
         match temporary.persist_noclobber(&name) {
-            Ok(()) => return Ok(kept(name)),
+            Ok(()) => return Ok(sync_name(name)),
             Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => temporary = error.path,
-            Err(error) => return Err(Error::failed(format!("cannot finish {}: {}", name.display(), error.error))),
+            Err(error) => {
+                return Err(Error::failed(format!(
+                    "cannot rename the snapshot to {}: {}",
+                    name.display(),
+                    error.error
+                )));
+            }
         }
     }
-    Err(Error::failed(format!("cannot finish {}: all names are taken", target.display())))
+    Err(Error::failed(format!("cannot rename the snapshot to {}{ending}: all names are taken", target.display())))
 }
 
-fn kept(path: PathBuf) -> Kept {
-    // Some file systems cannot do that to a directory; the file is there all the same.
-    let warning = sync_directory(&path).err().map(|error| {
-        format!("the name of {} might not survive a power cut: its directory cannot be synced: {error}", path.display())
+/// Makes the new name durable. A failure is a warning only, because some file systems cannot sync a directory.
+fn sync_name(path: PathBuf) -> SavedFile {
+    let warning = sync_directory_of(&path).err().map(|error| {
+        format!("cannot sync the directory of {}: {error}; a power failure may undo the file's name", path.display())
     });
-    Kept { path, warning }
+    SavedFile { path, warning }
 }
 
-/// The name itself must survive a power cut, too; only Unix can sync a directory.
-fn sync_directory(target: &Path) -> io::Result<()> {
+/// Does nothing on Windows, which cannot sync a directory.
+fn sync_directory_of(target: &Path) -> io::Result<()> {
     if cfg!(unix) {
         let directory = target.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         File::open(directory)?.sync_all()?;
@@ -207,6 +189,8 @@ fn sync_directory(target: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+
     use super::*;
 
     fn names(directory: &Path) -> Vec<String> {
@@ -215,10 +199,10 @@ mod tests {
     }
 
     #[test]
-    fn the_name_appears_only_at_the_end_and_for_the_owner_alone() {
+    fn a_file_gets_its_name_at_the_end_and_only_its_owner_can_read_it() {
         let directory = tempfile::tempdir().expect("a directory");
         let target = directory.path().join("snap.db");
-        let pending = prepare(&target, false).expect("it can be written");
+        let pending = create_pending(&target, false).expect("it can be written");
         pending.file().write_all(b"bytes").expect("it is written");
         assert!(!target.exists());
         pending.persist().expect("it is kept");
@@ -232,19 +216,19 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_kept_leaves_nothing() {
+    fn a_file_that_is_not_persisted_is_deleted() {
         let directory = tempfile::tempdir().expect("a directory");
-        drop(prepare(&directory.path().join("snap.db"), false).expect("it can be written"));
+        drop(create_pending(&directory.path().join("snap.db"), false).expect("it can be written"));
         assert!(names(directory.path()).is_empty());
     }
 
     #[test]
-    fn an_existing_file_stays_until_the_new_one_is_kept() {
+    fn an_existing_file_stays_until_the_new_one_is_persisted() {
         let directory = tempfile::tempdir().expect("a directory");
         let target = directory.path().join("snap.db");
         std::fs::write(&target, "old").expect("it is written");
-        assert!(prepare(&target, false).expect_err("it exists").message().contains("exists already"));
-        let pending = prepare(&target, true).expect("it may be replaced");
+        assert!(create_pending(&target, false).expect_err("it exists").message().contains("it already exists"));
+        let pending = create_pending(&target, true).expect("it may be replaced");
         pending.file().write_all(b"new").expect("it is written");
         assert_eq!(std::fs::read_to_string(&target).expect("it is there"), "old");
         pending.persist().expect("it is kept");
@@ -252,16 +236,16 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_was_taken_meanwhile_is_not_overwritten() {
+    fn a_name_that_was_taken_during_the_run_is_not_overwritten() {
         let directory = tempfile::tempdir().expect("a directory");
         let target = directory.path().join("snap.db");
-        let pending = prepare(&target, false).expect("it can be written");
+        let pending = create_pending(&target, false).expect("it can be written");
         pending.file().write_all(b"ours").expect("it is written");
         std::fs::write(&target, "theirs").expect("it is written");
         let error = pending.persist().expect_err("the name is taken");
         assert!(error.message().ends_with("snap.db.new"), "{error}");
         assert_eq!(std::fs::read_to_string(&target).expect("it is there"), "theirs");
-        // A verified snapshot is not thrown away for its name.
+        // A verified snapshot is kept, even under another name.
         let other = directory.path().join("snap.db.new");
         assert_eq!(std::fs::read_to_string(other).expect("it is there"), "ours");
         assert_eq!(names(directory.path()).len(), 2);
@@ -273,7 +257,7 @@ mod tests {
         let target = directory.path().join("snap.db");
         std::fs::write(&target, "old").expect("it is written");
         for content in ["first", "second"] {
-            let pending = prepare(&target, true).expect("it may be replaced");
+            let pending = create_pending(&target, true).expect("it may be replaced");
             pending.file().write_all(content.as_bytes()).expect("it is written");
             pending.persist_unverified().expect("it is kept");
         }
@@ -285,14 +269,16 @@ mod tests {
     }
 
     #[test]
-    fn places_that_cannot_be_written_are_named() {
+    fn a_target_that_cannot_be_written_is_refused() {
         let directory = tempfile::tempdir().expect("a directory");
-        assert!(prepare(directory.path(), true).expect_err("a directory").message().ends_with("is a directory"));
-        let error = prepare(&directory.path().join("no/snap.db"), false).expect_err("it is missing");
-        assert!(error.hints()[0].starts_with("make it first"));
-        let error = prepare(&directory.path().join("new/"), false).expect_err("it ends like a directory");
-        assert!(error.message().contains("one of a directory that does not exist"), "{error}");
-        assert!(writable(directory.path()).is_ok() && writable(&directory.path().join("no")).is_err());
+        assert!(
+            create_pending(directory.path(), true).expect_err("a directory").message().ends_with("it is a directory")
+        );
+        let error = create_pending(&directory.path().join("no/snap.db"), false).expect_err("it is missing");
+        assert!(error.hints()[0].starts_with("create it with 'mkdir -p"));
+        let error = create_pending(&directory.path().join("new/"), false).expect_err("it ends like a directory");
+        assert!(error.message().contains("a directory that does not exist"), "{error}");
+        assert!(check_directory(directory.path()).is_ok() && check_directory(&directory.path().join("no")).is_err());
         assert!(names(directory.path()).is_empty());
     }
 }

@@ -1,3 +1,4 @@
-//! Where a backup is kept: the local file today.
+//! Where a backup is kept: a local file.
 
 pub mod local_file;
+pub mod output_writer;

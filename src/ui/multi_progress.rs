@@ -1,80 +1,80 @@
-//! The user interface of several backups that run side by side: one line of a terminal for each.
+//! The progress lines of several backups that run at the same time, one for each kubeconfig context.
 
-use std::io::{self, IsTerminal};
-use std::sync::Arc;
 use std::time::Duration;
 
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget};
 
+use super::progress::{Operation, bar_style, bar_template};
 use super::sanitize::sanitize;
-use super::{Ui, to_stderr};
+use super::stream::write_stderr;
 
-/// The lines of all backups that run side by side.
+/// A line that shows the context and a message.
+const MESSAGE: &str = "{prefix}   {wide_msg}";
+
+/// The lines of all contexts.
 #[derive(Debug, Clone)]
-pub struct MultiProgressUi {
+pub struct ContextLines {
     screen: MultiProgress,
     /// Columns of the longest name.
     width: usize,
 }
 
-impl MultiProgressUi {
-    /// Lines for backups with these names; none is shown yet.
-    pub fn new(ui: &Ui, names: &[String]) -> Self {
-        let shown = io::stderr().is_terminal() && !ui.is_quiet();
-        let target = if shown { ProgressDrawTarget::stderr_with_hz(10) } else { ProgressDrawTarget::hidden() };
+impl ContextLines {
+    /// Prepares lines for contexts with these names. Without `visible`, only the lines that stay are printed.
+    pub(super) fn new(names: &[String], visible: bool) -> Self {
+        let target = if visible { ProgressDrawTarget::stderr_with_hz(10) } else { ProgressDrawTarget::hidden() };
         let width = names.iter().map(|name| console::measure_text_width(name)).max().unwrap_or_default();
-        MultiProgressUi { screen: MultiProgress::with_draw_target(target), width }
+        ContextLines { screen: MultiProgress::with_draw_target(target), width }
     }
 
-    /// Creates the `Ui` of one context: no prompts, all output on that context's progress line.
-    pub fn ui_for_context(&self, ui: &Ui, name: &str) -> Ui {
+    /// Adds the line of one context.
+    pub(super) fn add_line(&self, name: &str) -> ContextLine {
         let bar = self.screen.add(ProgressBar::new_spinner());
-        bar.set_style(style("{prefix}   {wide_msg}"));
+        bar.set_style(bar_style(MESSAGE));
         bar.set_prefix(console::pad_str(&sanitize(name), self.width, console::Alignment::Left, None).into_owned());
         bar.set_message("waiting");
-        let line = ContextLine { name: name.to_owned(), bar, screen: self.clone() };
-        Ui { quiet: ui.quiet, warnings: Arc::default(), line: Some(Arc::new(line)) }
+        ContextLine { name: name.to_owned(), bar, lines: self.clone() }
     }
 
-    /// Prints text above the progress lines.
-    fn print(&self, text: &str) {
-        self.screen.suspend(|| to_stderr(text));
+    /// Prints text above the lines.
+    fn print_above(&self, text: &str) {
+        self.screen.suspend(|| write_stderr(text));
     }
 }
 
-/// One line of several.
+/// The line of one context.
 #[derive(Debug)]
 pub(super) struct ContextLine {
     name: String,
     bar: ProgressBar,
-    screen: MultiProgressUi,
+    lines: ContextLines,
 }
 
 impl ContextLine {
-    /// What is being done now.
-    pub(super) fn status(&self, line: &str) {
-        let line = line.trim();
-        if !line.is_empty() && !self.bar.is_hidden() {
-            self.bar.set_style(style("{prefix}   {wide_msg}"));
+    /// Shows the step that begins now.
+    pub(super) fn set_status(&self, status: &str) {
+        let status = status.trim();
+        if !status.is_empty() && !self.bar.is_hidden() {
+            self.bar.set_style(bar_style(MESSAGE));
             if self.bar.is_finished() {
                 self.bar.reset();
             }
-            self.bar.set_message(sanitize(line).into_owned());
+            self.bar.set_message(sanitize(status).into_owned());
         }
     }
 
-    /// A line that stays, with the name of this backup.
+    /// Prints a line that stays, with the name of the context.
     pub(super) fn print(&self, text: &str) {
-        self.screen.print(&format!("{}: {text}", sanitize(&self.name)));
+        self.lines.print_above(&format!("{}: {text}", sanitize(&self.name)));
     }
 
-    /// The line as a bar, for what `verb` says; `None` where nothing is shown.
-    pub(super) fn bar(&self, verb: &str, size: Option<u64>) -> Option<ProgressBar> {
+    /// Turns the line into a bar; `None` if the lines are not visible.
+    pub(super) fn start_bar(&self, operation: Operation, size: Option<u64>) -> Option<ProgressBar> {
         if self.bar.is_hidden() {
             return None;
         }
         self.bar.reset();
-        self.bar.set_style(style(&bar_template(verb, size.is_some())));
+        self.bar.set_style(bar_style(&line_template(operation, size.is_some())));
         if let Some(size) = size {
             self.bar.set_length(size);
         }
@@ -82,38 +82,37 @@ impl ContextLine {
         Some(self.bar.clone())
     }
 
-    /// The last word of this backup.
-    pub(super) fn finish_line(&self, word: &str) {
-        self.bar.set_style(style("{prefix}   {wide_msg}"));
-        self.bar.finish_with_message(sanitize(word).into_owned());
+    /// Shows the result, which stays on the screen.
+    pub(super) fn finish(&self, result: &str) {
+        self.bar.set_style(bar_style(MESSAGE));
+        self.bar.finish_with_message(sanitize(result).into_owned());
         if self.bar.is_hidden() {
-            self.print(&format!("{}\n", sanitize(word)));
+            self.print(&format!("{}\n", sanitize(result)));
         }
     }
 }
 
-fn bar_template(verb: &str, is_sized: bool) -> String {
-    match is_sized {
-        true => format!(
-            "{{prefix}}   {verb} [{{bar:20}}] {{binary_bytes}}/{{binary_total_bytes}}  {{binary_bytes_per_sec}}  {{eta}}"
-        ),
-        false => format!("{{prefix}}   {verb} {{binary_bytes}}  {{binary_bytes_per_sec}}"),
-    }
-}
-
-fn style(template: &str) -> ProgressStyle {
-    // A template that does not parse would be a mistake of ours: the default is shown then.
-    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("#> ")
+fn line_template(operation: Operation, is_sized: bool) -> String {
+    bar_template(&format!("{{prefix}}   {}", operation.short_description()), is_sized)
 }
 
 #[cfg(test)]
 mod tests {
+    use indicatif::ProgressStyle;
+
     use super::*;
 
     #[test]
-    fn the_templates_are_good_ones() {
-        for template in ["{prefix}   {wide_msg}", &bar_template("copying", true), &bar_template("checking", false)] {
+    fn every_template_parses() {
+        for template in [MESSAGE, &line_template(Operation::Copy, true), &line_template(Operation::Check, false)] {
             assert!(ProgressStyle::with_template(template).is_ok(), "{template}");
         }
+    }
+
+    #[test]
+    fn names_are_padded_to_the_longest_one() {
+        let lines = ContextLines::new(&["prod".to_owned(), "staging".to_owned()], false);
+        assert_eq!(lines.add_line("prod").bar.prefix(), "prod   ");
+        assert_eq!(lines.add_line("staging").bar.prefix(), "staging");
     }
 }

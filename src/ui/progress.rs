@@ -1,59 +1,73 @@
-//! The progress of the copy: a bar with rate and remaining time on a terminal, a plain line elsewhere.
+//! Progress bars with rate and remaining time.
 
-use std::io::{self, IsTerminal};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::Ui;
-use crate::util::events::Events;
 use crate::util::progress::Progress;
 
-const COPYING: &str = "Copying data from etcd to the local system";
-const CHECKING: &str = "Checking the database in the snapshot";
+/// A long operation that has a bar.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Operation {
+    Copy,
+    Check,
+}
 
-/// A check of less than this ends before anybody could read a bar.
-const WORTH_A_BAR: u64 = 64 << 20;
+impl Operation {
+    /// Returns the text of a status line or before a bar.
+    pub(super) fn description(self) -> &'static str {
+        match self {
+            Operation::Copy => "Copying data from etcd to the local system",
+            Operation::Check => "Checking the database in the snapshot",
+        }
+    }
 
-/// The progress of a copy or a check. Dropped, it leaves the terminal in order.
+    /// Returns the text before a bar that shares its line with a context.
+    pub(super) fn short_description(self) -> &'static str {
+        match self {
+            Operation::Copy => "copying",
+            Operation::Check => "checking",
+        }
+    }
+}
+
+/// The progress of an operation, perhaps without a bar. Dropping it ends the bar.
 #[derive(Debug)]
 pub(super) struct TerminalProgress(Option<ProgressBar>);
 
 impl TerminalProgress {
-    /// Starts it. `size` is an estimate: the database's size, as the member told it.
-    pub(super) fn of_copy(ui: &Ui, size: Option<u64>) -> Self {
-        TerminalProgress::labelled(COPYING, ui, size)
+    /// Shows nothing.
+    pub(super) fn hidden() -> Self {
+        TerminalProgress(None)
     }
 
-    /// The same for the check of a file of `size` bytes; nothing for a small one.
-    pub(super) fn of_check(ui: &Ui, size: u64) -> Self {
-        if size < WORTH_A_BAR { TerminalProgress(None) } else { TerminalProgress::labelled(CHECKING, ui, Some(size)) }
+    /// Uses a bar that is on the screen already; `None` shows nothing.
+    pub(super) fn from_bar(bar: Option<ProgressBar>) -> Self {
+        TerminalProgress(bar)
     }
 
-    fn labelled(label: &str, ui: &Ui, size: Option<u64>) -> Self {
-        if ui.is_quiet() {
-            return TerminalProgress(None);
-        }
-        if let Some(line) = &ui.line {
-            return TerminalProgress(line.bar(if label == CHECKING { "checking" } else { "copying" }, size));
-        }
-        if !io::stderr().is_terminal() {
-            ui.status(label);
-            return TerminalProgress(None);
-        }
+    /// Starts a bar on a line of its own. `size` may be an estimate.
+    pub(super) fn start_bar(operation: Operation, size: Option<u64>) -> Self {
         let bar = ProgressBar::with_draw_target(size, ProgressDrawTarget::stderr_with_hz(10));
-        let template = match size {
-            Some(_) => format!(
-                "{label}  [{{bar:20}}] {{binary_bytes}}/{{binary_total_bytes}}  {{binary_bytes_per_sec}}  {{eta}}"
-            ),
-            None => format!("{label}  {{binary_bytes}}  {{binary_bytes_per_sec}}"),
-        };
-        // A template that does not parse would be a mistake of ours: the default bar is shown then.
-        let style = ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar());
-        bar.set_style(style.progress_chars("#> "));
+        bar.set_style(bar_style(&bar_template(operation.description(), size.is_some())));
         bar.enable_steady_tick(Duration::from_millis(500));
         TerminalProgress(Some(bar))
     }
+}
+
+/// Returns the template of a bar behind `label`.
+pub(super) fn bar_template(label: &str, is_sized: bool) -> String {
+    match is_sized {
+        true => {
+            format!("{label}  [{{bar:20}}] {{binary_bytes}}/{{binary_total_bytes}}  {{binary_bytes_per_sec}}  {{eta}}")
+        }
+        false => format!("{label}  {{binary_bytes}}  {{binary_bytes_per_sec}}"),
+    }
+}
+
+/// Returns the style of a template. A test parses all templates; the default style is for a mistake in one.
+pub(super) fn bar_style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("#> ")
 }
 
 impl Progress for TerminalProgress {
@@ -99,5 +113,46 @@ impl Drop for TerminalProgress {
         {
             bar.abandon();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn progress(length: u64) -> (ProgressBar, TerminalProgress) {
+        let bar = ProgressBar::with_draw_target(Some(length), ProgressDrawTarget::hidden());
+        (bar.clone(), TerminalProgress::from_bar(Some(bar)))
+    }
+
+    #[test]
+    fn every_template_parses() {
+        for operation in [Operation::Copy, Operation::Check] {
+            for template in [bar_template(operation.description(), true), bar_template(operation.description(), false)]
+            {
+                assert!(ProgressStyle::with_template(&template).is_ok(), "{template}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_length_grows_with_the_position_unless_that_is_clamped() {
+        let (bar, progress) = progress(100);
+        progress.set_position_clamped(150);
+        assert_eq!((bar.position(), bar.length()), (100, Some(100)));
+        progress.set_position(150);
+        assert_eq!((bar.position(), bar.length()), (150, Some(150)));
+    }
+
+    #[test]
+    fn a_finished_bar_is_full_and_a_dropped_one_is_not() {
+        let (bar, progress) = progress(100);
+        progress.set_position(40);
+        progress.finish();
+        assert_eq!((bar.position(), bar.length(), bar.is_finished()), (40, Some(40), true));
+        let (bar, progress) = self::progress(100);
+        progress.set_position(40);
+        drop(progress);
+        assert_eq!((bar.position(), bar.length(), bar.is_finished()), (40, Some(100), true));
     }
 }

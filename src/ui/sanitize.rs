@@ -1,12 +1,12 @@
-//! Text from a cluster, made harmless for a terminal.
+//! Escapes text from a cluster for the terminal.
 //!
-//! Pod names are safe by Kubernetes' rules, but status messages, events and what a proxy answers are free text: escape
+//! Kubernetes restricts pod names, but status messages, events and the responses of proxies are free text. Escape
 //! sequences in them could move the cursor, change the title or hide a line.
 
 use std::borrow::Cow;
 
-/// `text` with control characters and those that change the direction of writing shown as escapes. Line breaks and
-/// tabs become spaces: each message is one line.
+/// Returns `text` with control characters and direction marks as escapes. Line breaks and tabs become spaces, because a
+/// message is one line.
 pub(super) fn sanitize(text: &str) -> Cow<'_, str> {
     if !text.chars().any(is_dangerous) {
         return Cow::Borrowed(text);
@@ -32,7 +32,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn escape_sequences_are_shown_not_obeyed() {
+    fn control_characters_and_direction_marks_are_escaped() {
         assert_eq!(sanitize("a\u{1b}[2Jb"), "a\\u{1b}[2Jb");
         assert_eq!(sanitize("a\nb"), "a b");
         assert_eq!(sanitize("\u{202e}evil"), "\\u{202e}evil");

@@ -2,7 +2,7 @@
 
 use super::sanitize::sanitize;
 
-/// Rows of cells below headers. Whatever a cell says is escaped.
+/// Rows of cells below headers. All cells are escaped.
 #[derive(Debug, Clone)]
 pub struct Table {
     widths: Vec<usize>,
@@ -10,20 +10,20 @@ pub struct Table {
 }
 
 impl Table {
-    /// A table with these headers.
+    /// Creates a table with these headers.
     pub fn new<C: AsRef<str>>(headers: &[C]) -> Self {
         let mut table = Table { widths: Vec::new(), rows: Vec::new() };
-        table.row(headers);
+        table.add_row(headers);
         table
     }
 
-    /// A table without headers.
-    pub(super) fn bare() -> Self {
+    /// Creates a table without headers.
+    pub(super) fn without_headers() -> Self {
         Table { widths: Vec::new(), rows: Vec::new() }
     }
 
-    /// Adds a row. A later row that is wider makes its columns wider for all rows that are not printed yet.
-    pub fn row<C: AsRef<str>>(&mut self, cells: &[C]) {
+    /// Adds a row. Wide cells make their columns wider for all rows that were not taken yet.
+    pub fn add_row<C: AsRef<str>>(&mut self, cells: &[C]) {
         let cells: Vec<String> = cells.iter().map(|cell| sanitize(cell.as_ref()).into_owned()).collect();
         for (column, cell) in cells.iter().enumerate() {
             let width = console::measure_text_width(cell);
@@ -35,13 +35,13 @@ impl Table {
         self.rows.push(cells);
     }
 
-    /// The lines of all rows, which are forgotten; the widths stay for the rows to come.
+    /// Returns the rows as lines and removes them. The widths stay for later rows.
     pub fn take_lines(&mut self) -> Vec<String> {
         let rows = std::mem::take(&mut self.rows);
-        rows.iter().map(|row| self.line(row)).collect()
+        rows.iter().map(|row| self.format_line(row)).collect()
     }
 
-    fn line(&self, row: &[String]) -> String {
+    fn format_line(&self, row: &[String]) -> String {
         let cells = row
             .iter()
             .zip(&self.widths)
@@ -57,10 +57,10 @@ mod tests {
     #[test]
     fn columns_are_aligned_and_lines_end_with_their_text() {
         let mut table = Table::new(&["POD", "ROLE"]);
-        table.row(&["etcd-cp10", "leader"]);
-        table.row(&["etcd-cp2", ""]);
+        table.add_row(&["etcd-cp10", "leader"]);
+        table.add_row(&["etcd-cp2", ""]);
         assert_eq!(table.take_lines(), ["POD         ROLE", "etcd-cp10   leader", "etcd-cp2"]);
-        table.row(&["x\u{1b}[2J", "y"]);
+        table.add_row(&["x\u{1b}[2J", "y"]);
         assert_eq!(table.take_lines(), ["x\\u{1b}[2J   y"]);
     }
 }

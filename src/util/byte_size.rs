@@ -1,8 +1,8 @@
-//! Sizes in bytes as the tools around print them.
+//! Sizes in bytes, in the formats of etcdctl and of progress bars.
 
 use indicatif::{DecimalBytes, HumanBytes};
 
-/// Formats a size as etcd's own tools do: `1.4 GB`.
+/// Formats a size as etcdctl does: `1.4 GB`.
 pub fn decimal_bytes(bytes: u64) -> String {
     let text = DecimalBytes(bytes).to_string();
     match text.split_once(' ') {
@@ -14,7 +14,7 @@ pub fn decimal_bytes(bytes: u64) -> String {
     }
 }
 
-/// Formats a size as copies are measured: `1.30 GiB`.
+/// Formats a size in powers of 1024: `1.30 GiB`.
 pub fn binary_bytes(bytes: u64) -> String {
     HumanBytes(bytes).to_string()
 }
@@ -24,7 +24,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes_read_as_in_the_tools_around() {
+    fn sizes_are_formatted_in_powers_of_1000_and_of_1024() {
         assert_eq!(decimal_bytes(1_402_345_678), "1.4 GB");
         assert_eq!(decimal_bytes(512), "512 B");
         assert_eq!(binary_bytes(1_395_864_371), "1.30 GiB");

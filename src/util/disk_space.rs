@@ -1,21 +1,21 @@
-//! How much room there is on this machine.
+//! Free space on this machine.
 
 use std::path::Path;
 
-/// Bytes that can still be written where `file` will lie; `None` where the system does not tell.
-pub fn room_for(file: &Path) -> Option<u64> {
+/// Returns the number of bytes that can be written to the file system of `file`; `None` if the system does not tell.
+pub fn available_bytes(file: &Path) -> Option<u64> {
     let directory = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    available(directory)
+    available_in(directory)
 }
 
 #[cfg(unix)]
-fn available(directory: &Path) -> Option<u64> {
+fn available_in(directory: &Path) -> Option<u64> {
     let stat = rustix::fs::statvfs(directory).ok()?;
     stat.f_bavail.checked_mul(stat.f_frsize)
 }
 
 #[cfg(not(unix))]
-fn available(_: &Path) -> Option<u64> {
+fn available_in(_: &Path) -> Option<u64> {
     None
 }
 
@@ -24,9 +24,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_room_is_that_of_the_files_own_file_system() {
+    fn free_space_is_that_of_the_directory_of_the_file() {
         let directory = tempfile::tempdir().expect("a directory");
-        assert!(room_for(&directory.path().join("snap.db")).is_some_and(|bytes| bytes > 0));
-        assert_eq!(room_for(&directory.path().join("missing/snap.db")), None);
+        assert!(available_bytes(&directory.path().join("snap.db")).is_some_and(|bytes| bytes > 0));
+        assert_eq!(available_bytes(&directory.path().join("missing/snap.db")), None);
     }
 }

@@ -1,4 +1,4 @@
-//! What a long operation says while it runs. The user interface implements this trait, so that transports and
+//! The output of a long operation while it runs. The user interface implements this trait, so that transports and
 //! verification do not print.
 
 use super::progress::Progress;
@@ -8,7 +8,7 @@ pub trait Events: Sync {
     /// Reports the step that begins now.
     fn status(&self, line: &str);
 
-    /// Reports something that the user should know and that does not stop the operation.
+    /// Reports a problem that does not stop the operation.
     fn warn(&self, warning: &str);
 
     /// Starts the progress of a copy; `size` is an estimate in bytes.
@@ -18,7 +18,7 @@ pub trait Events: Sync {
     fn check_progress(&self, size: u64) -> Box<dyn Progress>;
 }
 
-/// Says and shows nothing.
+/// Discards everything.
 #[cfg(test)]
 pub struct NoEvents;
 

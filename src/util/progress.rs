@@ -1,5 +1,5 @@
-//! How a long operation tells its caller how far it is. The terminal implements this trait, so that a copy or a check
-//! does not know what a terminal is.
+//! The progress of a long operation. The user interface implements this trait, so that a copy or a check does not
+//! depend on a terminal.
 
 /// The progress of one copy or one check. The methods are called from any thread, often, and return at once.
 pub trait Progress: Send + Sync {
@@ -12,14 +12,14 @@ pub trait Progress: Send + Sync {
     /// Sets how many bytes are done, at most the length: a check reads some parts twice.
     fn set_position_clamped(&self, bytes: u64);
 
-    /// Ends it with success: the length becomes what is done.
+    /// Ends it with success: the length becomes the position.
     fn finish(&self);
 
-    /// Ends it where it is.
+    /// Ends it at its position, without success.
     fn abandon(&self);
 }
 
-/// Shows nothing.
+/// Discards everything.
 #[derive(Debug)]
 pub struct NoProgress;
 

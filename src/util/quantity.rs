@@ -1,7 +1,7 @@
 //! Sizes as Kubernetes writes them, for limits on pods and for flags.
 
-/// A resource quantity in bytes, as far as sizes are written (`resource.Quantity`): `5Gi`, `500M`, `1e9`, `1024`.
-pub fn quantity(text: &str) -> Option<u64> {
+/// Parses the sizes among the quantities of Kubernetes (`resource.Quantity`) into bytes: `5Gi`, `500M`, `1e9`, `1024`.
+pub fn parse_quantity(text: &str) -> Option<u64> {
     const UNITS: &[(&str, f64)] = &[
         ("Ki", 1024.0),
         ("Mi", 1_048_576.0),
@@ -25,10 +25,10 @@ mod tests {
 
     #[test]
     fn quantities_are_read_as_kubernetes_writes_them() {
-        assert_eq!(quantity("5Gi"), Some(5 << 30));
-        assert_eq!(quantity("500M"), Some(500_000_000));
-        assert_eq!(quantity("1e9"), Some(1_000_000_000));
-        assert_eq!(quantity("1024"), Some(1024));
-        assert_eq!(quantity("much"), None);
+        assert_eq!(parse_quantity("5Gi"), Some(5 << 30));
+        assert_eq!(parse_quantity("500M"), Some(500_000_000));
+        assert_eq!(parse_quantity("1e9"), Some(1_000_000_000));
+        assert_eq!(parse_quantity("1024"), Some(1024));
+        assert_eq!(parse_quantity("much"), None);
     }
 }

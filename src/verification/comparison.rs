@@ -1,44 +1,44 @@
-//! Level 3: whether the file holds what the members hold.
+//! Level 3: whether the file holds the data of the members.
 //!
-//! The members are asked when the file is here, at the file's own revision; while a slow copy runs also at a revision
-//! that was current before it, because etcd forgets old revisions, and has then nothing to compare. Each answer is
-//! compared with the hash that the file gives at the same revision and the same compaction. Only a difference of two
-//! hashes is a difference; whatever could not be computed or asked for is said and proves nothing.
+//! The members are asked after the copy, at the file's own revision. During a slow copy they are also asked at a
+//! revision from before it, because etcd compacts old revisions and can then not hash them. Each reply is compared with
+//! the hash of the file at the same revision and the same compaction. Only two different hashes are a difference. A
+//! hash that could not be computed or asked for is reported and counts for neither side.
 
 use std::collections::BTreeMap;
 
 use crate::etcd::hash_kv::{HashKv, HashResult};
 
-/// The hash that the file gives at a revision and a compaction, or why it gives none.
+/// The hash of the file at a revision and a compaction, or the reason why there is none.
 pub type FileHashes = BTreeMap<(i64, i64), Result<u32, String>>;
 
-/// The replies to one question, one for each member.
+/// The replies of all members to one query, in the order of the members.
 #[derive(Debug, Clone)]
 pub struct HashRound {
     pub replies: Vec<HashResult>,
 }
 
 impl HashRound {
-    /// What the file must be asked for.
-    pub fn points(&self) -> impl Iterator<Item = (i64, i64)> + '_ {
+    /// Returns the revisions and compactions of the replies; the file must be hashed at the same points.
+    pub fn hash_points(&self) -> impl Iterator<Item = (i64, i64)> + '_ {
         self.replies.iter().flatten().map(|hash| (hash.revision, hash.compacted))
     }
 
-    /// What this member said for this revision.
-    pub fn answer(&self, member: usize, revision: i64) -> Option<HashKv> {
-        let answer = self.replies.get(member)?.as_ref().ok()?;
-        (answer.revision == revision).then_some(*answer)
+    /// Returns the hash of a member, by its index, at this revision.
+    pub fn hash_of_member(&self, member: usize, revision: i64) -> Option<HashKv> {
+        let hash = self.replies.get(member)?.as_ref().ok()?;
+        (hash.revision == revision).then_some(*hash)
     }
 }
 
 /// One member, compared with the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Compared {
-    /// Same hash at this revision.
+pub enum MemberResult {
+    /// The same hash at this revision.
     Agrees(i64),
     /// Another hash.
     Differs(HashKv),
-    /// No comparison; the reason, in words that follow the member's name.
+    /// No comparison. The reason is printed after the member's name.
     Unavailable(String),
 }
 
@@ -46,11 +46,11 @@ pub enum Compared {
 #[derive(Debug, Clone)]
 pub struct VotingMember {
     pub name: String,
-    /// A learner has no vote, and is not counted.
+    /// A learner has no vote and is not counted.
     pub votes: bool,
 }
 
-/// What the comparison comes to.
+/// The conclusion from all members.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
     /// The file equals most of the members, and none differs.
@@ -66,16 +66,17 @@ pub enum Verdict {
 /// The members, compared with the file.
 #[derive(Debug, Clone)]
 pub struct Comparison {
-    members: Vec<(VotingMember, Compared)>,
+    members: Vec<(VotingMember, MemberResult)>,
 }
 
 impl Comparison {
-    /// Compares. A member that differs in one round differs; of several agreements the latest revision counts.
-    pub fn of(voters: Vec<VotingMember>, rounds: &[HashRound], file: &FileHashes) -> Self {
+    /// Compares each member with the file. A member that differs in one round differs. Of several agreements the latest
+    /// revision counts.
+    pub fn new(voters: Vec<VotingMember>, rounds: &[HashRound], file: &FileHashes) -> Self {
         let members = voters.into_iter().enumerate().map(|(index, voter)| {
             let replies = rounds.iter().filter_map(|round| round.replies.get(index));
-            let compared = replies.map(|reply| compare(reply, file)).reduce(later);
-            (voter, compared.unwrap_or_else(|| Compared::Unavailable("was not asked".to_owned())))
+            let result = replies.map(|reply| compare_reply(reply, file)).reduce(merge_rounds);
+            (voter, result.unwrap_or_else(|| MemberResult::Unavailable("was not asked".to_owned())))
         });
         Comparison { members: members.collect() }
     }
@@ -90,20 +91,20 @@ impl Comparison {
         }
     }
 
-    /// How many members have a vote.
+    /// Returns the number of members that have a vote.
     pub fn voters(&self) -> usize {
         self.members.iter().filter(|(voter, _)| voter.votes).count()
     }
 
     fn agreeing(&self) -> usize {
-        self.members.iter().filter(|(voter, compared)| voter.votes && matches!(compared, Compared::Agrees(_))).count()
+        self.members.iter().filter(|(voter, result)| voter.votes && matches!(result, MemberResult::Agrees(_))).count()
     }
 
-    /// Names of the members that differ from the file and equal each other, if they are most of all.
+    /// Returns the names of the members that differ from the file and equal each other, if they are the majority.
     pub fn opposing_majority(&self) -> Option<Vec<&str>> {
         let differing = || {
-            self.members.iter().filter_map(|(voter, compared)| match compared {
-                Compared::Differs(hash) if voter.votes => Some((voter.name.as_str(), *hash)),
+            self.members.iter().filter_map(|(voter, result)| match result {
+                MemberResult::Differs(hash) if voter.votes => Some((voter.name.as_str(), *hash)),
                 _ => None,
             })
         };
@@ -113,22 +114,22 @@ impl Comparison {
         differing().map(|(_, hash)| group(hash)).find(|group| group.len() * 2 > self.voters())
     }
 
-    /// Names of the members that differ, and the revision at which they do.
+    /// Returns the names of the members that differ, each with the revision.
     pub fn differing(&self) -> impl Iterator<Item = (&str, i64)> {
-        self.members.iter().filter_map(|(voter, compared)| match compared {
-            Compared::Differs(hash) => Some((voter.name.as_str(), hash.revision)),
+        self.members.iter().filter_map(|(voter, result)| match result {
+            MemberResult::Differs(hash) => Some((voter.name.as_str(), hash.revision)),
             _ => None,
         })
     }
 
     /// Returns the result in one line, as printed after "members: ".
     pub fn summary(&self) -> String {
-        let agreed = self.members.iter().filter_map(|(_, compared)| match compared {
-            Compared::Agrees(revision) => Some(*revision),
+        let agreed = self.members.iter().filter_map(|(_, result)| match result {
+            MemberResult::Agrees(revision) => Some(*revision),
             _ => None,
         });
         let mut parts = Vec::new();
-        // The revision that all of those that agree were seen at.
+        // All members that agree were compared at this revision or at a later one.
         match agreed.min() {
             Some(revision) => {
                 parts.push(format!("{} of {} agree at revision {revision}", self.agreeing(), self.voters()));
@@ -139,34 +140,36 @@ impl Comparison {
         for (name, revision) in self.differing() {
             parts.push(format!("{name} differs at revision {revision}"));
         }
-        let silent = self.members.iter().filter_map(|(voter, compared)| match compared {
-            Compared::Unavailable(reason) if voter.votes => Some((voter.name.as_str(), reason.as_str())),
+        let unavailable = self.members.iter().filter_map(|(voter, result)| match result {
+            MemberResult::Unavailable(reason) if voter.votes => Some((voter.name.as_str(), reason.as_str())),
             _ => None,
         });
-        parts.extend(silent.map(|(name, reason)| format!("{name} {reason}")));
+        parts.extend(unavailable.map(|(name, reason)| format!("{name} {reason}")));
         parts.join("; ")
     }
 }
 
-fn compare(reply: &HashResult, file: &FileHashes) -> Compared {
+fn compare_reply(reply: &HashResult, file: &FileHashes) -> MemberResult {
     let HashKv { revision, compacted, hash } = match reply {
         Ok(hash) => *hash,
-        Err(reason) => return Compared::Unavailable(reason.clone()),
+        Err(reason) => return MemberResult::Unavailable(reason.clone()),
     };
     match file.get(&(revision, compacted)) {
-        Some(Ok(own)) if *own == hash => Compared::Agrees(revision),
-        Some(Ok(_)) => Compared::Differs(HashKv { revision, compacted, hash }),
-        Some(Err(reason)) => Compared::Unavailable(format!("answered for revision {revision}, but {reason}")),
-        None => Compared::Unavailable(format!("answered for revision {revision}, which was not looked at")),
+        Some(Ok(own)) if *own == hash => MemberResult::Agrees(revision),
+        Some(Ok(_)) => MemberResult::Differs(HashKv { revision, compacted, hash }),
+        Some(Err(reason)) => MemberResult::Unavailable(format!("answered for revision {revision}, but {reason}")),
+        None => {
+            MemberResult::Unavailable(format!("answered for revision {revision}, at which the file was not hashed"))
+        }
     }
 }
 
-/// What two rounds say of one member; `second` is the later one.
-fn later(first: Compared, second: Compared) -> Compared {
+/// Merges the results of two rounds for one member; `second` is the later round.
+fn merge_rounds(first: MemberResult, second: MemberResult) -> MemberResult {
     match (first, second) {
-        (differs @ Compared::Differs(_), _) | (_, differs @ Compared::Differs(_)) => differs,
-        (Compared::Agrees(first), Compared::Agrees(second)) => Compared::Agrees(first.max(second)),
-        (agrees @ Compared::Agrees(_), _) => agrees,
+        (differs @ MemberResult::Differs(_), _) | (_, differs @ MemberResult::Differs(_)) => differs,
+        (MemberResult::Agrees(first), MemberResult::Agrees(second)) => MemberResult::Agrees(first.max(second)),
+        (agrees @ MemberResult::Agrees(_), _) => agrees,
         (_, second) => second,
     }
 }
@@ -185,14 +188,14 @@ mod tests {
         Ok(HashKv { revision: 9, compacted: 4, hash })
     }
 
-    fn silent(reason: &str) -> HashResult {
+    fn unavailable(reason: &str) -> HashResult {
         Err(reason.to_owned())
     }
 
     /// Compares with a file whose hash is [`OURS`] at revision 9 compacted to 4, and at nothing else.
     fn compared(replies: &[HashResult]) -> Comparison {
         let file = FileHashes::from([((9, 4), Ok(OURS)), ((8, 0), Err("the file is compacted further".to_owned()))]);
-        Comparison::of(voters(replies.len()), &[HashRound { replies: replies.to_vec() }], &file)
+        Comparison::new(voters(replies.len()), &[HashRound { replies: replies.to_vec() }], &file)
     }
 
     #[test]
@@ -205,10 +208,10 @@ mod tests {
 
     #[test]
     fn a_majority_is_one_of_all_members_not_of_those_that_answered() {
-        let two = compared(&[hash(OURS), silent("did not answer"), hash(OURS)]);
+        let two = compared(&[hash(OURS), unavailable("did not answer"), hash(OURS)]);
         assert_eq!(two.verdict(), Verdict::Verified);
         assert_eq!(two.summary(), "2 of 3 agree at revision 9; cp2 did not answer");
-        let one = compared(&[hash(OURS), silent("did not answer"), silent("has the alarm NOSPACE")]);
+        let one = compared(&[hash(OURS), unavailable("did not answer"), unavailable("has the alarm NOSPACE")]);
         assert_eq!(one.verdict(), Verdict::NotComparable);
         assert!(one.summary().starts_with("1 of 3 agree at revision 9; cp2 did not answer"));
     }
@@ -226,7 +229,7 @@ mod tests {
         assert_eq!(compared(&[hash(6), hash(6), hash(OURS)]).verdict(), Verdict::FileDiffers);
         assert_eq!(compared(&[hash(6)]).verdict(), Verdict::FileDiffers);
         assert_eq!(compared(&[hash(OURS), hash(6)]).verdict(), Verdict::FileDiffers);
-        assert_eq!(compared(&[hash(OURS), hash(6), silent("did not answer")]).verdict(), Verdict::FileDiffers);
+        assert_eq!(compared(&[hash(OURS), hash(6), unavailable("did not answer")]).verdict(), Verdict::FileDiffers);
         assert_eq!(compared(&[hash(6)]).summary(), "0 of 1 agree; cp1 differs at revision 9");
     }
 
@@ -242,7 +245,7 @@ mod tests {
     #[test]
     fn what_cannot_be_computed_never_differs() {
         let old = Ok(HashKv { revision: 8, compacted: 0, hash: 1 });
-        let comparison = compared(&[old, silent("has compacted revision 9 already")]);
+        let comparison = compared(&[old, unavailable("has compacted revision 9 already")]);
         assert_eq!(comparison.verdict(), Verdict::NotComparable);
         assert!(comparison.summary().contains("the file is compacted further"), "{}", comparison.summary());
         assert!(comparison.summary().starts_with("not comparable; cp1"), "{}", comparison.summary());
@@ -253,17 +256,17 @@ mod tests {
         let file = FileHashes::from([((9, 4), Ok(OURS)), ((12, 4), Ok(7))]);
         let round = |replies: &[HashResult]| HashRound { replies: replies.to_vec() };
         let late = |hash| Ok(HashKv { revision: 12, compacted: 4, hash });
-        let both = Comparison::of(
+        let both = Comparison::new(
             voters(2),
-            &[round(&[hash(OURS), hash(OURS)]), round(&[late(7), silent("has compacted it already")])],
+            &[round(&[hash(OURS), hash(OURS)]), round(&[late(7), unavailable("has compacted it already")])],
             &file,
         );
         assert_eq!(both.verdict(), Verdict::Verified);
-        // Both were seen to agree at 9, only one at 12.
+        // Both agreed at 9, only one at 12.
         assert_eq!(both.summary(), "2 of 2 agree at revision 9");
-        let differs = Comparison::of(voters(1), &[round(&[hash(OURS)]), round(&[late(8)])], &file);
+        let differs = Comparison::new(voters(1), &[round(&[hash(OURS)]), round(&[late(8)])], &file);
         assert_eq!(differs.verdict(), Verdict::FileDiffers);
-        let differed = Comparison::of(voters(1), &[round(&[hash(6)]), round(&[late(7)])], &file);
+        let differed = Comparison::new(voters(1), &[round(&[hash(6)]), round(&[late(7)])], &file);
         assert_eq!(differed.verdict(), Verdict::FileDiffers);
     }
 
@@ -272,8 +275,8 @@ mod tests {
         let mut voters = voters(2);
         voters[1].votes = false;
         let file = FileHashes::from([((9, 4), Ok(OURS))]);
-        let round = HashRound { replies: vec![hash(OURS), silent("is a learner")] };
-        let comparison = Comparison::of(voters, &[round], &file);
+        let round = HashRound { replies: vec![hash(OURS), unavailable("is a learner")] };
+        let comparison = Comparison::new(voters, &[round], &file);
         assert_eq!(comparison.verdict(), Verdict::Verified);
         assert_eq!(comparison.summary(), "1 of 1 agree at revision 9");
     }

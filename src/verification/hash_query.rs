@@ -1,4 +1,4 @@
-//! Asks the members for their HashKV, for the comparison with a file.
+//! Asks the members for their HashKV, so that a file can be compared with them.
 
 use std::future::Future;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use crate::etcd::hash_kv::{self, HashLimits, HashRequest};
 use crate::etcd::{Member, MemberSet, MemberState, Options};
 use crate::k8s::KubeClient;
 
-/// The members of one cluster, ready to be asked.
+/// The members of one cluster, and the limits within which they may be asked.
 #[derive(Clone, Copy)]
 pub struct HashQuery<'a> {
     pub client: &'a KubeClient,
@@ -21,38 +21,38 @@ pub struct HashQuery<'a> {
 }
 
 impl HashQuery<'_> {
-    /// The hash of each member that may be asked, at `revision`; what is known from an `earlier` round is not asked for
-    /// again. Their state is looked at anew: an alarm or another leader may have come since the members were last
-    /// asked.
-    pub async fn round(&self, revision: i64, earlier: Option<&HashRound>) -> HashRound {
+    /// Asks each member that may be asked for its hash at `revision`, except for those whose hash an `earlier` round
+    /// holds. First it refreshes their status, because an alarm or another leader may have come up since discovery.
+    pub async fn query_members(&self, revision: i64, earlier: Option<&HashRound>) -> HashRound {
         let MemberSet { members, verified_origin, .. } = self.members;
-        let now = match self.members.refresh_status(self.client, self.options).await {
+        let statuses = match self.members.refresh_status(self.client, self.options).await {
             Ok(statuses) => statuses,
             Err(error) => {
-                tracing::info!(%error, "the members' state is unknown");
+                tracing::info!(%error, "the status of the members is unknown");
                 vec![None; members.len()]
             }
         };
         let endpoint = self.options.pod.endpoint.as_deref();
         let ask = async |index: usize| {
-            if let Some(known) = earlier.and_then(|round| round.answer(index, revision)) {
+            if let Some(known) = earlier.and_then(|round| round.hash_of_member(index, revision)) {
                 return Ok(known);
             }
             let MemberState { member, credentials, .. } = &members[index];
-            let id = now[index].as_ref().map_or(0, |status| status.id);
+            let id = statuses[index].as_ref().map_or(0, |status| status.id);
             let request = HashRequest { client: self.client, member, id, revision, limit: self.limits.time };
-            if let Some(config) = self.client_config(member).await {
+            if let Some(config) = self.find_client_config(member).await {
                 return request.via_grpc(&config).await;
             }
             let mut usable = credentials.iter().filter(|candidate| candidate.usable_in_etcd_container);
             let credentials = usable.find(|candidate| verified_origin.is_none_or(|origin| origin == candidate.origin));
             request.via_exec(credentials, endpoint).await
         };
-        HashRound { replies: hash_kv::query_hashes(&now, self.limits, ask).await }
+        HashRound { replies: hash_kv::query_hashes(&statuses, self.limits, ask).await }
     }
 
-    /// What opens `member` directly: where certificates were given, or where no command in a pod gave an answer.
-    async fn client_config(&self, member: &Member) -> Option<ClientConfig> {
+    /// Returns the configuration of a direct connection to `member`, if certificates were given, or if etcdctl did not
+    /// work in any pod.
+    async fn find_client_config(&self, member: &Member) -> Option<ClientConfig> {
         let options = &self.options.client;
         if !options.are_given() && self.members.verified_origin.is_some() {
             return None;
@@ -61,11 +61,11 @@ impl HashQuery<'_> {
         ClientConfig::from_flags(self.client, member, options, endpoint).await.ok().flatten()
     }
 
-    /// The round that a slow copy needs: at the revision that `member` had before anything was done, which etcd may have
-    /// forgotten when the copy ends. By then the file is sure to hold it, as the copy has begun. A copy that has
-    /// `arrived` within `after` needs none, and by then etcd has read the whole database of `member` into memory, which
-    /// makes its hash cheap.
-    pub async fn while_copying(
+    /// Asks the members during a copy that takes longer than `after`, at the revision that `member` had before the run.
+    /// etcd may have compacted that revision when the copy ends. The copy has `begun`, so the file holds the revision,
+    /// and etcd has read much of its database into memory, which makes the hash cheap. Returns `None` for a copy that
+    /// has `arrived` earlier.
+    pub async fn query_during_copy(
         &self,
         begun: impl Future<Output = bool>,
         arrived: &Notify,
@@ -77,11 +77,11 @@ impl HashQuery<'_> {
         tokio::select! {
             biased;
             () = arrived.notified() => None,
-            due = due => if due { Some(self.round(revision, None).await) } else { None },
+            due = due => if due { Some(self.query_members(revision, None).await) } else { None },
         }
     }
 
-    /// The members as they are named and counted, those without a pod behind the others.
+    /// Returns the members as they are named and counted, first those with a pod, then those without.
     pub fn voting_members(&self) -> Vec<VotingMember> {
         let with_pod = self.members.members.iter().map(|state| VotingMember {
             name: state.member.name.clone(),

@@ -1,8 +1,10 @@
-//! Decides whether a file is good: its structure, and whether it holds what the members hold.
+//! Decides whether a file is good: whether its structure is sound, and whether it holds the data of the members.
 
 pub mod comparison;
+mod file_thread;
 pub mod hash_query;
 pub mod integrity;
+pub mod member_check;
 
 /// How far a snapshot is verified; each level includes those before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -11,7 +13,7 @@ pub enum Level {
     Checksum,
     /// The file is a sound database.
     Structure,
-    /// The file holds what most of the members hold.
+    /// The file holds the data of most members.
     Members,
 }
 
@@ -24,7 +26,7 @@ impl Level {
         [Level::Checksum, Level::Structure, Level::Members].into_iter().find(|level| level.name() == name)
     }
 
-    /// Returns the name, as `--verify` takes it.
+    /// Returns the value of `--verify`.
     pub fn name(self) -> &'static str {
         match self {
             Level::Checksum => "checksum",

@@ -35,7 +35,7 @@ const OPTION_TYPES: &[&str] = &[
     "k8s::ConnectOptions",
     "snapshot::Limits",
     "snapshot::TransportPreference",
-    "ui::Options",
+    "ui::OutputOptions",
     "ui::Format",
     "verification::Level",
 ];
@@ -87,18 +87,37 @@ fn module_name(file: &str) -> String {
     if name == "lib" { String::new() } else { name.to_owned() }
 }
 
+/// The files that are under `#[cfg(test)]` as a whole.
+fn test_files(files: &[(String, String)]) -> BTreeSet<String> {
+    let declared = |text: &str| -> Vec<String> {
+        let lines: Vec<&str> = text.lines().map(str::trim).collect();
+        let under_test = lines.windows(2).filter(|pair| pair[0] == "#[cfg(test)]").map(|pair| pair[1]);
+        let name = |line: &str| line.strip_prefix("mod ")?.strip_suffix(';').map(str::to_owned);
+        under_test.filter_map(name).collect()
+    };
+    let below = |(file, text): &(String, String)| -> Vec<String> {
+        let own = module_name(file);
+        let path = |name| if own.is_empty() { name } else { format!("{own}::{name}") };
+        declared(text).into_iter().map(path).collect()
+    };
+    files.iter().flat_map(below).collect()
+}
+
 fn modules(files: &[(String, String)]) -> Modules {
-    let mut modules: Modules = files
+    let exempt = test_files(files);
+    let files: Vec<(String, &str)> = files
         .iter()
         .filter(|(file, _)| file != "main")
-        .map(|(file, _)| (module_name(file), Module::default()))
+        .map(|(file, text)| (module_name(file), text.as_str()))
+        .filter(|(name, _)| !exempt.contains(name))
         .collect();
-    let names: BTreeSet<String> = modules.keys().cloned().collect();
-    for (file, text) in files.iter().filter(|(file, _)| file != "main") {
-        let name = module_name(file);
-        let tokens: TokenStream = text.parse().unwrap_or_else(|error| panic!("{file}: {error}"));
-        let module = modules.get_mut(&name).unwrap();
-        scan(&tokens.into_iter().collect::<Vec<_>>(), &segments(&name), &names, module);
+    let names: BTreeSet<String> = files.iter().map(|(name, _)| name.clone()).collect();
+    let mut modules = Modules::new();
+    for (name, text) in files {
+        let tokens: TokenStream = text.parse().unwrap_or_else(|error| panic!("{name}: {error}"));
+        let mut module = Module::default();
+        scan(&tokens.into_iter().collect::<Vec<_>>(), &segments(&name), &names, &mut module);
+        modules.insert(name, module);
     }
     modules
 }

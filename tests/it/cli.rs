@@ -1,11 +1,11 @@
-//! What goes wrong before a cluster answers: the command line, the kubeconfig, the place for the file.
+//! Errors before a cluster answers: the command line, the kubeconfig, the destination.
 //!
-//! Nothing is served here, so each of these errors must come without any request, or say that nobody answered.
+//! There is no API server here, so each error comes without a request, or reports that the API server does not answer.
 
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-/// Nobody listens on port 1.
+/// Nothing listens on port 1.
 const KUBECONFIG: &str = r#"
 apiVersion: v1
 kind: Config
@@ -69,12 +69,12 @@ fn names_that_the_kubeconfig_does_not_have() {
 }
 
 #[test]
-fn flags_that_make_no_sense() {
+fn flags_that_are_wrong_or_exclude_each_other() {
     fails(&["--nonsense"], 2, "unexpected argument '--nonsense'");
     fails(&["-o", "snap.db"], 2, "name the file with --out snap.db");
-    fails(&["--out", "-", "-o", "json"], 2, "both want standard output");
+    fails(&["--out", "-", "-o", "json"], 2, "--out - cannot be used with -o: both write to standard output");
     fails(&["--as-group", "admins"], 2, "--as-group and --as-uid need --as");
-    fails(&["--out", "x.db", "cleanup"], 2, "--out cannot be used with");
+    fails(&["--out", "x.db", "cleanup"], 2, "--out cannot be used with 'cleanup'");
     fails(&["--pod-cert", "/a"], 2, "--pod-key");
     fails(&["--deadline", "soon"], 2, "expected a duration");
     fails(&["--deadline", "18446744073709551615"], 2, "must be at most 30 days");
@@ -89,7 +89,7 @@ fn an_api_server_that_does_not_answer() {
 }
 
 #[test]
-fn a_credential_plugin_that_fails_is_told_without_its_output() {
+fn a_credential_plugin_that_fails_is_reported_without_its_output() {
     let outcome = fails(
         &["--context", "plugin", "--out", "x.db"],
         1,
@@ -99,7 +99,7 @@ fn a_credential_plugin_that_fails_is_told_without_its_output() {
 }
 
 #[test]
-fn a_credential_plugin_that_fails_when_the_token_is_renewed_is_told_without_its_output() {
+fn a_credential_plugin_that_fails_when_the_token_is_renewed_is_reported_without_its_output() {
     let (directory, kubeconfig) = scene();
     // Its first token has expired already, so each request asks for another one.
     let plugin = r#"[ -e called ] && { echo SECRET-IN-OUTPUT; exit 3; }; : > called; echo '{"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential", "status": {"token": "SECRET-TOKEN", "expirationTimestamp": "2020-01-01T00:00:00Z"}}'"#;
@@ -118,7 +118,7 @@ fn a_credential_plugin_that_fails_when_the_token_is_renewed_is_told_without_its_
 }
 
 #[test]
-fn a_kubeconfig_that_is_missing_or_no_kubeconfig() {
+fn a_kubeconfig_that_is_missing_or_not_valid() {
     fails(&["--kubeconfig", "missing"], 1, "cannot read the kubeconfig missing");
     let (directory, kubeconfig) = scene();
     std::fs::write(&kubeconfig, "token: hidden-in-the-file\n- [").unwrap();
@@ -145,9 +145,9 @@ fn no_configuration_at_all() {
 }
 
 #[test]
-fn places_that_cannot_take_the_file() {
+fn destinations_that_cannot_be_written() {
     fails(&["--out", "missing/x.db"], 1, "cannot write to directory missing: it does not exist");
-    fails(&["--out", "."], 1, ". is a directory");
-    fails(&["--out", "config"], 1, "config exists already");
-    fails(&["--out", "/dev/null", "--force"], 1, "is no plain file");
+    fails(&["--out", "."], 1, "cannot write .: it is a directory");
+    fails(&["--out", "config"], 1, "cannot write config: it already exists");
+    fails(&["--out", "/dev/null", "--force"], 1, "cannot write /dev/null: it is not a plain file");
 }

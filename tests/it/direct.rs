@@ -303,7 +303,11 @@ fn authentication_needs_a_user_and_its_password() {
     let rig = Rig::before(&etcd, |_| ());
     rig.run(&DIRECT).code(3).says("etcd has authentication on").says("--etcd-user").leaves_only(&[]);
     let user = [&DIRECT[..], &["--etcd-user", "root"]].concat();
-    rig.run(&user).code(2).says("no password for etcd user root").says("ETCDCTL_PASSWORD").leaves_only(&[]);
+    rig.run(&user)
+        .code(2)
+        .says("cannot log in as etcd user root: there is no password")
+        .says("ETCDCTL_PASSWORD")
+        .leaves_only(&[]);
     rig.run_with(("ETCDCTL_PASSWORD", "wrong"), &user)
         .code(3)
         .says("etcd refuses the user of --etcd-user")
@@ -312,7 +316,7 @@ fn authentication_needs_a_user_and_its_password() {
     let outcome = rig.run_with(("ETCDCTL_PASSWORD", "secret-of-root"), &loud).code(0).leaves_only(&["x.db"]);
     assert!(!outcome.stderr.contains("secret-of-root"), "no password is logged");
     is_a_snapshot(&rig.path("x.db"));
-    rig.run(&["--etcd-user", "root:pw"]).code(2).says("give the user name only");
+    rig.run(&["--etcd-user", "root:pw"]).code(2).says("expected a name without a password");
 }
 
 #[test]

@@ -28,7 +28,7 @@ fn all_is_well_and_nothing_is_created() {
         "CHECK",
         "follower  healthy",
         "the members know a leader",
-        "all of the 3 required rules",
+        "all 3 required rules are granted",
         "healthy, serves files, 85.9 GB free",
         "one job with one pod would be created in kube-system",
         "x.db can be written",
@@ -72,9 +72,9 @@ fn every_missing_right_is_told_at_once() {
         },
         3,
         &[
-            "node is not open: not allowed to create jobs of API group batch in namespace kube-system, or to get nodes/proxy of cp1",
+            "node cannot be used: not allowed to create jobs of API group batch in namespace kube-system, or to get nodes/proxy of cp1",
             "cannot take a snapshot of pod kube-system/etcd-cp1: no transport is available",
-            "hint: 'kubectl etcd-backup rbac'",
+            "hint: run 'kubectl etcd-backup rbac'",
         ],
     );
 }
@@ -125,11 +125,11 @@ fn a_workstation_without_room_and_a_file_that_exists() {
             faults.available = Some(u64::MAX / 2);
         },
         1,
-        &["are free here for x.db, and the database has 36.0 PB"],
+        &["not enough space for x.db: ", " free, the database has 36.0 PB"],
     );
     let rig = Rig::new();
     std::fs::write(rig.path("x.db"), "old").unwrap();
-    rig.run(&DRY).code(1).says("x.db exists already").leaves_only(&["x.db"]);
+    rig.run(&DRY).code(1).says("cannot write x.db: it already exists").leaves_only(&["x.db"]);
 }
 
 #[test]
@@ -144,7 +144,7 @@ fn an_alarm_is_seen() {
 #[test]
 fn the_other_strategies_of_kubectl() {
     let rig = Rig::new();
-    rig.run(&["--dry-run=server"]).code(2).says("checks the job but not its pod").says("--dry-run=client");
+    rig.run(&["--dry-run=server"]).code(2).says("checks the job, but not its pod").says("--dry-run=client");
     rig.run(&["--dry-run"]).code(2).says("use --dry-run=client");
     rig.run(&["--dry-run=none", "--out", "x.db"]).code(0).leaves_only(&["x.db"]);
 }

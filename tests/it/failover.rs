@@ -60,7 +60,7 @@ fn without_the_flag_and_a_terminal_a_hint_names_it() {
         .says("node cp1 is under disk pressure")
         .says("hint: use --failover to continue with the next member, here etcd-cp")
         .leaves_only(&[]);
-    // Nobody else is there to go on with.
+    // There is no other member.
     let single = Rig::with(|faults| faults.node_condition = Some(("DiskPressure", "True")));
     single.run(&["--out", "x.db"]).code(1).says_not("--failover");
 }

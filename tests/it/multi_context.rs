@@ -63,7 +63,7 @@ fn one_broken_context_does_not_stop_the_others() {
         .says("gone: failed: cannot reach the API server http://127.0.0.1:1")
         .says("error: refused: the API server")
         .says("it asks questions, and several backups run at once")
-        .says("error: 3 of 5 clusters: no good backup");
+        .says("error: the backup failed for 3 of 5 clusters");
     let documents = outcome.json();
     let codes: Vec<&Value> = documents.as_array().unwrap().iter().map(|document| &document["exitCode"]).collect();
     assert_eq!(codes, [&Value::Null, &Value::Null, &json!(1), &json!(3), &json!(1)]);
@@ -115,13 +115,15 @@ fn no_more_at_a_time_than_asked_for() {
 }
 
 #[test]
-fn what_makes_no_sense_for_several() {
+fn flags_that_cannot_be_used_with_several_contexts() {
     let rig = rig(|_| ());
     rig.run(&["--context", "a,nope", "--out-dir", "out"]).code(2).says("context \"nope\" does not exist");
-    rig.run(&["--context", "a,b"]).code(2).says("need a directory").says("--out-dir DIR");
+    rig.run(&["--context", "a,b"]).code(2).says("there is no directory for the files").says("--out-dir");
     rig.run(&["--context", "a,b", "--out-dir", "missing"]).code(1).says("mkdir -p missing");
     rig.run(&["--context", "a,b", "--out-dir", "out", "--server", "http://x"]).code(2).says("--server and --cluster");
-    rig.run(&["--context", "a,b", "--out-dir", "out", "--dry-run=client"]).code(2).says("one cluster at a time");
+    rig.run(&["--context", "a,b", "--out-dir", "out", "--dry-run=client"])
+        .code(2)
+        .says("--dry-run=client cannot be used with several contexts");
     rig.run(&["--all-contexts"]).code(2).says("--out-dir");
     rig.run(&["--all-contexts", "--context", "a", "--out-dir", "out"]).code(2).says("cannot be used with --context");
     rig.run(&["--out-dir", "out", "--out", "x.db"]).code(2);
@@ -141,6 +143,9 @@ fn contexts_that_would_share_a_file_are_refused() {
     let config = std::fs::read_to_string(rig.path("config")).unwrap();
     let config = config.replace("\"name\":\"a\"", "\"name\":\"a/b\"").replace("\"name\":\"b\"", "\"name\":\"a:b\"");
     std::fs::write(rig.path("config"), config).unwrap();
-    rig.run(&["--context", "a/b,a:b", "--out-dir", "out"]).code(2).says("files of the same name").leaves_only(&["out"]);
+    rig.run(&["--context", "a/b,a:b", "--out-dir", "out"])
+        .code(2)
+        .says("two contexts have the same default name")
+        .leaves_only(&["out"]);
     assert!(rig.cluster.shared.state().requests.is_empty());
 }

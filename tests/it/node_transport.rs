@@ -1,4 +1,4 @@
-//! The copy: whole and proven, or not there; whatever the way between does to it.
+//! The copy is complete and verified, or there is no file, whatever the network does to it.
 
 use std::process::Command;
 
@@ -67,10 +67,10 @@ fn standard_output_is_a_true_stream() {
 }
 
 #[test]
-fn an_existing_file_stays_until_the_new_one_is_proven() {
+fn an_existing_file_stays_until_the_new_one_is_verified() {
     let rig = Rig::with(|faults| faults.flip_at = Some(100_000));
     std::fs::write(rig.path("x.db"), "old").unwrap();
-    rig.run(&["--out", "x.db"]).code(1).says("exists already");
+    rig.run(&["--out", "x.db"]).code(1).says("it already exists");
     rig.run(&["--out", "x.db", "--force"]).code(4).leaves_only(&["x.db"]);
     assert_eq!(std::fs::read_to_string(rig.path("x.db")).unwrap(), "old");
     rig.cluster.shared.state().faults.flip_at = None;

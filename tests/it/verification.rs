@@ -31,7 +31,7 @@ fn asked(rig: &Rig) -> Vec<(String, u64)> {
 }
 
 /// The root pages get flags that no page has.
-fn overwrite_the_root(bytes: &mut [u8]) {
+pub fn overwrite_the_root(bytes: &mut [u8]) {
     for meta in [0, 4096] {
         let root: [u8; 8] = bytes[meta + 32..meta + 40].try_into().unwrap();
         let root = usize::try_from(u64::from_le_bytes(root)).unwrap() * 4096;
@@ -89,7 +89,7 @@ fn one_member_that_differs_is_named_and_the_file_keeps_its_name() {
         .says("cp3 differs")
         .says("Etcd successfully backed up to x.db")
         .says("error: member cp3 (pod kube-system/etcd-cp3) holds other data than the snapshot and the other members")
-        .says("do not restore from that member");
+        .says("hint: keep the snapshot, which is good, and do not restore from that member");
     assert_eq!(verified(&outcome), ["verified", "verified", "member differs"]);
     assert_eq!(outcome.json()["file"], "x.db");
     outcome.leaves_only(&["x.db"]);
@@ -100,8 +100,8 @@ fn a_file_that_differs_from_the_majority_is_kept_as_unverified() {
     let rig = Rig::singles(one_odd(), |_| ());
     let outcome = rig.run(&["--out", "x.db", "--member", "cp3", "-o", "json"]).code(4);
     let outcome = outcome
-        .says("the snapshot of member cp3 differs from what members cp1 and cp2 hold; it is kept as x.db.unverified")
-        .says("back up one of them instead, with --member cp1")
+        .says("the snapshot of member cp3 differs from the data of members cp1 and cp2; it is kept as x.db.unverified")
+        .says("back up another member with --member cp1")
         .says("then replace member cp3");
     assert!(!outcome.stderr.contains("successfully"), "{}", outcome.stderr);
     assert_eq!(verified(&outcome), ["verified", "verified", "differs"]);
@@ -165,12 +165,12 @@ fn shut_out(faults: &mut Faults) {
 }
 
 #[test]
-fn without_exec_and_port_forward_the_content_is_not_comparable_and_it_is_said_why() {
+fn without_exec_and_port_forward_the_members_are_not_comparable_and_the_reason_is_printed() {
     let rig = Rig::with(shut_out);
     let outcome = rig.run(&["--out", "x.db", "-o", "json"]).code(0);
     assert_eq!(verified(&outcome), ["verified", "verified", "not comparable"]);
     assert!(
-        outcome.json()["warnings"].to_string().contains("could not be compared with the members"),
+        outcome.json()["warnings"].to_string().contains("cannot compare the snapshot with the members"),
         "{}",
         outcome.json()
     );
@@ -358,7 +358,7 @@ fn a_slow_copy_asks_meanwhile_and_again_at_the_files_own_revision() {
 fn an_interruption_while_a_member_is_asked_leaves_nothing() {
     let rig = Rig::with(|faults| faults.member("cp1").slow_hash = Some(Duration::from_secs(60)));
     let asking = rig.start(&["--out", "x.db"]).until(|rig| !asked(rig).is_empty() && rig.cluster.left() == (0, 0, 0));
-    let outcome = asking.signal("INT").end().code(130).says("the snapshot was not verified, and is removed");
+    let outcome = asking.signal("INT").end().code(130).says("the snapshot was not verified and is deleted");
     assert!(!outcome.stderr.contains("Removing the job"), "{}", outcome.stderr);
     outcome.leaves_only(&[]);
 }
@@ -373,7 +373,7 @@ fn a_file_is_compared_with_the_members_of_today_where_they_still_know_its_revisi
     outcome.says("member cp3 (pod kube-system/etcd-cp3) holds other data than right.db and the other members");
     let outcome = rig.run(&["verify", "wrong.db", "--against-cluster", "-o", "json"]).code(4);
     assert_eq!(verified(&outcome), ["verified", "verified", "differs"]);
-    outcome.says("wrong.db holds other data than the members: 1 of 3 agree");
+    outcome.says("wrong.db differs from the data of the members: 1 of 3 agree at revision");
 
     let etcd = own();
     let rig = Rig::singles([&*etcd], |_| ());
@@ -383,5 +383,5 @@ fn a_file_is_compared_with_the_members_of_today_where_they_still_know_its_revisi
     compact(&etcd);
     let outcome = rig.run(&["verify", "x.db", "--against-cluster", "-o", "json"]).code(0);
     assert_eq!(verified(&outcome), ["verified", "verified", "not comparable"]);
-    outcome.says("warning: x.db could not be compared with the members").says("has compacted revision");
+    outcome.says("warning: cannot compare x.db with the members").says("has compacted revision");
 }

@@ -108,7 +108,7 @@ fn several_files_are_a_list_and_one_bad_one_decides_the_exit_code() {
 #[test]
 fn what_cannot_be_read_is_no_bad_file() {
     let directory = tempfile::tempdir().unwrap();
-    for (name, text) in [("missing.db", "cannot read missing.db"), (".", "it is no plain file")] {
+    for (name, text) in [("missing.db", "cannot read missing.db"), (".", "it is not a plain file")] {
         let outcome = verify(directory.path(), &[name]);
         assert_eq!((outcome.code, outcome.stdout.as_str()), (Some(1), ""), "{}", outcome.stderr);
         assert!(outcome.stderr.contains(text), "{}", outcome.stderr);
@@ -243,17 +243,20 @@ fn the_document_of_a_backup_is_compared() {
     say("other.json", &document.to_string());
     let outcome = verify(directory.path(), &["snap.db", "--document", "other.json"]);
     assert_eq!(outcome.code, Some(4));
-    assert!(outcome.stderr.contains("the document gives another sha-256"), "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("the file has another sha-256 than the document"), "{}", outcome.stderr);
     document["sizeBytes"] = Value::from(77);
     say("other.json", &document.to_string());
     let outcome = verify(directory.path(), &["snap.db", "--document", "other.json"]);
-    assert!(outcome.stderr.contains("the document says that the file has 77 bytes"), "{}", outcome.stderr);
+    assert!(outcome.stderr.contains(" bytes, but the document says 77"), "{}", outcome.stderr);
 
     say("none.json", "{}");
     for (words, text) in [
-        (&["snap.db", "--document", "none.json"][..], "none.json is no document of a backup"),
-        (&["snap.db", "--document", "snap.db"], "snap.db is no document of a backup"),
-        (&["snap.db", "snap.db", "--document", "good.json"], "--document describes one file"),
+        (
+            &["snap.db", "--document", "none.json"][..],
+            "cannot read the document none.json: it is not the document of a backup",
+        ),
+        (&["snap.db", "--document", "snap.db"], "cannot read the document snap.db: it is not the document of a backup"),
+        (&["snap.db", "snap.db", "--document", "good.json"], "--document cannot be used with several files"),
     ] {
         let outcome = verify(directory.path(), words);
         assert_eq!((outcome.code, outcome.stdout.as_str()), (Some(2), ""), "{}", outcome.stderr);

@@ -17,12 +17,13 @@ use crate::util::events::Events;
 use crate::verification::Level;
 use crate::verification::comparison::HashRound;
 use crate::verification::hash_query::HashQuery;
-use crate::verification::integrity::{self, IntegrityResult, MemberCheck};
+use crate::verification::integrity::{IntegrityResult, check_structure};
+use crate::verification::member_check::{MemberCheck, compare_with_members};
 
-/// How long the writer may take to end when there is nothing left to write.
-const WRITER: Duration = Duration::from_secs(2);
+/// Time limit for the writer after a copy that failed.
+const WRITER_LIMIT: Duration = Duration::from_secs(2);
 
-/// A snapshot all bytes of which arrived, and what was found out about it.
+/// A snapshot of which every byte arrived, and the results of its verification.
 pub(super) struct Downloaded {
     pub taken: Taken,
     pub checksum: Checksum,
@@ -33,7 +34,7 @@ pub(super) struct Downloaded {
 /// Why no snapshot arrived.
 pub(super) struct DownloadError {
     pub error: Error,
-    /// Bytes had come, so that another member cannot take over.
+    /// Some bytes had arrived, so another member cannot take over.
     pub begun: bool,
 }
 
@@ -43,21 +44,21 @@ impl From<Error> for DownloadError {
     }
 }
 
-/// One snapshot of one member.
+/// The download of one snapshot.
 pub(super) struct Download<'a> {
     pub options: &'a BackupOptions,
     pub context: &'a Context,
     pub ui: &'a Ui,
-    pub owned: &'a RemoteResources,
+    pub remote: &'a RemoteResources,
     pub members: &'a MemberSet,
     pub member: &'a MemberState,
-    /// How far to verify it; `None`: as far as is possible.
+    /// The level to verify; `None`: as much as possible.
     pub wanted: Option<Level>,
 }
 
 impl Download<'_> {
-    /// Writes the bytes to `writer`, which errors call `name`, and verifies them. `file` is what was written; without it
-    /// only the checksum can be verified.
+    /// Copies the snapshot to `writer` and verifies it. `name` is its name in errors. `file` is the written file;
+    /// without it only the checksum can be verified.
     pub(super) async fn run<W: Write + Send + 'static>(
         &self,
         writer: W,
@@ -73,55 +74,56 @@ impl Download<'_> {
         };
         let writer = SnapshotWriter::start(writer, name.to_owned());
         let (begun, arrived) = (writer.begun(), Notify::new());
-        let hashes_while_copying = async {
+        let early_hashes = async {
             let round = match file {
                 Some(_) if self.includes(Level::Members) => {
-                    query.while_copying(begun, &arrived, self.options.hash_after, self.member).await
+                    query.query_during_copy(begun, &arrived, self.options.hash_after, self.member).await
                 }
                 _ => None,
             };
             Ok::<_, DownloadError>(round)
         };
-        let copied_and_checked = async {
+        let copy_and_check = async {
             let (taken, checksum) = self.copy(writer).await?;
             arrived.notify_one();
-            // All bytes are here: nothing is needed from the cluster any more, and the check does not wait for the removal.
+            // Every byte arrived, so the job is not needed any more. The check does not wait for its deletion.
             let removal = async {
-                if let Err(error) = self.owned.remove(&self.context.client).await {
+                if let Err(error) = self.remote.remove(&self.context.client).await {
                     self.ui.warn_always(&error);
                 }
             };
             let check = async {
                 match file {
-                    Some(file) => integrity::structure(file, checksum.size, self.member.revision(), self.ui).await,
+                    Some(file) => check_structure(file, checksum.size, self.member.revision(), self.ui).await,
                     None => Ok(IntegrityResult::NotChecked),
                 }
             };
             let ((), integrity) = tokio::join!(removal, check);
             Ok((taken, checksum, integrity?))
         };
-        let ((taken, checksum, integrity), early) = tokio::try_join!(copied_and_checked, hashes_while_copying)?;
+        let ((taken, checksum, integrity), early) = tokio::try_join!(copy_and_check, early_hashes)?;
         let (integrity, member_check) = self.compare(query, file, integrity, early).await?;
         Ok(Downloaded { taken, checksum, integrity, member_check })
     }
 
+    /// Reports whether this level must be verified.
     fn includes(&self, level: Level) -> bool {
         self.wanted.is_none_or(|wanted| wanted >= level)
     }
 
     async fn copy(&self, writer: SnapshotWriter) -> Result<(Taken, Checksum), DownloadError> {
         let request = snapshot_request(self.options, self.context, self.members, self.member);
-        let taken = take(&self.context.client, &request, &writer, self.owned, self.ui).await;
+        let taken = take(&self.context.client, &request, &writer, self.remote, self.ui).await;
         let begun = !writer.is_untouched();
         let taken = match taken {
             Err(TransportError::Unavailable(error) | TransportError::Failed(error)) => {
-                // A reader of standard output that takes nothing must not hold up the end.
-                let _ = tokio::time::timeout(WRITER, writer.finish()).await;
+                // Standard output may be a pipe whose reader does not read.
+                let _ = tokio::time::timeout(WRITER_LIMIT, writer.finish()).await;
                 return Err(DownloadError { error, begun });
             }
             taken => taken,
         };
-        // A failure to write here is the cause of a copy that broke off, so it is reported first.
+        // An error of the writer also breaks the copy, so it is the cause.
         let (taken, checksum) = match (taken, writer.finish().await) {
             (Ok(taken), Ok(checksum)) => (taken, checksum),
             (_, Err(write)) => return Err(write.into()),
@@ -140,7 +142,7 @@ impl Download<'_> {
     ) -> Result<(IntegrityResult, MemberCheck)> {
         match (integrity, file) {
             (IntegrityResult::Sound(contents), Some(file)) if self.includes(Level::Members) => {
-                let (contents, member_check) = integrity::content(query, file, contents, early, self.ui).await?;
+                let (contents, member_check) = compare_with_members(query, file, contents, early, self.ui).await?;
                 Ok((IntegrityResult::Sound(contents), member_check))
             }
             (integrity, _) => Ok((integrity, MemberCheck::NotChecked)),

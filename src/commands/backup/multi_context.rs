@@ -1,4 +1,4 @@
-//! Several clusters in one run: each is backed up by itself, a few at a time, and none stops the others.
+//! Backs up several clusters in one run, a few at a time. A failed backup does not stop the others.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -6,113 +6,125 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use futures::{FutureExt, StreamExt, stream};
 use serde_json::{Value, json};
 
-use super::destination::file_part;
+use super::backup_run::back_up;
+use super::destination::file_name_part;
 use super::document::BackupDocument;
-use super::{BackupResult, back_up, removal_unconfirmed};
+use super::interruption::removal_unconfirmed;
+use super::result::BackupResult;
 use crate::cli::BackupOptions;
 use crate::commands::context::Context;
 use crate::error::{Error, ErrorKind, Result, Signal};
-use crate::signals::{Signals, internal, interrupted};
+use crate::signals::{Signals, interruption_error, panic_error};
 use crate::snapshot::RemoteResources;
-use crate::ui::{MultiProgressUi, Table, Ui, restore_terminal};
+use crate::ui::{Table, Ui, restore_terminal};
 use crate::util::byte_size::binary_bytes;
 use crate::util::events::Events;
 
-/// Backs up each of `contexts`. Whatever ends it, all that was created is removed before this returns.
+/// Backs up each of `contexts`. In every case everything that was created is deleted before this returns, unless a
+/// second signal arrives.
 pub(super) async fn run(options: &BackupOptions, contexts: Vec<String>, ui: &Ui, signals: &mut Signals) -> Result<()> {
-    check(options, &contexts)?;
-    let lines = MultiProgressUi::new(ui, &contexts);
+    validate_options(options, &contexts)?;
+    let lines = ui.context_lines(&contexts);
     let backup = |context: String| {
-        let own = lines.ui_for_context(ui, &context);
-        Backup::new(options, context, own)
+        let own_ui = ui.for_context(&lines, &context);
+        ContextBackup::new(options, context, own_ui)
     };
-    let backups: Vec<Backup> = contexts.into_iter().map(backup).collect();
+    let backups: Vec<ContextBackup> = contexts.into_iter().map(backup).collect();
 
-    let work = stream::iter(&backups).for_each_concurrent(options.parallel, Backup::run);
-    let ended = signals.interrupt(work.map(Ok)).await;
+    let work = stream::iter(&backups).for_each_concurrent(options.parallel, ContextBackup::run);
+    let ended = signals.run_until_signal(work.map(Ok)).await;
     restore_terminal();
     if ended.is_err() {
-        if backups.iter().any(|backup| backup.owned.was_used() && backup.is_open()) {
-            ui.status("Removing what was created on the clusters; a second signal ends at once");
+        if backups.iter().any(|backup| backup.remote.was_used() && backup.is_running()) {
+            ui.status("Removing what was created on the clusters; a second signal exits at once");
         }
-        let removal = stream::iter(&backups).for_each_concurrent(None, Backup::remove);
+        let removal = stream::iter(&backups).for_each_concurrent(None, ContextBackup::remove);
         tokio::select! {
             () = removal => {}
-            signal = signals.next() => {
+            signal = signals.next_signal() => {
                 ui.warn_always(&removal_unconfirmed("everything that was created"));
-                return Err(interrupted(signal));
+                return Err(interruption_error(signal));
             }
         }
     }
-    let results: Vec<ContextResult> = backups.iter().map(Backup::result).collect();
-    let shown = show(options, ui, &results);
+    let results: Vec<ContextResult> = backups.iter().map(ContextBackup::take_result).collect();
+    let printed = print_results(options, ui, &results);
     ended?;
     for result in &results {
         if let Some(error) = &result.error {
             ui.error(&error.clone().context(&result.context));
         }
     }
-    match worst(results.iter().filter_map(|result| result.error.as_ref().map(Error::kind))) {
-        None => shown,
+    match worst_kind(results.iter().filter_map(|result| result.error.as_ref().map(Error::kind))) {
+        None => printed,
         Some(kind) => {
             let failed = results.iter().filter(|result| result.error.is_some()).count();
-            Err(Error::new(kind, format!("{failed} of {} clusters: no good backup", results.len())))
+            Err(Error::new(kind, format!("the backup failed for {failed} of {} clusters", results.len())))
         }
     }
 }
 
-fn check(options: &BackupOptions, contexts: &[String]) -> Result<()> {
+fn validate_options(options: &BackupOptions, contexts: &[String]) -> Result<()> {
     let connect = &options.cluster.connect;
     if options.dry_run {
-        return Err(Error::usage("--dry-run=client looks at one cluster at a time"));
+        return Err(Error::usage("--dry-run=client cannot be used with several contexts")
+            .hint("check one context at a time with --context"));
     }
     if connect.server.is_some() || connect.cluster.is_some() {
-        return Err(Error::usage("--server and --cluster name one cluster, and several contexts were given"));
+        return Err(Error::usage("--server and --cluster cannot be used with several contexts")
+            .hint("remove them; each context names its cluster"));
     }
     let Some(directory) = &options.out_dir else {
-        return Err(Error::usage(format!("{} clusters need a directory for their files", contexts.len()))
-            .hint("name it with --out-dir DIR; each file has the default name"));
+        return Err(Error::usage(format!(
+            "cannot back up {} clusters: there is no directory for the files",
+            contexts.len()
+        ))
+        .hint("name the directory with --out-dir; each file gets its default name"));
     };
     if !directory.is_dir() {
-        return Err(Error::failed(format!("{} is no directory", directory.display()))
-            .hint(format!("make it first: mkdir -p {}", directory.display())));
+        return Err(Error::failed(format!("cannot write to {}: it is not a directory", directory.display()))
+            .hint(format!("create it with 'mkdir -p {}'", directory.display())));
     }
-    let mut names: Vec<String> = contexts.iter().map(|context| file_part(context)).collect();
+    let mut names: Vec<String> = contexts.iter().map(|context| file_name_part(context)).collect();
     names.sort_unstable();
     if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
-        return Err(Error::usage(format!("two of the contexts would give files of the same name: etcd-{}-…", pair[0]))
-            .hint("name each context once, or back them up one after the other with --out"));
+        return Err(Error::usage(format!(
+            "cannot name the files: two contexts have the same default name etcd-{}-…",
+            pair[0]
+        ))
+        .hint("name each context once, or back them up one after the other with --out"));
     }
     Ok(())
 }
 
 /// The backup of one cluster.
-struct Backup {
+struct ContextBackup {
     context: String,
     options: BackupOptions,
     ui: Ui,
-    owned: RemoteResources,
-    cluster: OnceLock<Context>,
+    remote: RemoteResources,
+    /// Set when the connection is prepared.
+    connection: OnceLock<Context>,
     outcome: Mutex<Option<Result<BackupResult>>>,
 }
 
-impl Backup {
+impl ContextBackup {
     fn new(options: &BackupOptions, context: String, ui: Ui) -> Self {
         let mut options = options.clone();
         options.cluster.connect.context = Some(context.clone());
         options.cluster.connect.unattended = true;
-        let owned = RemoteResources::default();
-        Backup { context, options, ui, owned, cluster: OnceLock::new(), outcome: Mutex::default() }
+        let remote = RemoteResources::default();
+        ContextBackup { context, options, ui, remote, connection: OnceLock::new(), outcome: Mutex::default() }
     }
 
     async fn run(&self) {
         self.ui.status("connecting");
         let work = async {
             let context = Context::connect(&self.options.cluster, &self.ui).await?;
-            let context = self.cluster.get_or_init(|| context);
-            back_up(&self.options, context, &self.owned, &self.ui).await
+            let context = self.connection.get_or_init(|| context);
+            back_up(&self.options, context, &self.remote, &self.ui).await
         };
-        let outcome = AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(|_| Err(internal()));
+        let outcome = AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(|_| Err(panic_error()));
         self.remove().await;
         let error = match &outcome {
             Ok(result) => result.error.as_ref(),
@@ -125,30 +137,30 @@ impl Backup {
         *self.outcome.lock().unwrap_or_else(PoisonError::into_inner) = Some(outcome);
     }
 
-    fn is_open(&self) -> bool {
+    fn is_running(&self) -> bool {
         self.outcome.lock().unwrap_or_else(PoisonError::into_inner).is_none()
     }
 
     async fn remove(&self) {
-        let Some(context) = self.cluster.get() else { return };
-        if let Err(error) = self.owned.remove(&context.client).await {
+        let Some(context) = self.connection.get() else { return };
+        if let Err(error) = self.remote.remove(&context.client).await {
             self.ui.warn_always(&error);
         }
     }
 
-    fn result(&self) -> ContextResult {
+    fn take_result(&self) -> ContextResult {
         let outcome = self.outcome.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let not_done = || Err(Error::new(ErrorKind::Interrupted(Signal::Interrupt), "interrupted"));
-        let (document, error) = match outcome.unwrap_or_else(not_done) {
+        let interrupted = || Err(Error::new(ErrorKind::Interrupted(Signal::Interrupt), "interrupted"));
+        let (document, error) = match outcome.unwrap_or_else(interrupted) {
             Ok(result) => (Some(result.document), result.error),
             Err(error) => (None, Some(error)),
         };
-        let server = self.cluster.get().map(|context| context.client.server().to_owned());
+        let server = self.connection.get().map(|context| context.client.server().to_owned());
         ContextResult { context: self.context.clone(), server, document, error }
     }
 }
 
-/// How the backup of one cluster ended.
+/// The result of the backup of one cluster.
 struct ContextResult {
     context: String,
     server: Option<String>,
@@ -157,11 +169,11 @@ struct ContextResult {
 }
 
 impl ContextResult {
-    /// The backup's own document; after a failure with what went wrong.
-    fn value(&self) -> Value {
-        let nothing = || json!({"cluster": {"server": self.server, "context": self.context}});
+    /// Returns the document of the backup; after a failure it also has the error.
+    fn to_value(&self) -> Value {
+        let cluster_only = || json!({"cluster": {"server": self.server, "context": self.context}});
         let document = self.document.as_ref().and_then(|document| serde_json::to_value(document).ok());
-        let mut value = document.unwrap_or_else(nothing);
+        let mut value = document.unwrap_or_else(cluster_only);
         if let Some(error) = &self.error {
             value["error"] = json!(error.message());
             value["hints"] = json!(error.hints());
@@ -170,8 +182,8 @@ impl ContextResult {
         value
     }
 
-    /// Context, member, file, size, revision, seconds, result.
-    fn cells(&self) -> Vec<String> {
+    /// Returns the cells of the table: context, member, file, size, revision, time, result.
+    fn to_cells(&self) -> Vec<String> {
         let of_document = |cell: &dyn Fn(&BackupDocument) -> Option<String>| {
             self.document.as_ref().and_then(cell).unwrap_or_else(|| "<none>".to_owned())
         };
@@ -187,21 +199,21 @@ impl ContextResult {
     }
 }
 
-/// The documents, or the table.
-fn show(options: &BackupOptions, ui: &Ui, results: &[ContextResult]) -> Result<()> {
+/// Prints the documents or the table.
+fn print_results(options: &BackupOptions, ui: &Ui, results: &[ContextResult]) -> Result<()> {
     if let Some(format) = options.format {
-        return ui.document(format, &results.iter().map(ContextResult::value).collect::<Vec<_>>());
+        return ui.document(format, &results.iter().map(ContextResult::to_value).collect::<Vec<_>>());
     }
     if ui.is_quiet() {
         return Ok(());
     }
     let mut table = Table::new(&["CONTEXT", "MEMBER", "FILE", "SIZE", "REVISION", "TIME", "RESULT"]);
-    results.iter().for_each(|result| table.row(&result.cells()));
+    results.iter().for_each(|result| table.add_row(&result.to_cells()));
     table.take_lines().iter().try_for_each(|line| ui.println(line))
 }
 
-/// The kind that decides the exit code: 130, 143, 129, 141, 4, 3, 1, 2, 5, in this order.
-fn worst(kinds: impl Iterator<Item = ErrorKind>) -> Option<ErrorKind> {
+/// Returns the kind that decides the exit code, in the order of docs/scripting.md.
+fn worst_kind(kinds: impl Iterator<Item = ErrorKind>) -> Option<ErrorKind> {
     const ORDER: [u8; 9] = [130, 143, 129, 141, 4, 3, 1, 2, 5];
     kinds.min_by_key(|kind| ORDER.iter().position(|code| *code == kind.exit_code()).unwrap_or(ORDER.len()))
 }
@@ -210,8 +222,25 @@ fn worst(kinds: impl Iterator<Item = ErrorKind>) -> Option<ErrorKind> {
 mod tests {
     use super::*;
 
+    fn result(document: Option<BackupDocument>, error: Option<Error>) -> ContextResult {
+        ContextResult { context: "prod".to_owned(), server: Some("https://a:6443".to_owned()), document, error }
+    }
+
     #[test]
-    fn the_worst_decides_the_exit_code() {
+    fn a_failed_backup_has_a_row_and_a_document_with_its_error() {
+        let failed = result(None, Some(Error::not_allowed("not allowed to list pods").hint("run rbac")));
+        assert_eq!(failed.to_cells().join(" "), "prod <none> <none> <none> <none> <none> not allowed to list pods");
+        assert_eq!(
+            failed.to_value(),
+            json!({
+                "cluster": {"server": "https://a:6443", "context": "prod"},
+                "error": "not allowed to list pods", "hints": ["run rbac"], "exitCode": 3,
+            })
+        );
+    }
+
+    #[test]
+    fn the_worst_kind_decides_the_exit_code() {
         let interrupted = ErrorKind::Interrupted(Signal::Interrupt);
         let order = [
             interrupted,
@@ -225,8 +254,8 @@ mod tests {
         for from in 0..order.len() {
             let mut rest = order[from..].to_vec();
             rest.reverse();
-            assert_eq!(worst(rest.into_iter()), Some(order[from]));
+            assert_eq!(worst_kind(rest.into_iter()), Some(order[from]));
         }
-        assert_eq!(worst(std::iter::empty()), None);
+        assert_eq!(worst_kind(std::iter::empty()), None);
     }
 }

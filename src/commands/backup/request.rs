@@ -1,4 +1,4 @@
-//! What a transport is asked for, from the flags and what is known of the member.
+//! Builds the request to a transport from the flags and the status of the member.
 
 use crate::cli::BackupOptions;
 use crate::commands::context::Context;
@@ -13,7 +13,7 @@ pub(super) fn snapshot_request<'r>(
     state: &'r MemberState,
 ) -> Request<'r> {
     let mut credentials = state.credentials.clone();
-    // What opened etcd for the status goes first; the sort is stable, so the others keep their order.
+    // The credentials that worked for the status come first. The sort is stable, so the others keep their order.
     let is_verified = |origin: &str| Some(origin) == set.verified_origin;
     credentials.sort_by_key(|candidate| !(candidate.usable_in_etcd_container && is_verified(candidate.origin)));
     Request {

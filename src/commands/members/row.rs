@@ -1,16 +1,17 @@
-//! One member as people and scripts see it: the same rows for `members`, the picker and the talk.
+//! One member as a row, for `members`, prompts and status lines.
 
 use k8s_openapi::jiff::Timestamp;
 use serde::Serialize;
 
-use crate::etcd::{Expiry, Member, MemberProbe, MemberState, MemberStatus};
+use crate::etcd::{Expiry, Member, MemberProbe, MemberSet, MemberState, MemberStatus};
 use crate::ui::SelectItem;
 use crate::util::byte_size::decimal_bytes;
+use crate::util::rfc3339::format_time;
 
-/// etcd's quota where nothing else is set (etcd `server/storage/quota.go`, DefaultQuotaBytes).
+/// etcd's default quota (etcd `server/storage/quota.go`, DefaultQuotaBytes).
 const DEFAULT_QUOTA: u64 = 2 << 30;
 
-/// A member; what could not be learned is null.
+/// The document of a member. A field whose value is unknown is null.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct MemberRow {
@@ -25,16 +26,16 @@ pub struct MemberRow {
     pub version: Option<String>,
     pub db_size_bytes: Option<u64>,
     pub db_in_use_bytes: Option<u64>,
-    /// Size at which etcd refuses writes: as the member tells, else as its pod's flags set it.
+    /// Size at which etcd refuses writes: from the member's status, otherwise from its pod's flags.
     pub quota_bytes: Option<u64>,
     pub revision: Option<u64>,
     pub raft_index: Option<u64>,
     pub alarms: Option<Vec<String>>,
-    /// It serves, knows a leader and has no alarm.
+    /// The member answers, knows a leader and has no alarm.
     pub healthy: Option<bool>,
-    /// When the certificate ends with which it serves clients, RFC 3339.
+    /// When the server certificate expires, RFC 3339.
     pub certificate_expiry: Option<String>,
-    /// Raft entries that it has still to apply, compared with the most advanced member.
+    /// Raft entries that the most advanced member has and this one has not applied.
     #[serde(skip)]
     pub lag: Option<u64>,
     #[serde(skip)]
@@ -43,9 +44,19 @@ pub struct MemberRow {
     has_no_certificate: bool,
 }
 
+/// Returns all members as rows.
+pub fn member_rows(set: &MemberSet) -> Vec<MemberRow> {
+    set.members.iter().map(|state| MemberRow::from_set(set, state)).collect()
+}
+
 impl MemberRow {
-    /// `newest` is the highest raft index of all members.
-    pub fn new(state: &MemberState, newest: u64) -> Self {
+    /// Creates the row of a member of `set`.
+    pub fn from_set(set: &MemberSet, state: &MemberState) -> Self {
+        MemberRow::new(state, set.newest_raft_index())
+    }
+
+    /// Creates the row of a member. `newest` is the highest raft index of all members.
+    fn new(state: &MemberState, newest: u64) -> Self {
         let MemberState { member, probe, certificate_expiry, .. } = state;
         let status = probe.status();
         let healthy = match probe {
@@ -70,13 +81,13 @@ impl MemberRow {
             version: status.map(|status| status.version.clone()),
             db_size_bytes: status.map(|status| status.db_size),
             db_in_use_bytes: status.and_then(|status| status.db_in_use),
-            quota_bytes: status.and_then(|status| status.quota).or_else(|| quota_of(member)),
+            quota_bytes: status.and_then(|status| status.quota).or_else(|| configured_quota(member)),
             revision: status.map(|status| status.revision),
             raft_index: status.map(|status| status.raft_index),
             alarms: status.map(|status| status.alarms.clone()),
             healthy,
             certificate_expiry: match certificate_expiry {
-                Some(Expiry::At(time)) => Some(time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()),
+                Some(Expiry::At(time)) => Some(format_time(*time)),
                 _ => None,
             },
             has_no_certificate: *certificate_expiry == Some(Expiry::None),
@@ -85,12 +96,12 @@ impl MemberRow {
         }
     }
 
-    /// The pod's name alone.
+    /// Returns the name of the pod without its namespace.
     pub fn pod_name(&self) -> &str {
         self.pod.rsplit('/').next().unwrap_or_default()
     }
 
-    /// What the picker shows: pod, node, role, health, version, size, revision.
+    /// Returns the line of a prompt: pod, node, role, health, version, size, revision.
     pub fn to_item(&self, recommended: bool) -> SelectItem {
         let mut cells = vec![self.pod_name().to_owned(), self.node.clone()];
         cells.extend(self.role.map(str::to_owned));
@@ -101,12 +112,12 @@ impl MemberRow {
         SelectItem { cells, recommended }
     }
 
-    /// The same in one line.
+    /// Returns the same in one line.
     pub fn summary(&self) -> String {
         self.to_item(false).cells.join("  ")
     }
 
-    /// The table's headers.
+    /// Returns the headers of the table.
     pub fn headers(wide: bool) -> Vec<&'static str> {
         let mut headers = vec!["POD", "NODE", "ID", "ROLE", "VERSION", "SIZE", "IN-USE", "QUOTA", "REVISION"];
         headers.extend(["LAG", "ALARMS", "HEALTHY", "CERT-EXPIRY"]);
@@ -116,7 +127,7 @@ impl MemberRow {
         headers
     }
 
-    /// The table's cells, in the order of the headers.
+    /// Returns the cells of the table, in the order of the headers.
     pub fn cells(&self, wide: bool, now: Timestamp) -> Vec<String> {
         let or_unknown = |text: Option<String>| text.unwrap_or_else(|| "<unknown>".to_owned());
         let bytes = |figure: Option<u64>| or_unknown(figure.map(decimal_bytes).map(|text| text.replace(' ', "")));
@@ -143,7 +154,7 @@ impl MemberRow {
             figure(self.lag),
             or_unknown(alarms),
             or_unknown(self.healthy.map(|healthy| healthy.to_string())),
-            certificate(left.map(|expiry| remaining(expiry, now))),
+            certificate(left.map(|expiry| format_remaining(expiry, now))),
         ];
         if wide {
             cells.extend([self.name.clone(), figure(self.raft_index), certificate(self.certificate_expiry.clone())]);
@@ -152,9 +163,9 @@ impl MemberRow {
     }
 }
 
-/// `--quota-backend-bytes` of the pod; 0 or nothing is etcd's default, less than 0 is no quota at all. Unknown where
-/// the settings are in a file that could not be read.
-fn quota_of(member: &Member) -> Option<u64> {
+/// Returns `--quota-backend-bytes` of the pod. 0 or no flag is etcd's default, a negative number disables the quota.
+/// `None` if the settings are in a file that could not be read.
+fn configured_quota(member: &Member) -> Option<u64> {
     match member.settings.get("quota-backend-bytes").map(str::parse::<i64>) {
         Some(Ok(0)) => Some(DEFAULT_QUOTA),
         Some(quota) => quota.ok().and_then(|quota| u64::try_from(quota).ok()),
@@ -162,8 +173,8 @@ fn quota_of(member: &Member) -> Option<u64> {
     }
 }
 
-/// How long something is still valid, as kubectl writes ages: `364d`, `30h`, `59m`.
-fn remaining(expiry: Timestamp, now: Timestamp) -> String {
+/// Formats the time until `expiry` as kubectl formats ages: `364d`, `30h`, `59m`.
+fn format_remaining(expiry: Timestamp, now: Timestamp) -> String {
     match expiry.as_second() - now.as_second() {
         seconds if seconds <= 0 => "expired".to_owned(),
         seconds if seconds < 2 * 3600 => format!("{}m", seconds / 60),
@@ -187,10 +198,10 @@ mod tests {
     }
 
     #[test]
-    fn the_quota_is_the_members_word_then_the_flags_then_etcds_default() {
-        let told = || MemberProbe::Ok(MemberStatus { quota: Some(7), ..MemberStatus::default() });
+    fn the_quota_comes_from_the_status_then_the_flags_then_the_default() {
+        let with_quota = || MemberProbe::Ok(MemberStatus { quota: Some(7), ..MemberStatus::default() });
         let row = |command: &[&str], probe| MemberRow::new(&state(command, probe), 0).quota_bytes;
-        assert_eq!(row(&["etcd", "--quota-backend-bytes=9"], told()), Some(7));
+        assert_eq!(row(&["etcd", "--quota-backend-bytes=9"], with_quota()), Some(7));
         assert_eq!(row(&["etcd", "--quota-backend-bytes=9"], unknown()), Some(9));
         assert_eq!(row(&["etcd", "--quota-backend-bytes=-1"], unknown()), None);
         assert_eq!(row(&["etcd"], unknown()), Some(2 << 30));
@@ -198,16 +209,16 @@ mod tests {
     }
 
     #[test]
-    fn a_member_that_could_not_be_asked_is_not_called_unhealthy() {
+    fn the_health_of_a_member_that_could_not_be_asked_is_unknown() {
         let row = |probe: MemberProbe| MemberRow::new(&state(&["etcd"], probe), 0).healthy;
         assert_eq!(row(MemberProbe::Down("refused".into())), Some(false));
         assert_eq!(row(MemberProbe::Unknown("forbidden".into())), None);
     }
 
     #[test]
-    fn the_time_left_reads_as_kubectls_ages() {
+    fn the_remaining_time_has_the_format_of_kubectls_ages() {
         let at = |seconds: i64| Timestamp::from_second(seconds).expect("a time");
-        let left = |seconds: i64| remaining(at(1_000_000 + seconds), at(1_000_000));
+        let left = |seconds: i64| format_remaining(at(1_000_000 + seconds), at(1_000_000));
         assert_eq!([left(-5), left(3599), left(86_400), left(31_535_999)], ["expired", "59m", "24h", "364d"]);
     }
 

@@ -12,7 +12,7 @@ use crate::snapshot::error::{TransportError, not_possible};
 use crate::snapshot::headroom::{required_free_space, required_limit, storage_limit_below};
 use crate::snapshot::request::Request;
 use crate::util::byte_size::decimal_bytes;
-use crate::util::quantity::quantity;
+use crate::util::quantity::parse_quantity;
 
 /// What the container offers.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -150,7 +150,7 @@ fn harm(directory: &Directory, member: &Member, db_size: Option<u64>) -> Option<
     let needed = required_limit(db_size?);
     let limited = |limit: &str| format!("is limited to {limit}, and {} are needed", decimal_bytes(needed));
     if let Some(limit) = empty_dir.and_then(|volume| volume.size_limit.as_ref())
-        && quantity(&limit.0).is_some_and(|bytes| bytes < needed)
+        && parse_quantity(&limit.0).is_some_and(|bytes| bytes < needed)
     {
         return Some(limited(&limit.0));
     }

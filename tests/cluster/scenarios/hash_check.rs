@@ -40,14 +40,14 @@ fn changed_on_disk(cluster: &Cluster) {
 
     // The others' file is good, and says who is not.
     let outcome = cluster.backup(&["--member", "cp1"]).run().code(4);
-    let outcome = outcome.says("structure: ").says("2 of 3 members agree").says("cp3 differs at revision");
+    let outcome = outcome.says("structure: ").says("2 of 3 agree at revision").says("cp3 differs at revision");
     let size = std::fs::metadata(&outcome.file).expect("the file has its name").len();
     assert!(size > 0, "the file is empty");
     std::fs::remove_file(&outcome.file).expect("it can be removed");
 
     // Its own file is intact in itself, and kept apart.
     let outcome = cluster.backup(&["--member", "cp3"]).run().code(4);
-    let outcome = outcome.says("the snapshot of member cp3 differs from what members cp1 and cp2 hold");
+    let outcome = outcome.says("the snapshot of member cp3 differs from the data of members cp1 and cp2");
     assert!(!outcome.file.exists(), "the file has the final name");
     let kept =
         outcome.file.with_file_name(format!("{}.unverified", outcome.file.file_name().expect("a name").display()));

@@ -21,7 +21,7 @@ fn one_member(cluster: &Cluster) {
     cluster
         .backup(&[])
         .run()
-        .says("Verified  transport: sha-256 matches")
+        .says("Verified  checksum: sha-256 matches")
         .says("Etcd successfully backed up to")
         .verified();
 }

@@ -109,7 +109,7 @@ impl Held {
 
 fn large(cluster: &Cluster) {
     cluster.fill(2000);
-    let outcome = cluster.backup(&["--hash-max-size", "4Gi"]).run().code(0).says("1 of 1 member agrees");
+    let outcome = cluster.backup(&["--hash-max-size", "4Gi"]).run().code(0).says("1 of 1 agree at revision");
     let size = std::fs::metadata(&outcome.file).expect("the file is there").len();
     eprintln!("    {size} bytes in {:.1} s", outcome.took.as_secs_f32());
     assert!(size > 2_000_000_000, "{size} bytes");

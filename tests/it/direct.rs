@@ -386,7 +386,7 @@ fn a_port_without_a_listener_leads_to_the_node() {
     rig.run_with(("ETCDCTL_PASSWORD", "x"), &["--out", "x.db", "--etcd-user", "root"])
         .code(0)
         .says("Transport direct")
-        .says("because direct is not available: the port of etcd in pod kube-system/etcd-cp1 cannot be reached")
+        .says("because direct is not available: cannot reach the port of etcd from inside pod kube-system/etcd-cp1")
         .leaves_only(&["x.db"]);
 }
 

@@ -116,7 +116,6 @@ impl BackupRun<'_> {
     ) -> Result<BackupResult> {
         let BackupRun { options, context, ui, members, .. } = *self;
         let Downloaded { taken, checksum, integrity, member_check } = downloaded;
-        print_verification(ui, &integrity, &member_check);
         let outcome = VerificationOutcome {
             integrity: &integrity,
             member_check: &member_check,
@@ -124,6 +123,7 @@ impl BackupRun<'_> {
             members,
             member: &chosen.member,
         };
+        print_verification(ui, &integrity, &member_check, outcome.is_verified());
         if let Some(warning) = outcome.warning() {
             ui.warn(&warning);
         }

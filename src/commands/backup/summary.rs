@@ -8,8 +8,8 @@ use crate::util::events::Events;
 use crate::verification::integrity::IntegrityResult;
 use crate::verification::member_check::MemberCheck;
 
-/// Prints the result of each level of verification.
-pub(super) fn print_verification(ui: &Ui, integrity: &IntegrityResult, members: &MemberCheck) {
+/// Prints the result of each level of verification. `is_verified`: the file gets the requested name.
+pub(super) fn print_verification(ui: &Ui, integrity: &IntegrityResult, members: &MemberCheck, is_verified: bool) {
     let structure = match integrity {
         IntegrityResult::NotChecked => "not checked".to_owned(),
         IntegrityResult::Sound(contents) => {
@@ -22,7 +22,8 @@ pub(super) fn print_verification(ui: &Ui, integrity: &IntegrityResult, members: 
         MemberCheck::NotChecked => "not checked".to_owned(),
         MemberCheck::Compared(comparison) => comparison.summary(),
     };
-    ui.status(&format!("Verified  checksum: sha-256 matches; structure: {structure}; members: {members}"));
+    let label = if is_verified { "Verified" } else { "Checked" };
+    ui.status(&format!("{label}  checksum: sha-256 matches; structure: {structure}; members: {members}"));
 }
 
 /// Prints the summary of a backup whose file has the requested name.

@@ -1,17 +1,16 @@
-//! What can go wrong, in the form in which a person reads it.
+//! The error that users see: one sentence, hints that say what to do next, and a kind that decides the exit code.
 //!
-//! Every failure ends here as one sentence, zero or more hints that say what to do next, and a kind that decides
-//! the exit code. Libraries' errors are translated where they arise, because only that place knows what was being
-//! done and on what; nothing above it prints a `Debug` form or a chain of causes.
+//! The errors of libraries are translated where they occur, because only that code knows what was done and on what.
+//! Nothing above it prints a `Debug` form or a chain of causes.
 
 use std::fmt;
 
 /// The class of a failure; scripts see it as the exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErrorKind {
-    /// It was tried and did not work: API unreachable, copy broken after retries, no room (exit 1).
+    /// It was tried and failed: API unreachable, copy broken after retries, not enough space (exit 1).
     Failed,
-    /// The command line asks for something that does not exist or makes no sense (exit 2).
+    /// The command line names something that does not exist, or its flags are invalid (exit 2).
     Usage,
     /// The cluster refuses: authentication, RBAC, admission, Pod Security, quota (exit 3).
     NotAllowed,
@@ -19,9 +18,9 @@ pub enum ErrorKind {
     BadFile,
     /// There is no etcd to back up here (exit 5).
     NoEtcd,
-    /// A signal, or a person who changed their mind, ended the run (exit 128 + signal number).
+    /// A signal ended the run, or the user left a prompt (exit 128 + signal number).
     Interrupted(Signal),
-    /// Whoever read our standard output went away (exit 141, as a process killed by SIGPIPE).
+    /// The reader of standard output went away (exit 141, as a process killed by SIGPIPE).
     StdoutClosed,
 }
 

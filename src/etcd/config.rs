@@ -78,10 +78,10 @@ fn split_script(word: &str) -> Vec<String> {
 }
 
 /// Parses `--name=value`, `-name value` and a bare `--name`. Go's flag package accepts one dash or two.
-fn parse_flags(words: impl Iterator<Item = String>) -> BTreeMap<String, String> {
+fn parse_flags(arguments: impl Iterator<Item = String>) -> BTreeMap<String, String> {
     let mut found = BTreeMap::new();
     let mut without_value: Option<String> = None;
-    for word in words {
+    for word in arguments {
         let name = word.strip_prefix("--").or_else(|| word.strip_prefix('-')).filter(|name| !name.is_empty());
         match (name, without_value.take()) {
             (Some(name), boolean) => {

@@ -1,5 +1,5 @@
 //! The scenarios on a real control plane: kubelets, container runtimes, RBAC and etcd images as they are, because a
-//! fake cluster agrees with whoever wrote it. `tests/cluster/run` (by way of `make e2e`) sets the environment and cleans
+//! fake cluster agrees with its author. `tests/cluster/run` (by way of `make e2e`) sets the environment and cleans
 //! up; this program starts the clusters that the scenarios need, runs them one after the other and prints a table.
 
 #![allow(clippy::print_stderr, reason = "a table and its progress are what this program is for")]

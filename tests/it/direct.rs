@@ -70,7 +70,7 @@ fn a_reader_that_takes_nothing_does_not_outlast_the_deadline() {
     let start = Instant::now();
     // Nobody reads its standard output before it has ended.
     while running.child.try_wait().unwrap().is_none() {
-        assert!(start.elapsed() < Duration::from_secs(20), "it goes on");
+        assert!(start.elapsed() < Duration::from_secs(20), "the copy does not stop");
         std::thread::sleep(Duration::from_millis(50));
     }
     running.end().code(1).says("longer than --deadline allows").leaves_only(&[]);
@@ -271,9 +271,9 @@ fn a_certificate_for_other_names_says_for_which() {
         .says("for other names than this member's: etcd.elsewhere, 10.9.8.7")
         .says("--etcd-server-name")
         .leaves_only(&[]);
-    with_files(&rig, &authority, &authority, &["--etcd-server-name", "nobody"])
+    with_files(&rig, &authority, &authority, &["--etcd-server-name", "wrong.example"])
         .code(1)
-        .says("the certificate of etcd is not for nobody, but for: etcd.elsewhere, 10.9.8.7")
+        .says("the certificate of etcd is not for wrong.example, but for: etcd.elsewhere, 10.9.8.7")
         .leaves_only(&[]);
     with_files(&rig, &authority, &authority, &["--etcd-server-name", "etcd.elsewhere"]).code(0).leaves_only(&["x.db"]);
 }

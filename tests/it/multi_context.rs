@@ -1,4 +1,4 @@
-//! Several clusters in one run: each by itself, the worst decides, and nothing is left on any of them.
+//! Several clusters in one run: each is backed up on its own, the worst decides, and nothing is left on any of them.
 
 use serde_json::{Value, json};
 
@@ -7,7 +7,7 @@ use crate::support::fake_cluster::TOKEN;
 use crate::support::fake_cluster::faults::Faults;
 use crate::support::{KEYS, Rig};
 
-/// A rig whose kubeconfig has the contexts a and b of its own cluster, one that nobody answers for, and one whose
+/// A rig whose kubeconfig has the contexts a and b of its own cluster, one without a server, and one whose
 /// credentials are refused; and a directory `out`.
 fn rig(script: impl FnOnce(&mut Faults)) -> Rig {
     let rig = Rig::with(script);

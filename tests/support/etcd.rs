@@ -246,7 +246,7 @@ impl Etcd {
     }
 }
 
-/// A port that nobody has, below those that the system gives to clients: between this question and the start of etcd one
+/// A free port, below those that the system gives to clients: between this question and the start of etcd one
 /// of them could take it.
 fn free_port() -> u16 {
     static NEXT: AtomicU32 = AtomicU32::new(0);

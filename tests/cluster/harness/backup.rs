@@ -80,7 +80,7 @@ impl<'c> Backup<'c> {
         self
     }
 
-    /// It ends by itself, and cannot remove its job: the cluster is out of its reach.
+    /// It ends without a signal, and cannot remove its job: the cluster is out of its reach.
     pub fn may_leave_its_job(mut self) -> Self {
         self.may_leave_job = true;
         self

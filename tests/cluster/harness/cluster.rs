@@ -176,7 +176,7 @@ impl Cluster {
         self.runs.set(self.runs.get() + 1);
     }
 
-    /// The plugin's jobs after the last of the runs that were under way, on a cluster that nobody else has.
+    /// The plugin's jobs after the last of the runs that were under way, on a cluster that no one else uses.
     pub fn run_ends(&self) -> Result<String, String> {
         self.runs.set(self.runs.get().saturating_sub(1));
         if !self.is_rig() || self.runs.get() > 0 {

@@ -16,12 +16,12 @@ pub fn scenarios() -> Vec<Scenario> {
     ]
 }
 
-/// Refused with the sentence of whoever refused, before long, and nothing is left.
-fn refused(cluster: &Cluster, words: &[&str]) {
+/// Refused soon with the message of the admission plugin, and nothing is left.
+fn refused(cluster: &Cluster, expected: &[&str]) {
     let mut outcome =
         cluster.backup(&[]).run().code(3).without_file().says("the cluster does not admit the snapshot job's pod");
-    for words in words {
-        outcome = outcome.says(words);
+    for text in expected {
+        outcome = outcome.says(text);
     }
     outcome.within(std::time::Duration::from_secs(30));
 }

@@ -1,4 +1,4 @@
-//! What breaks while a backup runs. Either the snapshot arrives all the same, or it is said why not; and nothing stays.
+//! What breaks while a backup runs. Either the snapshot arrives nevertheless, or the error says why not, and nothing is left.
 
 use std::time::{Duration, Instant};
 
@@ -18,7 +18,7 @@ pub fn scenarios() -> Vec<Scenario> {
         scenario("faults: the API server is killed while copying", Needs::One, api_server_killed),
         scenario("faults: the kubelet is restarted while copying", Needs::One, kubelet_restarted),
         scenario("faults: the node's network is cut for 10 s", Needs::One, cut_for_a_while),
-        scenario("faults: the node's network is cut for ever", Needs::One, cut_for_ever),
+        scenario("faults: the node's network is cut for good", Needs::One, cut_for_good),
         scenario("faults: the job is deleted by somebody else", Needs::One, job_deleted),
         scenario("faults: the workstation dies", Needs::One, workstation_dies),
         scenario("faults: Ctrl-C while copying", Needs::One, interrupted),
@@ -78,7 +78,7 @@ fn cut_for_a_while(cluster: &Cluster) {
     outcome.verified();
 }
 
-fn cut_for_ever(cluster: &Cluster) {
+fn cut_for_good(cluster: &Cluster) {
     let node = cluster.node("cp1");
     cluster.fill(MEGABYTES);
     let slowed = node.slowed_to(SPEED);
@@ -88,7 +88,7 @@ fn cut_for_ever(cluster: &Cluster) {
     let outcome = running.end();
     drop(cut);
     drop(slowed);
-    // The job goes by itself when its time is over: that is checked after every scenario.
+    // The job expires: that is checked after every scenario.
     outcome.code(1).without_file().says("cannot delete job ").within(Duration::from_secs(90));
 }
 

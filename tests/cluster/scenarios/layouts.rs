@@ -22,7 +22,7 @@ pub fn scenarios() -> Vec<Scenario> {
         let run = move |cluster: &Cluster| {
             let layout = Layout { image, archive, version, ..Layout::default() };
             let etcd = cluster.with_etcd(&layout);
-            proven(cluster, &layout, &etcd, &[]);
+            verified_backup(cluster, &layout, &etcd, &[]);
             in_the_container(cluster, &layout, &etcd);
         };
         found.push(scenario(&format!("images: kubeadm with {what}"), Needs::One, run).needing(archive));
@@ -47,10 +47,10 @@ pub fn scenarios() -> Vec<Scenario> {
 /// The image is a copy of the node's, whose name the plugin finds in the pod.
 fn back_up(cluster: &Cluster, layout: &Layout, args: &[&str]) {
     let etcd = cluster.with_etcd(layout);
-    proven(cluster, layout, &etcd, args).says("Transport node");
+    verified_backup(cluster, layout, &etcd, args).says("Transport node");
 }
 
-fn proven<'c>(cluster: &'c Cluster, layout: &Layout, etcd: &EtcdPod<'_>, args: &[&str]) -> Outcome<'c> {
+fn verified_backup<'c>(cluster: &'c Cluster, layout: &Layout, etcd: &EtcdPod<'_>, args: &[&str]) -> Outcome<'c> {
     let mut words = vec!["-n", layout.namespace];
     words.extend(args);
     cluster.backup(&words).of(&etcd.truth).run().says_nothing_of("warning: ").verified()
@@ -60,7 +60,7 @@ fn proven<'c>(cluster: &'c Cluster, layout: &Layout, etcd: &EtcdPod<'_>, args: &
 fn in_the_container(cluster: &Cluster, layout: &Layout, etcd: &EtcdPod<'_>) {
     let refusal = match layout.archive {
         "etcd-3.6-busybox" => {
-            proven(cluster, layout, etcd, &["--transport", "exec"]).says("Transport exec");
+            verified_backup(cluster, layout, etcd, &["--transport", "exec"]).says("Transport exec");
             let files = "find / -path /proc -prune -o -path /sys -prune -o -name 'etcd-backup-*' -print";
             let left = cluster.kubectl(&["-n", layout.namespace, "exec", &layout.name, "--", "sh", "-c", files]);
             assert!(left.is_empty(), "left in the container: {left}");
@@ -175,7 +175,7 @@ fn openshift(cluster: &Cluster) {
         ..Layout::default()
     };
     let etcd = cluster.with_etcd(&layout);
-    proven(cluster, &layout, &etcd, &[]).says("Transport node");
+    verified_backup(cluster, &layout, &etcd, &[]).says("Transport node");
     // Without its namespace it is found after kube-system, where the rig's own etcd has another label.
     cluster.backup(&["-l", "app=etcd"]).of(&etcd.truth).run().says("1 etcd member in openshift-etcd").verified();
 }
@@ -183,7 +183,8 @@ fn openshift(cluster: &Cluster) {
 fn stateful_set(cluster: &Cluster) {
     let layout = hosted(cluster, true);
     let etcd = cluster.with_etcd(&layout);
-    let taken = proven(cluster, &layout, &etcd, &[]).says("Transport direct").says("the Secrets of the etcd pod");
+    let taken =
+        verified_backup(cluster, &layout, &etcd, &[]).says("Transport direct").says("the Secrets of the etcd pod");
     taken.says_nothing_of("Transport node");
 }
 
@@ -191,11 +192,13 @@ fn stateful_set(cluster: &Cluster) {
 fn stateful_set_with_config_map(cluster: &Cluster) {
     let layout = hosted(cluster, false);
     let etcd = cluster.with_etcd(&layout);
-    let taken = proven(cluster, &layout, &etcd, &[]).says("Transport direct").says("the Secrets of the etcd pod");
+    let taken =
+        verified_backup(cluster, &layout, &etcd, &[]).says("Transport direct").says("the Secrets of the etcd pod");
     taken.says_nothing_of("Transport node");
     let ca = cluster.node("cp1").path("etc/kubernetes/pki/etcd/ca.crt").display().to_string();
     let given = ["--etcd-cert-secret", "etcd-server-tls", "--etcd-cacert", &ca];
-    let taken = proven(cluster, &layout, &etcd, &given).says("Transport direct").says("Secret tenant/etcd-server-tls");
+    let taken =
+        verified_backup(cluster, &layout, &etcd, &given).says("Transport direct").says("Secret tenant/etcd-server-tls");
     taken.says_nothing_of("Transport node");
 }
 
@@ -273,9 +276,9 @@ fn plain_http(cluster: &Cluster) {
         ..Layout::default()
     };
     let etcd = cluster.with_etcd(&layout);
-    proven(cluster, &layout, &etcd, &[]).says("Transport node");
+    verified_backup(cluster, &layout, &etcd, &[]).says("Transport node");
     // No certificate is needed for this one.
-    let direct = proven(cluster, &layout, &etcd, &["--transport", "direct"]);
+    let direct = verified_backup(cluster, &layout, &etcd, &["--transport", "direct"]);
     direct.says("Transport direct").says_nothing_of("Transport node");
 }
 

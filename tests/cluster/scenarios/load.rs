@@ -92,7 +92,7 @@ impl Held {
         }
     }
 
-    /// What is more than it was before, beyond what varies by itself.
+    /// What is more than it was before, beyond its usual variation.
     fn above(&self, before: &Held) -> Option<&'static str> {
         let figures = [
             ("descriptors", self.descriptors, before.descriptors + 5),

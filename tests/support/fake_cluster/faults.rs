@@ -33,7 +33,7 @@ pub struct Faults {
     pub failed_create: Option<&'static str>,
     /// The job gets no pod and no event.
     pub no_pod: bool,
-    /// The pod waits for ever, with this reason and message.
+    /// The pod waits without end, with this reason and message.
     pub waiting: Option<(&'static str, &'static str)>,
     /// The image holds no etcdctl.
     pub no_etcdctl: bool,
@@ -79,7 +79,7 @@ pub struct Faults {
     pub container: super::container::Faults,
     /// A POST of a job is not answered for this long, and carried out only then.
     pub late_create: Option<Duration>,
-    /// As many times nobody hears a DELETE, and no answer comes.
+    /// So many DELETE requests are lost: nothing is deleted, and no answer comes.
     pub lost_deletes: u32,
     /// DELETE answers with this status.
     pub delete_status: Option<u16>,
@@ -138,7 +138,7 @@ pub struct MemberFaults {
     pub not_ready: bool,
     /// Exec into its pod answers with this status and message before any stream.
     pub exec_refused: Option<(u16, &'static str)>,
-    /// etcdctl's answers carry this alarm against it, whoever is asked.
+    /// etcdctl's answers carry this alarm against it, for every member.
     pub alarm: Option<&'static str>,
     /// It takes this long for a hash.
     pub slow_hash: Option<Duration>,

@@ -183,7 +183,7 @@ require (
 	sigs.k8s.io/yaml v1.6.0 // indirect
 )
 
-// Kubernetes requires its own parts at v0.0.0: whoever builds it from outside names their versions.
+// Kubernetes requires its own parts at v0.0.0: a module that builds it from outside names their versions.
 replace (
 	k8s.io/api => k8s.io/api v0.34.4
 	k8s.io/apiextensions-apiserver => k8s.io/apiextensions-apiserver v0.34.4

@@ -67,7 +67,7 @@ func image(args []string) error {
 	if err := archive.Close(); err != nil {
 		return err
 	}
-	// The name appears when the archive is whole: whoever finds it need not look inside.
+	// The name appears when the archive is whole: a file with this name needs no check.
 	if err := os.WriteFile(args[0]+".part", out.Bytes(), 0o644); err != nil {
 		return err
 	}

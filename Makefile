@@ -101,4 +101,4 @@ UNPLAIN := is no [a-z]|nobody|whoever|for ever|all the same|in words|the talk|by
 
 prose:
 	@! git grep -nwE '$(UNPLAIN)' -- '*.md' '*.rs' '*.go' '*.yaml' .ci packaging tests/cluster/lib tests/demo tests/tools/install ':!LICENSE' || \
-	  { echo "say it in plain words: see Style in CONTRIBUTING.md" >&2; exit 1; }
+	  { echo "say it in plain words: see "Names and language" in CONTRIBUTING.md" >&2; exit 1; }

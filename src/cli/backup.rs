@@ -1,6 +1,6 @@
 //! Flags of the default action, a backup.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
@@ -106,7 +106,7 @@ impl BackupArgs {
             cluster: connection.cluster_options(&self.etcd_client, &self.etcd_pod),
             out: match self.out {
                 None => OutFile::DefaultName,
-                Some(path) if path == Path::new("-") => OutFile::Stdout,
+                Some(path) if path.as_os_str() == "-" => OutFile::Stdout,
                 Some(path) => OutFile::Path(path),
             },
             out_dir: self.out_dir,

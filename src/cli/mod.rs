@@ -154,6 +154,18 @@ mod tests {
     }
 
     #[test]
+    fn a_dash_alone_is_standard_output() {
+        let out = |word: &str| match parse(&format!("--out={word}")).expect("a destination").command {
+            Command::Backup(options) => options.out,
+            other => panic!("{other:?} is not a backup"),
+        };
+        assert_eq!(out("-"), OutFile::Stdout);
+        for path in ["-/", "-/.", "./-"] {
+            assert_eq!(out(path), OutFile::Path(path.into()));
+        }
+    }
+
+    #[test]
     fn the_definition_is_valid() {
         Cli::command().debug_assert();
     }

@@ -60,7 +60,8 @@ async fn read_password(user: &str, ui: &Ui) -> Result<String> {
     match std::env::var(PASSWORD_VARIABLE) {
         Ok(password) if !password.is_empty() => Ok(password),
         _ if ui.is_interactive() => prompt_password(&format!("Password of etcd user {user}: ")).await,
-        _ => Err(Error::usage(format!("cannot log in as etcd user {user}: there is no password"))
-            .hint(format!("set the environment variable {PASSWORD_VARIABLE}, or run this on a terminal"))),
+        _ => Err(Error::usage(format!("cannot log in as etcd user {user}: there is no password")).hint(format!(
+            "set the environment variable {PASSWORD_VARIABLE}, because the password cannot be prompted for here"
+        ))),
     }
 }

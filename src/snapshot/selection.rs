@@ -8,6 +8,7 @@ use super::error::{TransportError, not_possible};
 use super::request::Request;
 use super::transport::{Transport, TransportPreference};
 use crate::error::{Error, ErrorKind, Result};
+use crate::etcd::client::ConnectError;
 use crate::etcd::credentials::client_config::ClientConfig;
 use crate::k8s::KubeClient;
 
@@ -38,11 +39,11 @@ impl<'r> TransportSelection<'r> {
                 }
                 Ok(None) => {}
                 // A Secret that may not be read.
-                Err(error) if error.kind() == ErrorKind::NotAllowed && !is_forced => {
+                Err(ConnectError::Unavailable(error)) if !is_forced => {
                     selection.rule_out(Transport::Direct, error);
                     return Ok(selection);
                 }
-                Err(error) => return Err(error),
+                Err(error) => return Err(error.into()),
             }
         }
         selection.client_config =

@@ -216,6 +216,11 @@ fn a_secret_that_is_missing_or_holds_something_else() {
         .says("not allowed to get secrets of etcd-certs");
     std::fs::remove_file(rig.path("x.db")).unwrap();
     rig.cluster.shared.state().faults.forbid.clear();
+    // Credentials that are not accepted would fail for every other transport, too.
+    rig.cluster.shared.state().faults.unauthorized_for.push(("get", "secrets"));
+    rig.run(&["--out", "x.db", "--etcd-cert-secret", "etcd-certs"]).code(3).says("refused the credentials");
+    rig.run(&["members", "--etcd-cert-secret", "etcd-certs"]).code(3).leaves_only(&[]);
+    rig.cluster.shared.state().faults.unauthorized_for.clear();
     secret(&rig, authority, ["a", "b", "c"]);
     rig.run(&["--out", "x.db", "--etcd-cert-secret", "etcd-certs"])
         .code(2)

@@ -151,9 +151,7 @@ impl CheckTable {
             match plan.image_is_there {
                 Some(true) => self.add_ok("image", &format!("{image} is on the node")),
                 Some(false) => self.add_warning("image", &format!("{image} is not on the node and must be pulled")),
-                None => {
-                    self.add_warning("image", &format!("{image} may not be on the node: the node does not list it"))
-                }
+                None => self.add_warning("image", &format!("{image}; it is unknown whether the node has it")),
             }
         }
         match &plan.job {

@@ -60,7 +60,7 @@ impl VerificationOutcome<'_> {
             }
             (IntegrityResult::Unreadable(reason), _) => Some(
                 Error::failed(format!("cannot check the snapshot: {reason}; it is kept as {saved_as}")).hint(format!(
-                    "check the disk of this machine, then run 'kubectl etcd-backup verify {saved_as}'; the checksum matched on arrival"
+                    "check the disk of this machine, then verify the file with 'kubectl etcd-backup verify'; the checksum matched on arrival"
                 )),
             ),
             (_, MemberCheck::Compared(comparison)) => match comparison.verdict() {

@@ -3,7 +3,7 @@
 use super::auth_user::AuthUser;
 use super::pod_paths::Credentials;
 use super::tls_material::TlsMaterial;
-use crate::error::Result;
+use crate::etcd::client::ConnectError;
 use crate::etcd::member::Member;
 use crate::etcd::options::ClientOptions;
 use crate::k8s::KubeClient;
@@ -29,7 +29,7 @@ impl ClientConfig {
         member: &Member,
         options: &ClientOptions,
         endpoint: Option<&str>,
-    ) -> Result<Option<Self>> {
+    ) -> Result<Option<Self>, ConnectError> {
         let endpoint = endpoint.map_or_else(|| member.local_endpoint(), str::to_owned);
         let tls = if let Some(secret) = &options.cert_secret {
             Some(TlsMaterial::from_secret(client, &member.namespace, options, secret).await?)

@@ -12,6 +12,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use super::mounts::{Mount, covers};
 use super::pod_paths::Credentials;
 use crate::error::{Error, Result};
+use crate::etcd::client::ConnectError;
 use crate::etcd::member::Member;
 use crate::etcd::options::ClientOptions;
 use crate::k8s::{ApiError, KubeClient};
@@ -82,19 +83,20 @@ impl TlsMaterial {
         namespace: &str,
         options: &ClientOptions,
         secret_name: &str,
-    ) -> Result<Self> {
+    ) -> Result<Self, ConnectError> {
         let (namespace, name) = secret_name.split_once('/').unwrap_or((namespace, secret_name));
         let secret = match client.secret(namespace, name).await {
             Ok(secret) => secret,
             Err(failure) if failure.is_not_found() => {
                 return Err(Error::usage(format!(
                     "cannot read Secret {namespace}/{name} of --etcd-cert-secret: it does not exist"
-                )));
+                ))
+                .into());
             }
             Err(failure) => return Err(failure.into()),
         };
         let given_ca = options.cacert.as_deref().map(read).transpose()?;
-        TlsMaterial::from_secret_data(&secret, given_ca.as_deref(), &format!("Secret {namespace}/{name}"))
+        Ok(TlsMaterial::from_secret_data(&secret, given_ca.as_deref(), &format!("Secret {namespace}/{name}"))?)
     }
 
     fn from_secret_data(secret: &Secret, given_ca: Option<&[u8]>, origin: &str) -> Result<Self> {

@@ -7,8 +7,8 @@ use futures::future::join_all;
 
 use super::Statuses;
 use super::parse::status_from_grpc;
-use crate::error::{Error, ErrorKind, Result};
-use crate::etcd::client::{EtcdClient, ListedMember};
+use crate::error::{Error, Result};
+use crate::etcd::client::{ConnectError, EtcdClient, ListedMember};
 use crate::etcd::credentials::client_config::ClientConfig;
 use crate::etcd::member::Member;
 use crate::etcd::member_state::{MemberProbe, MemberState};
@@ -34,8 +34,8 @@ pub async fn fill(client: &KubeClient, members: &[MemberState], options: &Option
             Ok(Some(config)) => configs.push((index, config)),
             Ok(None) => {}
             // A Secret that may not be read stops no other way of taking a snapshot.
-            Err(error) if error.kind() == ErrorKind::NotAllowed => found.set_unknown(index, error.message()),
-            Err(error) => return Err(error),
+            Err(ConnectError::Unavailable(error)) => found.set_unknown(index, error.message()),
+            Err(ConnectError::Failed(error)) => return Err(error),
         }
     }
     let queries = configs.iter().map(|(index, config)| query_member(client, &members[*index].member, config));

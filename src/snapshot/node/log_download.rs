@@ -19,6 +19,7 @@ use crate::snapshot::error::TransportError;
 use crate::snapshot::stall::{RETRY_HINT, StallTimer};
 use crate::snapshot::writer::{SnapshotWriter, WriterClosed};
 use crate::util::progress::Progress;
+use crate::util::root_cause::root_cause;
 
 /// The pause before the growing file is requested again. Without it, a copy that has caught up sends a hundred requests
 /// a second for a few pages each, which slows etcdctl down more than the pause costs.
@@ -142,7 +143,7 @@ impl<'d> LogDownload<'d> {
             let frame = match tokio::time::timeout(self.stall.limit(), response.body.frame()).await {
                 Ok(Some(Ok(frame))) => frame,
                 Ok(Some(Err(error))) => {
-                    return self.back_off(format!("the connection broke: {}", innermost(&error))).await;
+                    return self.back_off(format!("the connection broke: {}", root_cause(&error))).await;
                 }
                 Ok(None) => break,
                 Err(_) => return self.back_off("the connection went silent".to_owned()).await,
@@ -229,12 +230,4 @@ impl<'d> LogDownload<'d> {
             RETRY_HINT
         }))
     }
-}
-
-fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut error = error;
-    while let Some(source) = error.source() {
-        error = source;
-    }
-    error.to_string()
 }

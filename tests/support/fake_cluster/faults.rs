@@ -9,6 +9,8 @@ use std::time::Duration;
 pub struct Faults {
     /// (verb, resource or resource/subresource) that RBAC refuses.
     pub forbid: Vec<(&'static str, &'static str)>,
+    /// The same, for credentials that are not accepted (401).
+    pub unauthorized_for: Vec<(&'static str, &'static str)>,
     /// RBAC rules, as in a Role: what none of them allows is refused. Without any, all is allowed.
     pub only: Option<Vec<serde_json::Value>>,
     /// The API server has lost its etcd and was restarted: without roles it refuses everything but `/readyz`.

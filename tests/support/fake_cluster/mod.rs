@@ -194,6 +194,13 @@ fn serve(shared: &Arc<Shared>, stream: TcpStream) {
         }
         let parts: Vec<&str> = request.path().trim_matches('/').split('/').collect();
         if let Some(access) = access(&request.method, &parts)
+            && faults.unauthorized_for.contains(&(access.verb.as_str(), access.resource.as_str()))
+        {
+            let status = json!({"kind": "Status", "status": "Failure", "reason": "Unauthorized", "code": 401, "message": "Unauthorized"});
+            let _ = answer(&mut stream, 401, "application/json", status.to_string().as_bytes());
+            continue;
+        }
+        if let Some(access) = access(&request.method, &parts)
             && faults.refuses(&access.verb, &access.resource, access.name.as_deref())
         {
             let status = objects::forbidden(&access.verb, &access.resource);

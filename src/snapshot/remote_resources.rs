@@ -14,8 +14,8 @@ pub struct RemoteResources {
 
 impl RemoteResources {
     /// Returns whether there is something to delete.
-    pub fn is_there(&self) -> bool {
-        self.job.is_there() || self.file.is_there()
+    pub fn exists(&self) -> bool {
+        self.job.exists() || self.file.exists()
     }
 
     /// Returns whether something was created, even if it is deleted already.
@@ -24,7 +24,7 @@ impl RemoteResources {
     }
 
     /// Returns what was created, for messages.
-    pub fn what(&self) -> &'static str {
+    pub fn description(&self) -> &'static str {
         if self.file.was_used() { "the file from the etcd container" } else { "the job from the cluster" }
     }
 
@@ -32,8 +32,8 @@ impl RemoteResources {
     ///
     /// # Errors
     /// Something still exists; the hint says for how long at most, and how to delete it.
-    pub async fn remove(&self, cluster: &KubeClient) -> Result<()> {
-        let (job, file) = tokio::join!(self.job.remove(cluster), self.file.remove(cluster));
+    pub async fn remove(&self, client: &KubeClient) -> Result<()> {
+        let (job, file) = tokio::join!(self.job.remove(client), self.file.remove(client));
         job.and(file)
     }
 }

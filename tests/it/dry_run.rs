@@ -91,7 +91,7 @@ fn what_a_missing_optional_right_costs() {
 #[test]
 fn the_transport_that_is_asked_for_is_looked_at() {
     let rig = Rig::new();
-    rig.run(&["--dry-run=client", "--transport", "exec"]).code(1).says("runs no shell").leaves_only(&[]);
+    rig.run(&["--dry-run=client", "--transport", "exec"]).code(1).says("has no shell").leaves_only(&[]);
     rig.cluster.shared.state().faults.forbid.push(("get", "pods/exec"));
     rig.run(&["--dry-run=client", "--transport", "exec"])
         .code(3)

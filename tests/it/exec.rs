@@ -83,8 +83,8 @@ fn a_tool_that_prints_to_standard_error() {
 
 #[test]
 fn a_container_without_a_shell_or_without_tools() {
-    fails(|container| container.tools = Vec::new(), 1, &["runs no shell", "executable file not found"]);
-    fails(|container| container.tools = vec!["cat", "rm"], 1, &["has no sleep", "might stay there"]);
+    fails(|container| container.tools = Vec::new(), 1, &["has no shell", "executable file not found"]);
+    fails(|container| container.tools = vec!["cat", "rm"], 1, &["has no sleep", "could not delete the snapshot there"]);
     fails(|container| container.tools = vec!["cat", "sleep"], 1, &["has no rm"]);
     fails(|container| container.tools = vec!["rm", "sleep"], 1, &["no tool that prints a file"]);
 }

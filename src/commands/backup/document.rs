@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::commands::verified_levels::VerifiedLevels;
 use crate::etcd::MemberState;
-use crate::snapshot::{Place, Taken};
+use crate::snapshot::{RemoteLocation, Taken};
 use crate::verification::integrity::IntegrityResult;
 use crate::verification::member_check::MemberCheck;
 
@@ -80,9 +80,9 @@ pub(super) fn verified_levels(integrity: &IntegrityResult, members: &MemberCheck
 
 /// Returns where the file was during the copy: the directory on the node, and the file in the etcd container.
 pub(super) fn remote_paths(taken: &Taken) -> (Option<String>, Option<String>) {
-    match &taken.place {
-        Some(Place::Node(path)) => (Some(path.clone()), None),
-        Some(Place::Container(path)) => (None, Some(path.clone())),
+    match &taken.location {
+        Some(RemoteLocation::Node(path)) => (Some(path.clone()), None),
+        Some(RemoteLocation::Container(path)) => (None, Some(path.clone())),
         None => (None, None),
     }
 }

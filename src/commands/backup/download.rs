@@ -11,7 +11,7 @@ use crate::cli::BackupOptions;
 use crate::commands::context::Context;
 use crate::error::{Error, Result};
 use crate::etcd::{MemberSet, MemberState};
-use crate::snapshot::{Checksum, RemoteResources, SnapshotWriter, Taken, TransportError, take};
+use crate::snapshot::{RemoteResources, SnapshotWriter, Taken, TransportError, VerifiedCopy, take_snapshot};
 use crate::ui::Ui;
 use crate::util::events::Events;
 use crate::verification::Level;
@@ -26,7 +26,7 @@ const WRITER_LIMIT: Duration = Duration::from_secs(2);
 /// A snapshot of which every byte arrived, and the results of its verification.
 pub(super) struct Downloaded {
     pub taken: Taken,
-    pub checksum: Checksum,
+    pub checksum: VerifiedCopy,
     pub integrity: IntegrityResult,
     pub member_check: MemberCheck,
 }
@@ -111,9 +111,9 @@ impl Download<'_> {
         self.wanted.is_none_or(|wanted| wanted >= level)
     }
 
-    async fn copy(&self, writer: SnapshotWriter) -> Result<(Taken, Checksum), DownloadError> {
+    async fn copy(&self, writer: SnapshotWriter) -> Result<(Taken, VerifiedCopy), DownloadError> {
         let request = snapshot_request(self.options, self.context, self.members, self.member);
-        let taken = take(&self.context.client, &request, &writer, self.remote, self.ui).await;
+        let taken = take_snapshot(&self.context.client, &request, &writer, self.remote, self.ui).await;
         let begun = !writer.is_untouched();
         let taken = match taken {
             Err(TransportError::Unavailable(error) | TransportError::Failed(error)) => {

@@ -71,7 +71,7 @@ fn in_the_container(cluster: &Cluster, layout: &Layout, etcd: &EtcdPod<'_>) {
             return;
         }
         "etcd-3.6-bash" => "has no ",
-        _ => "runs no shell",
+        _ => "has no shell",
     };
     let refused = cluster.backup(&["-n", layout.namespace, "--transport", "exec"]).run().code(1).without_file();
     refused

@@ -328,7 +328,7 @@ fn one_of_three(cluster: &Cluster) {
         .collect();
     members[0].fill(cluster);
     members.truncate(1);
-    // It believes in a leader for as long as an election takes.
+    // It knows a leader until the election timeout ends.
     let file = |name: &str| format!("{PKI}/{name}");
     until(Duration::from_secs(30), "the survivor knows no leader", || {
         let (ca, cert, key) = (file("ca.crt"), file("server.crt"), file("server.key"));

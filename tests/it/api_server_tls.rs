@@ -25,7 +25,7 @@ fn a_certificate_of_the_clusters_authority_is_trusted() {
 }
 
 #[test]
-fn a_certificate_of_another_authority_is_refused_unless_told_otherwise() {
+fn a_certificate_of_another_authority_is_refused_unless_insecure() {
     let rig = behind_tls(&Authority::new("one"), &Authority::new("another"), "127.0.0.1", false);
     rig.run(&["--out", "x.db"])
         .code(1)

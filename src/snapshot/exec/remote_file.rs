@@ -1,6 +1,6 @@
 //! The file in the etcd container, and the process there that deletes it if this run cannot.
 //!
-//! The guard is a small shell in the container. It deletes the file unless this run renews it again and again. It
+//! The guard is a small shell in the container. It deletes the file unless this run extends its TTL again and again. It
 //! starts before the file is written, so a client that dies at any moment leaves nothing for long. It is the process of
 //! an exec of its own, because the container runtime reaps that; a process in the background of another exec would stay
 //! in etcd's container as a zombie, because etcd reaps no children.
@@ -35,7 +35,7 @@ pub struct RemoteFile {
 struct Remote {
     shell: ContainerShell,
     path: String,
-    /// How long the guard keeps the file without a renewal.
+    /// How long the guard keeps the file after the last extension.
     ttl: Duration,
     /// Process number of the guard.
     guard: Option<String>,
@@ -152,7 +152,7 @@ impl RemoteFile {
         answered.await.unwrap_or_else(|_| Err(StartError::Command("the request to start it was lost".to_owned())))
     }
 
-    /// Renews the file from time to time, so that the guard keeps it.
+    /// Extends the TTL of the file from time to time, so that the guard keeps it.
     pub async fn keep_extending_ttl(&self, client: &KubeClient) -> Infallible {
         loop {
             let Some((shell, path, ttl)) =
@@ -163,8 +163,8 @@ impl RemoteFile {
             tokio::time::sleep((ttl / 10).max(Duration::from_millis(200))).await;
             match shell.run(client, EXTEND_TTL, &[&path]).await {
                 Ok(output) if output.success => {}
-                Ok(output) => tracing::info!(reason = %output.reason, "cannot renew the file"),
-                Err(failure) => tracing::info!(error = %failure.error(), "cannot renew the file"),
+                Ok(output) => tracing::info!(reason = %output.reason, "cannot extend the TTL of the file"),
+                Err(failure) => tracing::info!(error = %failure.error(), "cannot extend the TTL of the file"),
             }
         }
     }

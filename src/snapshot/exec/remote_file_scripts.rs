@@ -1,10 +1,10 @@
-//! The shell scripts that guard, renew and delete the file in the etcd container. Paths are arguments, so that no name
+//! The shell scripts that guard and delete the file, and extend its TTL, in the etcd container. Paths are arguments, so that no name
 //! of a directory can become a command.
 
 use super::container::ContainerShell;
 use super::reader::END_READER;
 
-/// `$1` is the file, `$2` the seconds that it is kept without a renewal, `$3` the number of renewals that are accepted.
+/// `$1` is the file, `$2` the seconds of its TTL, `$3` how often the TTL can be extended.
 pub(super) const GUARD: &str = r#"f=$1; l=$1.ttl; s=
 umask 077
 (: > "$l") 2>/dev/null || { echo "cannot write to $l"; exit 1; }

@@ -19,13 +19,13 @@ impl RemoteResources {
     }
 
     /// Returns whether something was created, even if it is deleted already.
-    pub fn was_used(&self) -> bool {
-        self.job.was_used() || self.file.was_used()
+    pub fn was_created(&self) -> bool {
+        self.job.was_created() || self.file.was_created()
     }
 
     /// Returns what was created, for messages.
     pub fn description(&self) -> &'static str {
-        if self.file.was_used() { "the file from the etcd container" } else { "the job from the cluster" }
+        if self.file.was_created() { "the file from the etcd container" } else { "the job from the cluster" }
     }
 
     /// Deletes all of it and waits until it is gone. Does nothing if there is nothing.

@@ -5,8 +5,8 @@ use serde::Serialize;
 use crate::commands::verified_levels::VerifiedLevels;
 use crate::etcd::MemberState;
 use crate::snapshot::{RemoteLocation, Taken};
-use crate::verification::integrity::IntegrityResult;
 use crate::verification::member_check::MemberCheck;
+use crate::verification::structure::StructureCheck;
 
 /// A backup of which every byte arrived. Field names are in camelCase, as in Kubernetes. A field whose value is unknown
 /// is null.
@@ -74,8 +74,8 @@ impl DocumentMember {
 }
 
 /// Returns the field `verified`. The checksum is always verified, because otherwise there is no document.
-pub(super) fn verified_levels(integrity: &IntegrityResult, members: &MemberCheck) -> VerifiedLevels {
-    VerifiedLevels { checksum: "verified", structure: integrity.label(), members: members.label() }
+pub(super) fn verified_levels(structure_check: &StructureCheck, members: &MemberCheck) -> VerifiedLevels {
+    VerifiedLevels { checksum: "verified", structure: structure_check.label(), members: members.label() }
 }
 
 /// Returns where the file was during the copy: the directory on the node, and the file in the etcd container.

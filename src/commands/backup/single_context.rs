@@ -23,7 +23,9 @@ pub(super) async fn run(options: &BackupOptions, ui: &Ui, signals: &mut Signals)
             ui.status(&format!("Removing {}; a second signal exits at once", remote.description()));
             error
         }
-        ErrorKind::Interrupted(_) if remote.was_used() => error.context("the snapshot was not verified and is deleted"),
+        ErrorKind::Interrupted(_) if remote.was_created() => {
+            error.context("the snapshot was not verified and is deleted")
+        }
         ErrorKind::Interrupted(_) => error.context("nothing was done"),
         _ => error,
     });

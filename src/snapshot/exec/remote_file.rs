@@ -73,7 +73,7 @@ impl RemoteFile {
         self.slot().is_some()
     }
 
-    pub fn was_used(&self) -> bool {
+    pub fn was_created(&self) -> bool {
         self.was_created.load(Ordering::Relaxed)
     }
 

@@ -87,7 +87,7 @@ impl JobHandle {
     }
 
     /// Returns whether a job was requested, even if it is deleted already.
-    pub fn was_used(&self) -> bool {
+    pub fn was_created(&self) -> bool {
         self.was_created.load(Ordering::Relaxed)
     }
 

@@ -1,4 +1,5 @@
-//! The level members on a file that was just copied, or that was copied long ago: asks the members, hashes the file, compares.
+//! The level members on a file that was just copied, or that was copied long ago: asks the members, hashes the file,
+//! compares.
 
 use std::fs::File;
 

@@ -1,5 +1,5 @@
-//! The level structure: whether the file is a sound database. It is checked right after the copy, when most of it is still in
-//! memory.
+//! The level structure: whether the file is a sound database. It is checked right after the copy, when most of it is
+//! still in memory.
 
 use std::fs::File;
 

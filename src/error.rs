@@ -27,7 +27,7 @@ pub enum ErrorKind {
 /// A signal that ends a run in good order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Signal {
-    /// SIGINT: Ctrl-C, or Esc in the picker.
+    /// SIGINT: Ctrl-C, or Esc in a prompt.
     Interrupt,
     /// SIGTERM.
     Terminate,
@@ -36,7 +36,7 @@ pub enum Signal {
 }
 
 impl ErrorKind {
-    /// The exit code of this kind, as the README lists them.
+    /// Returns the exit code of this kind; docs/scripting.md lists them.
     pub fn exit_code(self) -> u8 {
         match self {
             ErrorKind::Failed => 1,
@@ -52,7 +52,7 @@ impl ErrorKind {
     }
 }
 
-/// A failure as it is shown: a sentence, hints, and perhaps a manifest that would cure it.
+/// A failure as it is shown: a sentence, hints, and perhaps a manifest that grants what is missing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Error {
     kind: ErrorKind,
@@ -62,26 +62,26 @@ pub struct Error {
     manifest: Option<String>,
 }
 
-/// The result of everything that can fail in front of a person.
+/// The result of everything that can fail in front of a user.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
-    /// A failure of the given kind. `message` is a sentence without a full stop at its end.
+    /// Creates a failure of the given kind. `message` is a sentence without a full stop at its end.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         Error { kind, message: message.into(), details: Vec::new(), hints: Vec::new(), manifest: None }
     }
 
-    /// Shorthand for [`ErrorKind::Failed`].
+    /// Creates an error of the kind [`ErrorKind::Failed`].
     pub fn failed(message: impl Into<String>) -> Self {
         Error::new(ErrorKind::Failed, message)
     }
 
-    /// Shorthand for [`ErrorKind::Usage`].
+    /// Creates an error of the kind [`ErrorKind::Usage`].
     pub fn usage(message: impl Into<String>) -> Self {
         Error::new(ErrorKind::Usage, message)
     }
 
-    /// Shorthand for [`ErrorKind::NotAllowed`].
+    /// Creates an error of the kind [`ErrorKind::NotAllowed`].
     pub fn not_allowed(message: impl Into<String>) -> Self {
         Error::new(ErrorKind::NotAllowed, message)
     }
@@ -93,14 +93,14 @@ impl Error {
         self
     }
 
-    /// Adds what the person can do next.
+    /// Adds what the user can do next.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hints.push(hint.into());
         self
     }
 
-    /// Adds YAML that somebody with more rights can apply; it is printed below the last hint.
+    /// Adds YAML that an administrator can apply; it is printed below the last hint.
     #[must_use]
     pub fn manifest(mut self, yaml: impl Into<String>) -> Self {
         self.manifest = Some(yaml.into());
@@ -114,28 +114,28 @@ impl Error {
         self
     }
 
-    /// The class of the failure.
+    /// Returns the class of the failure.
     pub fn kind(&self) -> ErrorKind {
         self.kind
     }
 
-    /// The sentence, without the hints.
+    /// Returns the sentence, without the hints.
     pub fn message(&self) -> &str {
         &self.message
     }
 
-    /// The lines below the sentence.
+    /// Returns the lines below the sentence.
     pub fn details(&self) -> &[String] {
         &self.details
     }
 
-    /// What to do next, in the order in which it is best tried.
+    /// Returns what to do next, in the order in which it is best tried.
     pub fn hints(&self) -> &[String] {
         &self.hints
     }
 
-    /// The YAML that would cure it.
-    pub fn cure(&self) -> Option<&str> {
+    /// Returns the YAML that grants the missing permission.
+    pub fn grant_manifest(&self) -> Option<&str> {
         self.manifest.as_deref()
     }
 }

@@ -81,7 +81,7 @@ fn may_run(pod: &Pod) -> bool {
 /// Reads the file of `--config-file`, with which etcd ignores its flags. An image without `cat` cannot print it; then the
 /// certificates are looked for in known directories.
 async fn read_configuration_file(client: &KubeClient, member: &mut Member) {
-    let Some(path) = member.settings.get("config-file").map(str::to_owned) else {
+    let Some(path) = member.config.get("config-file").map(str::to_owned) else {
         return;
     };
     let command = ["cat".to_owned(), path];
@@ -89,10 +89,10 @@ async fn read_configuration_file(client: &KubeClient, member: &mut Member) {
     let output = client.exec(&member.container_ref(), &command, limit).await;
     if let Ok(output) = output
         && output.success
-        && let Some(settings) = EtcdConfig::from_file(&output.stdout)
+        && let Some(config) = EtcdConfig::from_file(&output.stdout)
     {
-        member.settings = settings;
-        if let Some(name) = member.settings.get("name") {
+        member.config = config;
+        if let Some(name) = member.config.get("name") {
             member.name = name.to_owned();
         }
     }

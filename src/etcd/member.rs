@@ -17,7 +17,7 @@ pub struct Member {
     pub node: String,
     /// The container that runs etcd.
     pub container: Container,
-    pub settings: EtcdConfig,
+    pub config: EtcdConfig,
     pub pod: Pod,
 }
 
@@ -25,15 +25,15 @@ impl Member {
     /// Creates the member that `pod` runs; `None` if no container runs etcd.
     pub fn from_pod(pod: Pod) -> Option<Self> {
         let container = find_etcd_container(&pod)?.clone();
-        let settings = EtcdConfig::from_container(&container);
+        let config = EtcdConfig::from_container(&container);
         let pod_name = pod.metadata.name.clone()?;
         Some(Member {
-            name: settings.get("name").unwrap_or(&pod_name).to_owned(),
+            name: config.get("name").unwrap_or(&pod_name).to_owned(),
             namespace: pod.metadata.namespace.clone()?,
             node: pod.spec.as_ref().and_then(|spec| spec.node_name.clone()).unwrap_or_default(),
             pod_name,
             container,
-            settings,
+            config,
             pod,
         })
     }
@@ -107,13 +107,13 @@ impl Member {
 
     /// Returns the advertised client URLs.
     pub fn advertised_urls(&self) -> Vec<&str> {
-        self.settings.urls("advertise-client-urls")
+        self.config.urls("advertise-client-urls")
     }
 
     /// Returns the URL for a process in the member's network: on loopback if the member listens there, else an advertised
     /// one.
     pub fn local_endpoint(&self) -> String {
-        let listen_urls = self.settings.urls("listen-client-urls");
+        let listen_urls = self.config.urls("listen-client-urls");
         let usable = |url: &&str| url.starts_with("http://") || url.starts_with("https://");
         let loopback = listen_urls.iter().copied().filter(usable).find(|url| is_loopback(url));
         if let Some(url) = loopback {
@@ -132,12 +132,12 @@ impl Member {
         {
             return url.trim_end_matches('/').to_owned();
         }
-        if let Some(url) = self.settings.get("client-urls") {
+        if let Some(url) = self.config.get("client-urls") {
             // etcd-manager (kOps) has a placeholder for the address.
             return url.replace("__name__", "127.0.0.1");
         }
         // An etcd with a configuration file that could not be read may have TLS.
-        let uses_tls = self.settings.get("cert-file").is_some() || self.settings.get("config-file").is_some();
+        let uses_tls = self.config.get("cert-file").is_some() || self.config.get("config-file").is_some();
         let scheme = if uses_tls { "https" } else { "http" };
         format!("{scheme}://127.0.0.1:2379")
     }
@@ -179,7 +179,7 @@ impl Member {
     }
 }
 
-/// Finds the container that runs etcd by its name, its program, its settings or its image.
+/// Finds the container that runs etcd by its name, its program, its configuration or its image.
 fn find_etcd_container(pod: &Pod) -> Option<&Container> {
     let containers = &pod.spec.as_ref()?.containers;
     let runs_etcd = |container: &Container| {

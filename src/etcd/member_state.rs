@@ -5,7 +5,7 @@ use super::credentials::pod_paths::Credentials;
 use super::member::Member;
 use super::member_status::MemberStatus;
 
-/// What came of asking a member for its status.
+/// The result of the status request to a member.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MemberProbe {
     Ok(MemberStatus),

@@ -80,13 +80,13 @@ impl MemberSet {
         let has_certificates = options.client.are_given();
         let mut found = Statuses::unknown(self.members.len());
         if has_certificates {
-            via_grpc::fill(client, &self.members, options, &mut found).await?;
+            via_grpc::fill_statuses(client, &self.members, options, &mut found).await?;
         }
         if found.is_incomplete() {
-            via_exec::fill(client, &self.members, options.pod.endpoint.as_deref(), &mut found).await;
+            via_exec::fill_statuses(client, &self.members, options.pod.endpoint.as_deref(), &mut found).await;
         }
         if found.is_incomplete() && !has_certificates {
-            via_grpc::fill(client, &self.members, options, &mut found).await?;
+            via_grpc::fill_statuses(client, &self.members, options, &mut found).await?;
         }
         Ok(found)
     }

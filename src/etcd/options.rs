@@ -37,7 +37,7 @@ impl ClientOptions {
     }
 }
 
-/// Paths and a URL inside the etcd container, for a pod whose flags do not tell them.
+/// Paths and a URL inside the etcd container, for a pod whose flags do not contain them.
 #[derive(Debug, Clone, Default)]
 pub struct PodOverrides {
     pub cacert: Option<String>,

@@ -204,8 +204,14 @@ fn connection_error(error: &kube::Error, server: &str) -> Error {
         return credentials_error(error);
     }
     if let Some(reason) = causes(error).filter_map(|cause| cause.downcast_ref::<rustls::Error>()).last() {
-        return Error::failed(format!("no trusted connection to the API server {server}: {reason}"))
-            .hint("check certificate-authority of the cluster in the kubeconfig, or pass --certificate-authority");
+        return match reason {
+            rustls::Error::InvalidCertificate(_) => Error::failed(format!(
+                "cannot trust the certificate of the API server {server}: {reason}"
+            ))
+            .hint("check certificate-authority of the cluster in the kubeconfig, or pass --certificate-authority"),
+            _ => Error::failed(format!("cannot open a TLS connection to the API server {server}: {reason}"))
+                .hint("check --server, the proxy settings and the client certificate; 'kubectl version' must answer"),
+        };
     }
     Error::failed(format!("cannot reach the API server {server}: {}", root_cause(error)))
         .hint("check the network, the VPN and the proxy settings; 'kubectl version' must answer")
@@ -225,7 +231,7 @@ mod tests {
         assert!(refusal.is_forbidden());
         let error = Error::from(refusal);
         assert_eq!(error.kind(), ErrorKind::NotAllowed);
-        assert!(error.cure().is_some_and(|yaml| yaml.contains("name: ann")));
+        assert!(error.grant_manifest().is_some_and(|yaml| yaml.contains("name: ann")));
     }
 
     #[test]
@@ -239,7 +245,7 @@ mod tests {
                 let error = Error::from(ApiError::from_status(403, &reason, Some(&access), SERVER));
                 let expected = format!("not allowed to {verb} pods/{subresource} in namespace kube-system");
                 assert!(error.message().starts_with(&expected), "{}", error.message());
-                let manifest = error.cure().expect("a manifest");
+                let manifest = error.grant_manifest().expect("a manifest");
                 assert!(manifest.contains("- get\n") && manifest.contains("- create\n"), "{manifest}");
             }
         }
@@ -251,7 +257,7 @@ mod tests {
         let reason = "admission webhook \"policy.example\" denied the request: no jobs here";
         let error = Error::from(ApiError::from_status(403, reason, Some(&access), SERVER));
         assert_eq!(error.kind(), ErrorKind::NotAllowed);
-        assert!(error.cure().is_none());
+        assert!(error.grant_manifest().is_none());
         assert!(error.message().contains("no jobs here"));
     }
 

@@ -72,9 +72,9 @@ pub struct DiskSpace {
 pub struct RangeResponse {
     /// Offset of the first byte of `body` in the file.
     pub start: u64,
-    /// Offset behind the last byte of `body`; `None` if the response does not tell.
+    /// Offset behind the last byte of `body`; `None` if the response does not contain it.
     pub end: Option<u64>,
-    /// Current size of the file; `None` if the response does not tell.
+    /// Current size of the file; `None` if the response does not contain it.
     pub size: Option<u64>,
     pub body: Body,
 }
@@ -84,7 +84,7 @@ pub struct RangeResponse {
 pub enum LogReadError {
     /// The file does not exist (404).
     NotFound,
-    /// The range starts at or behind the end of the file (416); the file's size if the response tells it.
+    /// The range starts at or behind the end of the file (416); the file's size if the response contains it.
     PastTheEnd(Option<u64>),
     /// A proxy changes the responses, so no byte of them can be used.
     Altered(Error),
@@ -120,7 +120,7 @@ impl KubeClient {
         Ok(config["kubeletconfig"].take())
     }
 
-    /// Returns the space of the node's file system; `None` if the kubelet's statistics do not tell.
+    /// Returns the space of the node's file system; `None` if the kubelet's statistics do not report it.
     pub async fn disk_space(&self, node: &str) -> Result<Option<DiskSpace>, ApiError> {
         let text = self.get_kubelet_text(node, "stats/summary").await?;
         let summary: Value = serde_json::from_str(&text).unwrap_or_default();
@@ -142,7 +142,7 @@ impl KubeClient {
     }
 
     /// Requests the bytes `from..to` of a file. The response has fewer if the file ends earlier, and starts at 0 if a
-    /// proxy ignores ranges; [`RangeResponse::start`] tells.
+    /// proxy ignores ranges; [`RangeResponse::start`] reports that.
     pub async fn read_log_file(&self, file: &NodeLogPath, from: u64, to: u64) -> Result<RangeResponse, LogReadError> {
         let access = Self::proxy_access(&file.node);
         let request = Request::builder()

@@ -21,7 +21,7 @@ pub struct ConnectOptions {
     pub client_key: Option<PathBuf>,
     pub insecure_skip_tls_verify: bool,
     pub tls_server_name: Option<String>,
-    /// Limit of a single API request; zero is no limit.
+    /// Limit of a single API request; zero disables it.
     pub request_timeout: Duration,
     /// The run cannot answer questions of a credential plugin.
     pub unattended: bool,

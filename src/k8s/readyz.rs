@@ -1,7 +1,7 @@
 //! The readiness checks of the API server.
 //!
 //! An API server that has lost its etcd does not say so in its responses: requests hang, and after a restart it refuses
-//! all of them, because it cannot read the RBAC rules. `/readyz` tells, and every caller may get it (kube-apiserver
+//! all of them, because it cannot read the RBAC rules. `/readyz` names the checks that fail, and every caller may get it (kube-apiserver
 //! `--authorization-always-allow-paths`).
 
 use http::Request;
@@ -15,7 +15,7 @@ use super::client::KubeClient;
 const MAX_RESPONSE: usize = 64 << 10;
 
 impl KubeClient {
-    /// Returns the readiness checks that fail; empty if the API server is ready or does not tell.
+    /// Returns the readiness checks that fail; empty if the API server is ready or does not report them.
     pub async fn failed_checks(&self) -> Vec<String> {
         let access = Access::cluster_scoped("get", "nonResourceURL", "/readyz");
         let request = async {

@@ -29,7 +29,7 @@ const EMPTY_PARTS: u32 = 16;
 
 /// Takes the snapshot and pushes its bytes to `writer`, which verifies the checksum.
 pub(super) async fn take(
-    cluster: &KubeClient,
+    client: &KubeClient,
     request: &Request<'_>,
     config: &ClientConfig,
     writer: &SnapshotWriter,
@@ -37,9 +37,9 @@ pub(super) async fn take(
 ) -> Result<Taken, TransportError> {
     let until = Instant::now() + request.limits.deadline;
     let limit = ANSWER.min(request.limits.stall_timeout);
-    let (mut client, status) = connect(cluster, request, config, limit).await?;
+    let (mut etcd, status) = connect(client, request, config, limit).await?;
     let size = u64::try_from(status.db_size).ok().or(request.db_size);
-    let snapshot = client.snapshot(limit).await?;
+    let snapshot = etcd.snapshot(limit).await?;
     let progress = events.copy_progress(size);
     let mut copy = Copy {
         snapshot,
@@ -55,26 +55,26 @@ pub(super) async fn take(
     match copied {
         Ok(()) => {
             progress.finish();
-            Ok(Taken { transport: Transport::Direct, place: None, warnings: Vec::new() })
+            Ok(Taken { transport: Transport::Direct, location: None, warnings: Vec::new() })
         }
         Err(error) => {
             progress.abandon();
-            Err(explain_pod_change(cluster, request, error).await)
+            Err(explain_pod_change(client, request, error).await)
         }
     }
 }
 
 /// Connects to etcd. The first call, its status, shows whether etcd accepts the certificate and the user.
 pub(super) async fn connect(
-    cluster: &KubeClient,
+    client: &KubeClient,
     request: &Request<'_>,
     config: &ClientConfig,
     limit: Duration,
 ) -> Result<(EtcdClient, StatusResponse), TransportError> {
-    let mut client = EtcdClient::connect(cluster, request.member, config, limit).await?;
-    match client.status(limit).await {
-        Ok(status) => Ok((client, status)),
-        Err(error) if client.has_no_listener() => Err(TransportError::Unavailable(error)),
+    let mut etcd = EtcdClient::connect(client, request.member, config, limit).await?;
+    match etcd.status(limit).await {
+        Ok(status) => Ok((etcd, status)),
+        Err(error) if etcd.has_no_listener() => Err(TransportError::Unavailable(error)),
         Err(error) => Err(TransportError::Failed(error)),
     }
 }

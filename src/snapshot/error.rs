@@ -29,6 +29,15 @@ impl TransportError {
         }
     }
 
+    /// Adds a line below the sentence.
+    pub(super) fn detail(self, line: impl Into<String>) -> Self {
+        match self {
+            TransportError::Unavailable(error) => TransportError::Unavailable(error.detail(line)),
+            TransportError::Failed(error) => TransportError::Failed(error.detail(line)),
+            TransportError::NotWritten => TransportError::NotWritten,
+        }
+    }
+
     /// Adds a hint.
     pub(super) fn hint(self, hint: impl Into<String>) -> Self {
         match self {
@@ -97,7 +106,7 @@ pub(super) fn job_deleted(namespace: &str, job: &str) -> Error {
 /// Replaces the error of a copy if the member's pod was replaced or restarted, because that explains it better than a
 /// connection that broke.
 pub(super) async fn explain_pod_change(
-    cluster: &KubeClient,
+    client: &KubeClient,
     request: &Request<'_>,
     error: TransportError,
 ) -> TransportError {
@@ -109,7 +118,7 @@ pub(super) async fn explain_pod_change(
         let statuses = pod.status.as_ref()?.container_statuses.as_ref()?;
         statuses.iter().find(|status| status.name == member.container.name)?.container_id.clone()
     };
-    let change = match cluster.pod(&member.namespace, &member.pod_name).await {
+    let change = match client.pod(&member.namespace, &member.pod_name).await {
         Ok(now) if now.metadata.uid != member.pod.metadata.uid => "was replaced",
         Ok(now) if container(&now) != container(&member.pod) => "was restarted",
         Err(failure) if failure.is_not_found() => "was deleted",

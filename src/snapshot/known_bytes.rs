@@ -19,7 +19,7 @@ impl KnownBytes {
         bytes.split_off(known as usize)
     }
 
-    /// Returns whether all of them came.
+    /// Returns whether all of them arrived.
     pub(super) fn all_seen(self) -> bool {
         self.0 == 0
     }

@@ -89,14 +89,14 @@ const NODES_PROXY: Permission = Permission {
     purpose: "read the snapshot from the kubelet, on the nodes of etcd alone",
     fallback: None,
 };
-const RENEW: Permission = Permission {
+const EXTEND_TTL: Permission = Permission {
     verbs: &["patch"],
     group: "batch",
     resources: &["jobs"],
     scope: Scope::Namespace,
     purpose: "extend the Job's short TTL during the copy (--job-ttl)",
     fallback: Some(
-        "after a kill, the Job and its file stay for up to --deadline after the end of the save; a warning says so",
+        "after a kill, the Job and its file stay for up to --deadline after etcdctl has finished; a warning says so",
     ),
 };
 const FIND_JOBS: Permission = Permission {
@@ -183,7 +183,7 @@ pub fn permissions(transport: Transport) -> &'static [Permission] {
             PODS,
             JOBS,
             NODES_PROXY,
-            RENEW,
+            EXTEND_TTL,
             STATUS,
             NODES,
             EVENTS,

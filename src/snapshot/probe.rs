@@ -21,7 +21,7 @@ const LIMIT: Duration = Duration::from_secs(10);
 
 /// The transports that a backup would try, in this order.
 pub struct TransportProbe<'r> {
-    cluster: &'r KubeClient,
+    client: &'r KubeClient,
     request: &'r Request<'r>,
     selection: TransportSelection<'r>,
     pub transports: Vec<Transport>,
@@ -32,10 +32,10 @@ impl<'r> TransportProbe<'r> {
     ///
     /// # Errors
     /// The certificates that the flags name cannot be used.
-    pub async fn new(cluster: &'r KubeClient, request: &'r Request<'r>) -> Result<Self> {
-        let selection = TransportSelection::new(cluster, request).await?;
+    pub async fn new(client: &'r KubeClient, request: &'r Request<'r>) -> Result<Self> {
+        let selection = TransportSelection::new(client, request).await?;
         let transports = selection.candidates();
-        Ok(TransportProbe { cluster, request, selection, transports })
+        Ok(TransportProbe { client, request, selection, transports })
     }
 
     /// Notes that `transport` is not available: a backup would try the next one.
@@ -54,7 +54,7 @@ impl<'r> TransportProbe<'r> {
     /// etcd cannot be reached, is not trusted, or refuses the certificate or the user.
     pub async fn direct(&self) -> Result<String, TransportError> {
         let config = self.selection.client_config()?;
-        let (_, status) = direct::connect(self.cluster, self.request, config, LIMIT).await?;
+        let (_, status) = direct::connect(self.client, self.request, config, LIMIT).await?;
         Ok(status.version)
     }
 
@@ -64,21 +64,21 @@ impl<'r> TransportProbe<'r> {
     /// The container lacks a tool or free space.
     pub async fn exec(&self) -> Result<String, TransportError> {
         let shell = ContainerShell::new(self.request.member);
-        let tools = shell.probe(self.cluster, self.request).await?;
+        let tools = shell.probe(self.client, self.request).await?;
         let directories = tools.directories_with_space(self.request, &shell.place())?;
         Ok(directories.first().map(|directory| directory.path.clone()).unwrap_or_default())
     }
 
     /// Checks the node, and builds the job. `extends_ttl`: the job's TTL can be extended during the copy.
     pub async fn node(&self, extends_ttl: bool) -> NodePlan {
-        let (cluster, request) = (self.cluster, self.request);
-        let checked = preflight::check(cluster, request.member, request.db_size).await;
+        let (client, request) = (self.client, self.request);
+        let checked = preflight::check(client, request.member, request.db_size).await;
         let pod_logs = checked.as_ref().map_or(preflight::POD_LOGS, |checked| checked.pod_logs.path.as_str());
         let job = JobPlan::new(request)
             .map(|plan| plan.spec(&unique_name(), plan.first_variant(), pod_logs, extends_ttl).job());
         let image = images(request).into_iter().next();
         let image_is_there = match &image {
-            Some(image) => has_image(cluster, &request.member.node, image).await,
+            Some(image) => has_image(client, &request.member.node, image).await,
             None => None,
         };
         let (node, warnings) = match checked {
@@ -116,8 +116,8 @@ impl NodePlan {
 
 /// Returns whether the node lists the image. The kubelet lists the fifty largest only (`nodeStatusMaxImages`), so an
 /// image that is not listed may still be there.
-async fn has_image(cluster: &KubeClient, node: &str, image: &str) -> Option<bool> {
-    let node = cluster.node(node).await.ok()?;
+async fn has_image(client: &KubeClient, node: &str, image: &str) -> Option<bool> {
+    let node = client.node(node).await.ok()?;
     let images = node.status?.images?;
     let listed = images.iter().any(|known| known.names.iter().flatten().any(|name| name == image));
     (listed || images.len() < 50).then_some(listed)

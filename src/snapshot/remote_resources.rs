@@ -14,26 +14,26 @@ pub struct RemoteResources {
 
 impl RemoteResources {
     /// Returns whether there is something to delete.
-    pub fn is_there(&self) -> bool {
-        self.job.is_there() || self.file.is_there()
+    pub fn exists(&self) -> bool {
+        self.job.exists() || self.file.exists()
     }
 
     /// Returns whether something was created, even if it is deleted already.
-    pub fn was_used(&self) -> bool {
-        self.job.was_used() || self.file.was_used()
+    pub fn was_created(&self) -> bool {
+        self.job.was_created() || self.file.was_created()
     }
 
     /// Returns what was created, for messages.
-    pub fn what(&self) -> &'static str {
-        if self.file.was_used() { "the file from the etcd container" } else { "the job from the cluster" }
+    pub fn description(&self) -> &'static str {
+        if self.file.was_created() { "the file from the etcd container" } else { "the job from the cluster" }
     }
 
     /// Deletes all of it and waits until it is gone. Does nothing if there is nothing.
     ///
     /// # Errors
     /// Something still exists; the hint says for how long at most, and how to delete it.
-    pub async fn remove(&self, cluster: &KubeClient) -> Result<()> {
-        let (job, file) = tokio::join!(self.job.remove(cluster), self.file.remove(cluster));
+    pub async fn remove(&self, client: &KubeClient) -> Result<()> {
+        let (job, file) = tokio::join!(self.job.remove(client), self.file.remove(client));
         job.and(file)
     }
 }

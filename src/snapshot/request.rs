@@ -67,14 +67,14 @@ impl Request<'_> {
 pub struct Taken {
     pub transport: Transport,
     /// Where the cluster had the file during the copy, because others could read it there.
-    pub place: Option<Place>,
+    pub location: Option<RemoteLocation>,
     /// What could not be learned.
     pub warnings: Vec<String>,
 }
 
 /// Where the cluster had the file during the copy.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Place {
+pub enum RemoteLocation {
     /// A directory on the member's node.
     Node(String),
     /// A file in the etcd container.

@@ -24,7 +24,7 @@ impl<'r> TransportSelection<'r> {
     ///
     /// # Errors
     /// What the flags name cannot be used.
-    pub(super) async fn new(cluster: &KubeClient, request: &'r Request<'r>) -> Result<Self> {
+    pub(super) async fn new(client: &KubeClient, request: &'r Request<'r>) -> Result<Self> {
         let mut selection = TransportSelection { request, client_config: None, unavailable: Vec::new() };
         let is_forced = request.transport == TransportPreference::Only(Transport::Direct);
         if request.transport != TransportPreference::Auto && !is_forced {
@@ -32,7 +32,7 @@ impl<'r> TransportSelection<'r> {
         }
         let endpoint = request.endpoint.as_deref();
         if is_forced || request.etcd.are_given() {
-            match ClientConfig::from_flags(cluster, request.member, request.etcd, endpoint).await {
+            match ClientConfig::from_flags(client, request.member, request.etcd, endpoint).await {
                 Ok(Some(given)) => {
                     selection.client_config = Some(given);
                     return Ok(selection);
@@ -47,7 +47,7 @@ impl<'r> TransportSelection<'r> {
             }
         }
         selection.client_config =
-            ClientConfig::from_pod_secrets(cluster, request.member, &request.credentials, endpoint).await;
+            ClientConfig::from_pod_secrets(client, request.member, &request.credentials, endpoint).await;
         if selection.client_config.is_none() && is_forced {
             return Err(Error::usage("the transport direct needs certificates that etcd accepts")
                 .hint("give --etcd-cacert, --etcd-cert and --etcd-key, or --etcd-cert-secret"));
@@ -72,7 +72,7 @@ impl<'r> TransportSelection<'r> {
         }
         match (&self.client_config, self.request.transport) {
             (_, TransportPreference::Only(Transport::Node | Transport::Exec)) => "as requested".to_owned(),
-            (Some(config), _) => config.why(),
+            (Some(config), _) => config.reason(),
             (None, _) => "because there are no certificates for a connection to etcd".to_owned(),
         }
     }
@@ -105,7 +105,7 @@ impl<'r> TransportSelection<'r> {
                     all = all.hint(hint);
                 }
             }
-            manifest = manifest.or_else(|| error.cure().map(str::to_owned));
+            manifest = manifest.or_else(|| error.grant_manifest().map(str::to_owned));
         }
         match manifest {
             Some(yaml) => all.manifest(yaml),

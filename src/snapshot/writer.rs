@@ -32,27 +32,27 @@ pub(super) fn may_be_complete(size: u64) -> bool {
 
 /// Size and hash of a snapshot whose checksum matches.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Checksum {
+pub struct VerifiedCopy {
     /// Bytes, with the checksum at the end.
     pub size: u64,
     /// SHA-256 of the whole file, in hex, as `sha256sum` prints it.
     pub sha256: String,
 }
 
-enum Message {
+enum WriterMessage {
     Bytes(Vec<Bytes>),
     /// Asks whether the bytes so far end with their checksum.
-    Check(oneshot::Sender<bool>),
+    Verify(oneshot::Sender<bool>),
 }
 
 /// Sends the bytes of a copy to the thread that writes them.
 #[derive(Debug)]
 pub struct SnapshotWriter {
-    queue: mpsc::Sender<Message>,
+    queue: mpsc::Sender<WriterMessage>,
     /// A byte was pushed.
     begun: watch::Sender<bool>,
     batch: Mutex<Batch>,
-    thread: JoinHandle<Result<Check>>,
+    thread: JoinHandle<Result<RunningChecksum>>,
 }
 
 impl SnapshotWriter {
@@ -76,7 +76,7 @@ impl SnapshotWriter {
             (batch.length >= BATCH).then(|| std::mem::take(&mut *batch))
         };
         match full {
-            Some(batch) => self.queue.send(Message::Bytes(batch.pieces)).await.map_err(|_| WriterClosed),
+            Some(batch) => self.queue.send(WriterMessage::Bytes(batch.pieces)).await.map_err(|_| WriterClosed),
             None => Ok(()),
         }
     }
@@ -91,7 +91,7 @@ impl SnapshotWriter {
         if batch.pieces.is_empty() {
             return Ok(());
         }
-        self.queue.send(Message::Bytes(batch.pieces)).await.map_err(|_| WriterClosed)
+        self.queue.send(WriterMessage::Bytes(batch.pieces)).await.map_err(|_| WriterClosed)
     }
 
     /// Waits for the first bytes. From then on etcd reads from one state of its database, whatever it compacts later.
@@ -110,7 +110,7 @@ impl SnapshotWriter {
     pub(super) async fn is_verified(&self) -> Result<bool, WriterClosed> {
         self.flush_batch().await?;
         let (answer, answered) = oneshot::channel();
-        self.queue.send(Message::Check(answer)).await.map_err(|_| WriterClosed)?;
+        self.queue.send(WriterMessage::Verify(answer)).await.map_err(|_| WriterClosed)?;
         answered.await.map_err(|_| WriterClosed)
     }
 
@@ -118,7 +118,7 @@ impl SnapshotWriter {
     ///
     /// # Errors
     /// Why writing failed; [`ErrorKind::BadFile`] if the checksum does not match.
-    pub async fn finish(self) -> Result<Checksum> {
+    pub async fn finish(self) -> Result<VerifiedCopy> {
         // If the thread has ended already, its result below has the reason.
         let _ = self.flush_batch().await;
         drop(self.queue);
@@ -139,24 +139,24 @@ struct Batch {
 #[derive(Debug)]
 pub(super) struct WriterClosed;
 
-fn drain(mut queue: mpsc::Receiver<Message>, mut writer: impl Write, name: &str) -> Result<Check> {
-    let mut check = Check::default();
+fn drain(mut queue: mpsc::Receiver<WriterMessage>, mut writer: impl Write, name: &str) -> Result<RunningChecksum> {
+    let mut checksum = RunningChecksum::default();
     while let Some(message) = queue.blocking_recv() {
         match message {
-            Message::Bytes(pieces) => {
+            WriterMessage::Bytes(pieces) => {
                 for bytes in pieces {
-                    check.update(&bytes);
+                    checksum.update(&bytes);
                     writer.write_all(&bytes).map_err(|error| write_error(name, &error))?;
                 }
             }
-            Message::Check(answer) => {
+            WriterMessage::Verify(answer) => {
                 // The copy may have ended before it got the answer.
-                let _ = answer.send(check.matches());
+                let _ = answer.send(checksum.matches());
             }
         }
     }
     writer.flush().map_err(|error| write_error(name, &error))?;
-    Ok(check)
+    Ok(checksum)
 }
 
 fn write_error(name: &str, error: &std::io::Error) -> Error {
@@ -175,13 +175,13 @@ fn write_error(name: &str, error: &std::io::Error) -> Error {
 /// The running hash of everything but the last 32 bytes, which may be the checksum or, if more follows, part of the
 /// database.
 #[derive(Debug, Default, Clone)]
-struct Check {
+struct RunningChecksum {
     body: Sha256,
     tail: Vec<u8>,
     size: u64,
 }
 
-impl Check {
+impl RunningChecksum {
     fn update(&mut self, bytes: &[u8]) {
         self.size += bytes.len() as u64;
         if bytes.len() >= CHECKSUM_LENGTH {
@@ -202,7 +202,7 @@ impl Check {
         may_be_complete(self.size) && self.body.clone().finalize().as_slice() == self.tail.as_slice()
     }
 
-    fn verify(self) -> Result<Checksum> {
+    fn verify(self) -> Result<VerifiedCopy> {
         if !may_be_complete(self.size) {
             return Err(Error::new(
                 ErrorKind::BadFile,
@@ -223,7 +223,7 @@ impl Check {
         let mut whole = self.body;
         whole.update(&self.tail);
         let sha256 = whole.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-        Ok(Checksum { size: self.size, sha256 })
+        Ok(VerifiedCopy { size: self.size, sha256 })
     }
 }
 
@@ -238,10 +238,10 @@ mod tests {
         bytes
     }
 
-    fn verify(bytes: &[u8], piece: usize) -> Result<Checksum> {
-        let mut check = Check::default();
-        bytes.chunks(piece).for_each(|piece| check.update(piece));
-        check.verify()
+    fn verify(bytes: &[u8], piece: usize) -> Result<VerifiedCopy> {
+        let mut checksum = RunningChecksum::default();
+        bytes.chunks(piece).for_each(|piece| checksum.update(piece));
+        checksum.verify()
     }
 
     #[test]

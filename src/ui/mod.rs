@@ -206,7 +206,7 @@ fn format_error(error: &Error) -> String {
     for hint in error.hints() {
         text.push_str(&format!("{} {}\n", style.clone().cyan().apply_to("hint:"), sanitize(hint)));
     }
-    for line in error.cure().unwrap_or_default().lines() {
+    for line in error.grant_manifest().unwrap_or_default().lines() {
         text.push_str(&format!("  {}\n", sanitize(line)));
     }
     text

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-/// Returns the number of bytes that can be written to the file system of `file`; `None` if the system does not tell.
+/// Returns the number of bytes that can be written to the file system of `file`; `None` if the system does not report it.
 pub fn available_bytes(file: &Path) -> Option<u64> {
     let directory = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     available_in(directory)

@@ -1,4 +1,4 @@
-//! Level 3: whether the file holds the data of the members.
+//! The level members: whether the file holds the data of the members.
 //!
 //! The members are asked after the copy, at the file's own revision. During a slow copy they are also asked at a
 //! revision from before it, because etcd compacts old revisions and can then not hash them. Each reply is compared with

@@ -1,4 +1,5 @@
-//! Level 3 on a file that was just copied, or that was copied long ago: asks the members, hashes the file, compares.
+//! The level members on a file that was just copied, or that was copied long ago: asks the members, hashes the file,
+//! compares.
 
 use std::fs::File;
 
@@ -10,7 +11,7 @@ use crate::util::events::Events;
 use crate::util::progress::NoProgress;
 use etcd_snapshot::{Contents, FileHash, HashPoint};
 
-/// The result of level 3.
+/// The result of the level members.
 #[derive(Debug)]
 pub enum MemberCheck {
     NotChecked,

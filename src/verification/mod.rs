@@ -3,8 +3,8 @@
 pub mod comparison;
 mod file_thread;
 pub mod hash_query;
-pub mod integrity;
 pub mod member_check;
+pub mod structure;
 
 /// How far a snapshot is verified; each level includes those before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

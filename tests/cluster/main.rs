@@ -13,8 +13,8 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use harness::cluster::Cluster;
+use harness::cluster_state::{ClusterState, PendingCleanups};
 use harness::logs::Logs;
-use harness::remains::{Debts, Remains};
 use harness::{Needs, Scenario};
 use report::{Outcome, Row};
 
@@ -62,7 +62,7 @@ fn chosen() -> Vec<Scenario> {
 /// for once, at the end.
 fn run_group(group: &[&Scenario], nodes: usize) -> Vec<Row> {
     let mut rows: Vec<Row> = Vec::new();
-    let mut debts = Debts::default();
+    let mut pending = PendingCleanups::default();
     let needed = group.iter().any(|scenario| scenario.left_out.is_none());
     let mut cluster = if needed { started(nodes, false) } else { Err(String::new()) };
     for scenario in group {
@@ -70,7 +70,7 @@ fn run_group(group: &[&Scenario], nodes: usize) -> Vec<Row> {
         let row = match (&cluster, scenario.left_out) {
             (_, Some(why)) => Row::without_run(&scenario.name, Outcome::LeftOut(why)),
             (Err(error), None) => Row::without_run(&scenario.name, Outcome::Failed(error.clone())),
-            (Ok(cluster), None) => run(scenario, cluster, &mut debts),
+            (Ok(cluster), None) => run(scenario, cluster, &mut pending),
         };
         rows.push(row);
         // The next one must not fail for the sake of this one.
@@ -81,7 +81,7 @@ fn run_group(group: &[&Scenario], nodes: usize) -> Vec<Row> {
             note(&mut rows, Err(sick));
             note(&mut rows, caught(|| drop(cluster)));
             cluster = started(nodes, true);
-            debts = Debts::default();
+            pending = PendingCleanups::default();
         }
         // Until the cluster is well: that is a scenario's time, too.
         if let Some(row) = rows.last_mut() {
@@ -89,7 +89,7 @@ fn run_group(group: &[&Scenario], nodes: usize) -> Vec<Row> {
         }
     }
     if let Ok(cluster) = &cluster {
-        for (scenario, directory) in debts.settle(cluster) {
+        for (scenario, directory) in pending.settle(cluster) {
             if let Some(row) = rows.iter_mut().find(|row| row.scenario == scenario) {
                 row.fail(format!("left on a node: {directory}"));
             }
@@ -111,15 +111,15 @@ fn started(nodes: usize, fresh: bool) -> Result<Cluster, String> {
     cluster.map_err(|error| format!("there was no cluster: {error}")).inspect_err(|error| eprintln!("{error}"))
 }
 
-fn run(scenario: &Scenario, cluster: &Cluster, debts: &mut Debts) -> Row {
+fn run(scenario: &Scenario, cluster: &Cluster, pending: &mut PendingCleanups) -> Row {
     eprintln!("--- {}", scenario.name);
     let logs = Logs::of(cluster);
     let result = caught(|| {
-        let before = Remains::of(cluster);
+        let before = ClusterState::of(cluster);
         (scenario.run)(cluster);
         before.must_be_all(cluster);
     });
-    debts.note(cluster, &scenario.name);
+    pending.note(cluster, &scenario.name);
     let keys = cluster.take_compared();
     if let Err(failure) = &result {
         eprintln!("FAILED: {}\n{failure}", scenario.name);

@@ -25,11 +25,11 @@ fn a_certificate_of_the_clusters_authority_is_trusted() {
 }
 
 #[test]
-fn a_certificate_of_another_authority_is_refused_unless_told_otherwise() {
+fn a_certificate_of_another_authority_is_refused_unless_insecure() {
     let rig = behind_tls(&Authority::new("one"), &Authority::new("another"), "127.0.0.1", false);
     rig.run(&["--out", "x.db"])
         .code(1)
-        .says("no trusted connection to the API server https://127.0.0.1:")
+        .says("cannot trust the certificate of the API server https://127.0.0.1:")
         .says("hint: check certificate-authority of the cluster in the kubeconfig")
         .leaves_only(&["ca.crt"]);
     assert!(rig.cluster.shared.state().requests.is_empty(), "a request was sent to a server that is not trusted");
@@ -40,7 +40,7 @@ fn a_certificate_of_another_authority_is_refused_unless_told_otherwise() {
 fn an_expired_certificate_is_refused() {
     let authority = Authority::new("test");
     let rig = behind_tls(&authority, &authority, "127.0.0.1", true);
-    rig.run(&["--out", "x.db"]).code(1).says("no trusted connection").says("expired").leaves_only(&["ca.crt"]);
+    rig.run(&["--out", "x.db"]).code(1).says("cannot trust the certificate").says("expired").leaves_only(&["ca.crt"]);
 }
 
 #[test]
@@ -49,7 +49,7 @@ fn a_certificate_for_another_name_needs_tls_server_name() {
     let rig = behind_tls(&authority, &authority, "kubernetes.internal", false);
     rig.run(&["--out", "x.db"])
         .code(1)
-        .says("no trusted connection to the API server https://127.0.0.1:")
+        .says("cannot trust the certificate of the API server https://127.0.0.1:")
         .says("certificate not valid for name \"127.0.0.1\"")
         .says("kubernetes.internal")
         .leaves_only(&["ca.crt"]);

@@ -10,7 +10,7 @@ use std::path::Path;
 
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
 
-/// What each room imports. Every room may import `error` and `util`.
+/// What each module imports. Every module may import `error` and `util`.
 const RULES: &[(&str, &[&str])] = &[
     ("commands", &["cli", "ui", "verification", "snapshot", "etcd", "k8s", "storage", "signals"]),
     ("cli", &["ui", "verification", "snapshot", "etcd", "k8s"]),
@@ -26,7 +26,7 @@ const RULES: &[(&str, &[&str])] = &[
     ("error", &[]),
 ];
 
-/// All that the command line imports from other rooms: their option types.
+/// All that the command line imports from other modules: their option types.
 const OPTION_TYPES: &[&str] = &[
     "etcd::Options",
     "etcd::ClientOptions",
@@ -323,7 +323,7 @@ fn edges(modules: &Modules) -> BTreeSet<Edge> {
         // What is passed on must be allowed to be known here, too.
         for path in module.exports.values() {
             let to = defining(path, modules);
-            if room(&to) != room(name) {
+            if top_module(&to) != top_module(name) {
                 edges.insert(Edge { from: name.clone(), to, written: path.join("::") });
             }
         }
@@ -331,7 +331,7 @@ fn edges(modules: &Modules) -> BTreeSet<Edge> {
     edges
 }
 
-fn room(module: &str) -> &str {
+fn top_module(module: &str) -> &str {
     module.split("::").next().unwrap_or_default()
 }
 
@@ -341,7 +341,7 @@ fn violations(files: &[(String, String)]) -> Vec<String> {
     let edges = edges(&modules);
     let mut found = Vec::new();
     for edge in &edges {
-        let (from, to) = (room(&edge.from), room(&edge.to));
+        let (from, to) = (top_module(&edge.from), top_module(&edge.to));
         if from.is_empty() || from == to || ["error", "util"].contains(&to) {
             continue;
         }
@@ -357,12 +357,12 @@ fn violations(files: &[(String, String)]) -> Vec<String> {
             Some(_) => {}
         }
     }
-    found.extend(circles(&modules, &edges).into_iter().map(|circle| format!("a circle: {}", circle.join(" -> "))));
+    found.extend(cycles(&modules, &edges).into_iter().map(|cycle| format!("a cycle: {}", cycle.join(" -> "))));
     found
 }
 
 /// Files that import each other, directly or through others.
-fn circles(modules: &Modules, edges: &BTreeSet<Edge>) -> Vec<Vec<String>> {
+fn cycles(modules: &Modules, edges: &BTreeSet<Edge>) -> Vec<Vec<String>> {
     let reached = |from: &str| {
         let mut seen: BTreeSet<&str> = BTreeSet::new();
         let mut open = vec![from];
@@ -388,14 +388,14 @@ fn circles(modules: &Modules, edges: &BTreeSet<Edge>) -> Vec<Vec<String>> {
 }
 
 fn tree(files: &[(&str, &str)]) -> Vec<(String, String)> {
-    let rooms = RULES.iter().map(|(room, _)| format!("mod {room};")).collect::<String>();
-    let mut tree = vec![("lib".to_owned(), rooms)];
+    let declarations = RULES.iter().map(|(module, _)| format!("mod {module};")).collect::<String>();
+    let mut tree = vec![("lib".to_owned(), declarations)];
     tree.extend(files.iter().map(|(file, text)| ((*file).to_owned(), (*text).to_owned())));
     tree
 }
 
 #[test]
-fn rooms_import_what_the_architecture_allows() {
+fn modules_import_what_the_architecture_allows() {
     let files = read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"));
     assert!(files.len() > 50, "only {} files were found", files.len());
     let edges = edges(&modules(&files));
@@ -404,22 +404,22 @@ fn rooms_import_what_the_architecture_allows() {
 }
 
 #[test]
-fn no_circle_is_in_the_library_of_snapshots() {
+fn no_cycle_is_in_the_library_of_snapshots() {
     let files = read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("crates/etcd-snapshot/src"));
     assert!(files.len() > 10, "only {} files were found", files.len());
     let modules = modules(&files);
-    assert_eq!(circles(&modules, &edges(&modules)), Vec::<Vec<String>>::new());
+    assert_eq!(cycles(&modules, &edges(&modules)), Vec::<Vec<String>>::new());
 }
 
 #[test]
 fn the_rules_are_those_of_the_documentation() {
     let page = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/architecture.md"));
-    for (room, allowed) in RULES {
-        let row = page.lines().find(|line| line.starts_with(&format!("| `{room}` |")));
-        let row = row.unwrap_or_else(|| panic!("docs/architecture.md has no row for {room} in its import rule"));
+    for (module, allowed) in RULES {
+        let row = page.lines().find(|line| line.starts_with(&format!("| `{module}` |")));
+        let row = row.unwrap_or_else(|| panic!("docs/architecture.md has no row for {module} in its import rule"));
         let cell = row.split('|').nth(2).unwrap_or_default();
         let named: BTreeSet<&str> = cell.split('`').skip(1).step_by(2).collect();
-        assert_eq!(named, allowed.iter().copied().collect(), "docs/architecture.md, {room}");
+        assert_eq!(named, allowed.iter().copied().collect(), "docs/architecture.md, {module}");
     }
 }
 
@@ -447,13 +447,13 @@ fn a_name_that_is_passed_on_counts_for_the_file_that_defines_it() {
 }
 
 #[test]
-fn a_circle_inside_a_room_is_found() {
+fn a_cycle_inside_a_module_is_found() {
     let broken = tree(&[
         ("etcd::mod", "mod a; mod b; pub use b::B;"),
         ("etcd::a", "pub struct A(super::B);"),
         ("etcd::b", "use super::a; pub struct B(a::A);"),
     ]);
-    assert_eq!(violations(&broken), ["a circle: etcd::a -> etcd::b"]);
+    assert_eq!(violations(&broken), ["a cycle: etcd::a -> etcd::b"]);
 }
 
 #[test]

@@ -60,7 +60,7 @@ fn an_etcd_pod_that_does_not_become_ready() {
 }
 
 #[test]
-fn each_required_right_is_named_with_its_cure() {
+fn each_missing_permission_comes_with_its_manifest() {
     for (verb, resource, group) in
         [("list", "pods", "''"), ("get", "nodes/proxy", "''"), ("create", "jobs", "batch"), ("get", "pods", "''")]
     {
@@ -79,7 +79,7 @@ fn each_required_right_is_named_with_its_cure() {
 }
 
 #[test]
-fn a_job_that_could_not_be_removed_or_renewed_is_not_created() {
+fn a_job_that_could_not_be_read_or_deleted_is_not_created() {
     for verb in ["get", "delete"] {
         let verbs = format!("    - {verb}\n");
         fails(
@@ -91,7 +91,7 @@ fn a_job_that_could_not_be_removed_or_renewed_is_not_created() {
 }
 
 #[test]
-fn optional_rights_degrade_and_say_so() {
+fn optional_permissions_degrade_with_a_warning() {
     for (verb, resource, says) in [
         ("get", "pods/exec", "roles and health of the members are unknown"),
         ("get", "nodes", "the condition of node cp1 is unknown"),
@@ -104,7 +104,7 @@ fn optional_rights_degrade_and_say_so() {
 }
 
 #[test]
-fn a_job_that_comes_into_being_after_all_is_removed_and_one_that_may_still_come_is_told_of() {
+fn a_job_that_is_created_late_is_removed_and_one_that_may_still_be_created_is_reported() {
     let words = ["--out", "x.db", "--transport", "node", "--request-timeout", "1s"];
     let rig = Rig::with(|faults| faults.late_create = Some(Duration::from_secs(3)));
     rig.run(&words).code(1).says("no answer within 1s").says_not("may still be created").leaves_only(&[]);
@@ -154,7 +154,7 @@ fn an_image_that_cannot_be_pulled() {
 }
 
 #[test]
-fn a_pod_that_waits_for_ever_says_for_what() {
+fn a_pod_that_never_starts_says_what_it_waits_for() {
     fails(
         |faults| faults.waiting = Some(("ContainerCreating", "volume not ready")),
         1,
@@ -200,7 +200,7 @@ fn a_full_disk_on_the_node() {
 }
 
 #[test]
-fn a_node_without_room_or_under_pressure_is_refused_before_anything_is_created() {
+fn a_node_without_free_space_or_under_pressure_is_refused_before_anything_is_created() {
     for (script, says) in [
         (
             Box::new(|faults: &mut Faults| faults.available = Some(1 << 30)) as Box<dyn FnOnce(&mut Faults)>,

@@ -64,11 +64,11 @@ fn a_reader_that_takes_nothing_does_not_outlast_the_deadline() {
     // More than the queue in front of the writer holds.
     let etcd = Etcd::start();
     etcd.fill(8000, 3000);
-    let rig = Rig::before(&etcd, |_| ());
+    let rig = Rig::in_front_of(&etcd, |_| ());
     let words = ["--out", "-", "--transport", "direct", "--deadline", "3s", "--stall-timeout", "60s"];
     let mut running = rig.start(&words);
     let start = Instant::now();
-    // Nobody reads its standard output before it has ended.
+    // Its standard output is not read before it has ended.
     while running.child.try_wait().unwrap().is_none() {
         assert!(start.elapsed() < Duration::from_secs(20), "the copy does not stop");
         std::thread::sleep(Duration::from_millis(50));
@@ -88,7 +88,7 @@ fn the_document_names_the_transport_and_no_place() {
 #[test]
 fn certificates_from_files_are_enough_to_be_tried_first() {
     let (authority, etcd) = secured();
-    let rig = Rig::before(etcd, |_| ());
+    let rig = Rig::in_front_of(etcd, |_| ());
     with_files(&rig, authority, authority, &[])
         .code(0)
         .says("Transport direct: a connection to etcd through the API server, with the files given")
@@ -131,7 +131,7 @@ fn certificates_from_a_secret_stay_in_memory() {
         ["etcd-client-ca.crt", "etcd-client.crt", "etcd-client.key"],
         ["ca.pem", "cert.pem", "key.pem"],
     ] {
-        let rig = Rig::before(etcd, |_| ());
+        let rig = Rig::in_front_of(etcd, |_| ());
         secret(&rig, authority, names);
         let outcome = rig.run(&["--out", "x.db", "--etcd-cert-secret", "kube-system/etcd-certs", "-v=6"]).code(0);
         assert!(!outcome.stderr.contains("PRIVATE KEY"), "no key is logged");
@@ -149,7 +149,7 @@ fn hosted(authority: &Authority, ca: &Authority, ca_map: Option<&str>) -> (Etcd,
         ca_map: ca_map.map(str::to_owned),
         ..FakeMember::new("cp1", &etcd.url)
     };
-    let rig = Rig::of(vec![member], |_| ());
+    let rig = Rig::with_members(vec![member], |_| ());
     let own = |name: &str| authority.path().join(name);
     let files = [("ca.crt", ca.ca()), ("server.crt", own("server.crt")), ("server.key", own("server.key"))];
     let data: serde_json::Map<String, serde_json::Value> =
@@ -200,7 +200,7 @@ fn wrong_certificates_in_the_pods_secrets_lead_to_the_node() {
 #[test]
 fn a_secret_that_is_missing_or_holds_something_else() {
     let (authority, etcd) = secured();
-    let rig = Rig::before(etcd, |faults| faults.container.tools = Container::ALL.to_vec());
+    let rig = Rig::in_front_of(etcd, |faults| faults.container.tools = Container::ALL.to_vec());
     rig.run(&["--out", "x.db", "--etcd-cert-secret", "nothing"])
         .code(2)
         .says("cannot read Secret kube-system/nothing")
@@ -231,7 +231,7 @@ fn a_secret_that_is_missing_or_holds_something_else() {
 #[test]
 fn the_wrong_ca() {
     let (authority, etcd) = secured();
-    let rig = Rig::before(etcd, |_| ());
+    let rig = Rig::in_front_of(etcd, |_| ());
     let other = Authority::new("another-ca");
     with_files(&rig, &other, authority, &[])
         .code(1)
@@ -244,14 +244,14 @@ fn the_wrong_ca() {
 fn an_expired_certificate_of_etcd() {
     let authority = Authority::new("etcd-ca");
     let etcd = Etcd::secured(&authority, &authority.issue("server", &["localhost", "127.0.0.1"], true));
-    let rig = Rig::before(&etcd, |_| ());
+    let rig = Rig::in_front_of(&etcd, |_| ());
     with_files(&rig, &authority, &authority, &[]).code(1).says("the certificate of etcd has expired").leaves_only(&[]);
 }
 
 #[test]
 fn a_client_certificate_that_etcd_does_not_accept() {
     let (authority, etcd) = secured();
-    let rig = Rig::before(etcd, |_| ());
+    let rig = Rig::in_front_of(etcd, |_| ());
     let other = Authority::new("another-ca");
     with_files(&rig, authority, &other, &[])
         .code(3)
@@ -270,7 +270,7 @@ fn a_client_certificate_that_etcd_does_not_accept() {
 fn a_certificate_for_other_names_says_for_which() {
     let authority = Authority::new("etcd-ca");
     let etcd = Etcd::secured(&authority, &authority.issue("server", &["etcd.elsewhere", "10.9.8.7"], false));
-    let rig = Rig::before(&etcd, |_| ());
+    let rig = Rig::in_front_of(&etcd, |_| ());
     with_files(&rig, &authority, &authority, &[])
         .code(1)
         .says("for other names than this member's: etcd.elsewhere, 10.9.8.7")
@@ -292,7 +292,7 @@ fn https_where_etcd_serves_http_and_the_reverse() {
         .code(1)
         .says("does not speak TLS")
         .leaves_only(&[]);
-    let rig = Rig::before(&secured().1, |_| ());
+    let rig = Rig::in_front_of(&secured().1, |_| ());
     let port = rig.cluster.shared.members[0].url.rsplit_once(':').unwrap().1.to_owned();
     rig.run(&[&DIRECT[..], &["--pod-endpoint", &format!("http://127.0.0.1:{port}")]].concat())
         .code(1)
@@ -305,7 +305,7 @@ fn authentication_needs_a_user_and_its_password() {
     let etcd = Etcd::start();
     etcd.fill(50, 100);
     let etcd = etcd.with_user("secret-of-root");
-    let rig = Rig::before(&etcd, |_| ());
+    let rig = Rig::in_front_of(&etcd, |_| ());
     rig.run(&DIRECT).code(3).says("etcd has authentication on").says("--etcd-user").leaves_only(&[]);
     let user = [&DIRECT[..], &["--etcd-user", "root"]].concat();
     rig.run(&user)

@@ -65,7 +65,7 @@ fn the_manifest_is_that_of_the_job_that_a_backup_creates() {
 }
 
 #[test]
-fn every_missing_right_is_told_at_once() {
+fn all_missing_permissions_are_listed() {
     finds(
         |faults| {
             faults.forbid.extend([("get", "nodes/proxy"), ("create", "jobs")]);
@@ -80,7 +80,7 @@ fn every_missing_right_is_told_at_once() {
 }
 
 #[test]
-fn what_a_missing_optional_right_costs() {
+fn a_missing_optional_permission_comes_with_its_consequence() {
     finds(
         |faults| faults.forbid.push(("patch", "jobs")),
         0,
@@ -89,9 +89,9 @@ fn what_a_missing_optional_right_costs() {
 }
 
 #[test]
-fn the_transport_that_is_asked_for_is_looked_at() {
+fn the_requested_transport_is_checked() {
     let rig = Rig::new();
-    rig.run(&["--dry-run=client", "--transport", "exec"]).code(1).says("runs no shell").leaves_only(&[]);
+    rig.run(&["--dry-run=client", "--transport", "exec"]).code(1).says("has no shell").leaves_only(&[]);
     rig.cluster.shared.state().faults.forbid.push(("get", "pods/exec"));
     rig.run(&["--dry-run=client", "--transport", "exec"])
         .code(3)
@@ -100,7 +100,7 @@ fn the_transport_that_is_asked_for_is_looked_at() {
 }
 
 #[test]
-fn one_trouble_does_not_hide_the_others() {
+fn one_problem_does_not_hide_the_others() {
     finds(
         |faults| {
             faults.not_ready = true;
@@ -118,7 +118,7 @@ fn one_trouble_does_not_hide_the_others() {
 }
 
 #[test]
-fn a_workstation_without_room_and_a_file_that_exists() {
+fn a_machine_without_free_space_and_a_file_that_exists() {
     finds(
         |faults| {
             faults.member("cp1").db_size = Some(1 << 55);
@@ -133,7 +133,7 @@ fn a_workstation_without_room_and_a_file_that_exists() {
 }
 
 #[test]
-fn an_alarm_is_seen() {
+fn an_alarm_is_reported() {
     let rig = Rig::members(three(), |faults| faults.member("cp2").alarm = Some("NOSPACE"));
     let words: Vec<&str> = DRY.iter().copied().chain(["--member", "cp2"]).collect();
     let outcome = rig.run(&words).code(0).says("member cp2 has the alarm NOSPACE");
@@ -160,7 +160,7 @@ fn whether_the_image_must_be_pulled() {
 }
 
 #[test]
-fn a_directory_that_is_missing_is_told_of_before_anything_else() {
+fn a_directory_that_is_missing_is_reported_before_anything_else() {
     let rig = Rig::new();
     rig.run(&["--dry-run=client", "--out-dir", "missing"]).code(1).says("cannot write to directory missing");
     rig.run(&["--out-dir", "missing"]).code(1).says("cannot write to directory missing").leaves_only(&[]);

@@ -83,14 +83,14 @@ fn a_tool_that_prints_to_standard_error() {
 
 #[test]
 fn a_container_without_a_shell_or_without_tools() {
-    fails(|container| container.tools = Vec::new(), 1, &["runs no shell", "executable file not found"]);
-    fails(|container| container.tools = vec!["cat", "rm"], 1, &["has no sleep", "might stay there"]);
+    fails(|container| container.tools = Vec::new(), 1, &["has no shell", "executable file not found"]);
+    fails(|container| container.tools = vec!["cat", "rm"], 1, &["has no sleep", "could not delete the snapshot there"]);
     fails(|container| container.tools = vec!["cat", "sleep"], 1, &["has no rm"]);
     fails(|container| container.tools = vec!["rm", "sleep"], 1, &["no tool that prints a file"]);
 }
 
 #[test]
-fn no_room_is_refused_before_anything_is_written() {
+fn too_little_free_space_is_refused_before_anything_is_written() {
     fails(
         |container| container.free = Some(101_000),
         1,
@@ -108,7 +108,7 @@ fn a_disk_that_fills_up() {
 }
 
 #[test]
-fn etcdctls_own_words_are_told() {
+fn the_error_of_etcdctl_is_shown() {
     fails(|container| container.save_fails = Some("Error: etcdserver: request timed out"), 1, &["request timed out"]);
 }
 
@@ -122,7 +122,7 @@ fn a_silent_connection() {
 }
 
 #[test]
-fn a_file_that_somebody_removes() {
+fn a_file_that_another_process_removes() {
     fails(
         |container| container.vanishes_at = Some(1_000_000),
         1,
@@ -136,7 +136,7 @@ fn one_wrong_byte_is_a_bad_file() {
 }
 
 #[test]
-fn a_delete_that_is_refused_is_told_with_the_files_name() {
+fn a_refused_deletion_is_reported_with_the_name_of_the_file() {
     let rig = Rig::with(|faults| {
         shell(faults);
         faults.container.no_delete = true;
@@ -167,7 +167,7 @@ fn signals_while_saving_or_copying_remove_the_file_and_end_what_runs() {
 }
 
 #[test]
-fn a_killed_run_leaves_nothing_when_its_lease_is_over() {
+fn a_killed_run_leaves_nothing_after_the_ttl() {
     let rig = Rig::with(|faults| {
         shell(faults);
         faults.container.throttle = Some(1_000_000);
@@ -184,7 +184,7 @@ fn a_killed_run_leaves_nothing_when_its_lease_is_over() {
 }
 
 #[test]
-fn a_copy_that_is_longer_than_the_lease_renews_it() {
+fn a_copy_slower_than_the_ttl_extends_it() {
     let rig = Rig::with(|faults| {
         shell(faults);
         faults.container.throttle = Some(800_000);

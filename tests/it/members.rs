@@ -1,4 +1,4 @@
-//! Several members: what is told of them, and which one is taken.
+//! Several members: what is reported about them, and which one is taken.
 
 use serde_json::{Value, json};
 
@@ -64,7 +64,7 @@ fn the_table_has_kubectls_form_and_says_what_it_could_not_fill() {
 }
 
 #[test]
-fn without_the_right_to_exec_the_pods_are_shown_and_the_reason_is_said() {
+fn without_permission_to_exec_the_pods_are_shown_with_the_reason() {
     let rig = Rig::members(three(), |faults| {
         faults.forbid.extend([("get", "pods/exec"), ("get", "pods/portforward")]);
     });
@@ -111,7 +111,7 @@ fn without_a_quorum_the_members_that_live_are_shown_and_one_is_backed_up() {
 }
 
 #[test]
-fn members_that_are_all_without_room_are_taken_only_by_name() {
+fn members_that_all_exceed_their_quota_are_taken_only_by_name() {
     // The smallest quota that holds a fresh store, then one value that does not fit.
     let cluster = EtcdCluster::with(1, &["--quota-backend-bytes=262144"]);
     let etcd = &cluster.members[0];
@@ -149,11 +149,11 @@ fn a_learner_is_shown_and_never_taken_unless_named() {
     let member = |index: usize| FakeMember::new(&EtcdCluster::name(index), &cluster.members[index].url);
     // The learner's pod comes first, and a learner lists no members.
     let first = FakeMember::new("a", &cluster.members[1].url);
-    let rig = Rig::of(vec![first, member(0)], |_| ());
+    let rig = Rig::with_members(vec![first, member(0)], |_| ());
     let rows = rig.run(&["members", "-o", "json"]).code(0).json();
     assert_eq!((&rows[0]["role"], &rows[1]["role"]), (&json!("learner"), &json!("leader")));
 
-    let alone = Rig::of(vec![member(1)], |_| ());
+    let alone = Rig::with_members(vec![member(1)], |_| ());
     alone.run(&["--out", "x.db"]).code(1).says("can be recommended: etcd-cp2 is a learner").leaves_only(&[]);
     alone
         .run(&["--out", "x.db", "--member", "cp2"])
@@ -200,7 +200,7 @@ fn the_end_of_the_server_certificate_is_seen_without_a_certificate_and_without_e
     let authority = Authority::new("etcd-ca");
     for (expired, date, left) in [(true, "2021-01-01T00:00:00Z", "expired"), (false, "4096-01-01T00:00:00Z", "d")] {
         let etcd = Etcd::secured(&authority, &authority.issue("server", &["localhost", "127.0.0.1"], expired));
-        let rig = Rig::before(&etcd, |faults| {
+        let rig = Rig::in_front_of(&etcd, |faults| {
             faults.forbid.push(("get", "pods/exec"));
         });
         let row = rig.run(&["members", "-o", "json"]).code(0).says("not allowed to get pods/exec").json()[0].clone();
@@ -211,10 +211,10 @@ fn the_end_of_the_server_certificate_is_seen_without_a_certificate_and_without_e
 }
 
 #[test]
-fn an_end_that_cannot_be_seen_is_unknown_and_the_reason_is_said() {
+fn an_end_that_cannot_be_seen_is_unknown_with_the_reason() {
     let authority = Authority::new("etcd-ca");
     let etcd = Etcd::secured(&authority, &authority.issue("server", &["localhost", "127.0.0.1"], false));
-    let rig = Rig::before(&etcd, |faults| {
+    let rig = Rig::in_front_of(&etcd, |faults| {
         faults.forbid.push(("get", "pods/portforward"));
     });
     let outcome = rig.run(&["members", "-o", "json"]).code(0);
@@ -226,7 +226,7 @@ fn an_end_that_cannot_be_seen_is_unknown_and_the_reason_is_said() {
 fn with_certificates_etcd_itself_is_asked() {
     let authority = Authority::new("etcd-ca");
     let etcd = Etcd::secured(&authority, &authority.issue("server", &["localhost", "127.0.0.1"], false));
-    let rig = Rig::before(&etcd, |faults| {
+    let rig = Rig::in_front_of(&etcd, |faults| {
         faults.forbid.push(("get", "pods/exec"));
     });
     let (cert, key) = authority.issue("client", &[], false);
@@ -251,13 +251,13 @@ fn an_etcd_that_serves_plain_http_is_asked_itself_where_exec_is_refused() {
 }
 
 #[test]
-fn a_member_without_a_pod_that_is_down_is_told_of() {
+fn a_member_without_a_pod_that_is_down_is_reported() {
     let mut cluster = EtcdCluster::start(3);
     let url = cluster.members[2].url.clone();
     cluster.members[2].stop();
     cluster.settle();
     let member = |index: usize| FakeMember::new(&EtcdCluster::name(index), &cluster.members[index].url);
-    let rig = Rig::of(vec![member(0), member(1)], |_| ());
+    let rig = Rig::with_members(vec![member(0), member(1)], |_| ());
     let outcome = rig.run(&["members", "-o", "name"]).code(0);
     assert_eq!(outcome.printed(), "pod/etcd-cp1\npod/etcd-cp2\n");
     outcome.says(&format!("etcd lists a member at {url} that does not answer and has no pod"));

@@ -33,7 +33,7 @@ fn a_scratch_etcd_booted_from_the_file_holds_every_key() {
 }
 
 #[test]
-fn the_document_is_on_standard_output_and_the_talk_is_not() {
+fn the_document_is_on_standard_output_and_status_lines_are_not() {
     let rig = Rig::new();
     let outcome = rig.run(&["--out", "x.db", "-o", "json"]).code(0);
     let document: serde_json::Value = serde_json::from_slice(&outcome.stdout).expect("nothing but JSON");
@@ -163,7 +163,7 @@ fn a_server_that_goes_silent() {
 }
 
 #[test]
-fn a_job_that_somebody_deletes_while_copying() {
+fn a_job_that_another_user_deletes_while_copying() {
     fails(
         |faults| {
             faults.delete_job_at = Some(1_000_000);
@@ -205,7 +205,7 @@ fn fails_with(script: impl FnOnce(&mut Faults), words: &[&str], one: &str, other
 }
 
 #[test]
-fn a_download_slower_than_the_lease_renews_it() {
+fn a_download_slower_than_the_ttl_extends_it() {
     let rig = Rig::with(|faults| faults.throttle = Some(800_000));
     rig.run(&["--out", "x.db", "--job-ttl", "4s"]).code(0).leaves_only(&["x.db"]);
     assert!(!rig.cluster.requests("PATCH", "/jobs/").is_empty());

@@ -1,4 +1,4 @@
-//! The rights: what `rbac` prints is what a backup needs, and what docs/permissions.md shows.
+//! The permissions: what `rbac` prints is what a backup needs, and what docs/permissions.md shows.
 
 use serde_json::{Value, json};
 

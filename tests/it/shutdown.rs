@@ -1,4 +1,4 @@
-//! Every way out: signals, a closed standard output, a killed workstation, a cluster that does not delete.
+//! Every way out: signals, a closed standard output, a killed client, a cluster that does not delete.
 
 use crate::support::Rig;
 use crate::support::fake_cluster::faults::Faults;
@@ -60,7 +60,7 @@ fn standard_output_that_is_closed() {
 }
 
 #[test]
-fn a_killed_run_leaves_nothing_when_its_lease_is_over() {
+fn a_killed_run_leaves_nothing_after_the_ttl() {
     let rig = Rig::with(slow);
     let outcome = rig.start(&["--out", "x.db", "--job-ttl", "1s"]).copying().signal("KILL").end();
     assert_eq!(outcome.code, None);
@@ -112,14 +112,14 @@ fn a_job_that_cannot_be_deleted_is_named() {
 }
 
 #[test]
-fn an_interrupted_picker_or_start_says_that_nothing_was_done() {
+fn an_interruption_before_the_copy_says_that_nothing_was_done() {
     let rig = Rig::with(|faults| faults.not_ready = true);
     let waiting = rig.start(&["--out", "x.db"]).until(|rig| !rig.cluster.requests("GET", "/pods/etcd-cp1").is_empty());
     waiting.signal("INT").end().code(130).says("nothing was done").leaves_only(&[]);
 }
 
 #[test]
-fn what_is_left_behind_is_told_with_quiet_too() {
+fn quiet_does_not_hide_what_is_left_behind() {
     let rig = Rig::with(|faults| faults.delete_status = Some(403));
     rig.run(&["--out", "x.db", "-q"]).code(0).says("cannot delete job kube-system/etcd-backup-").says("cleanup --all");
 }
@@ -152,7 +152,7 @@ fn a_signal_that_was_ignored_from_the_start_stays_ignored() {
 }
 
 #[test]
-fn a_document_that_nobody_reads_does_not_hide_a_bad_file() {
+fn a_document_that_is_not_read_does_not_hide_a_bad_file() {
     let rig = Rig::with(|faults| {
         slow(faults);
         faults.flip_at = Some(-1);
@@ -168,16 +168,16 @@ fn cleanup_leaves_a_job_that_is_within_its_time_and_removes_one_that_is_not() {
     let rig = Rig::with(slow);
     rig.start(&["--out", "x.db"]).copying().signal("KILL").end();
     // The fake cluster's jobs end in January 2026; no controller takes this one away.
-    let outlive = |seconds: u64| {
+    let set_ttl = |seconds: u64| {
         for job in rig.cluster.shared.state().jobs.values_mut() {
             assert!(job["status"]["conditions"].is_array(), "the save has ended");
             job["spec"]["ttlSecondsAfterFinished"] = seconds.into();
         }
     };
-    outlive(2_000_000_000);
+    set_ttl(2_000_000_000);
     rig.run(&["cleanup"]).code(0).says(" expires in ").says("use --all to delete it now");
     assert_eq!(rig.cluster.left().0, 1);
-    outlive(600);
+    set_ttl(600);
     let outcome = rig.run(&["cleanup"]).code(0);
     assert!(outcome.printed().contains("deleted from kube-system namespace"), "{}", outcome.stderr);
     assert_eq!(rig.cluster.left().0, 0);

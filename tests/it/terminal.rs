@@ -1,4 +1,4 @@
-//! A person in front of a terminal: the picker, the keys, the bar, and the cursor that must be there afterwards.
+//! A user in front of a terminal: the prompt, the keys, the bar, and the cursor that must be there afterwards.
 
 use rexpect::session::{PtySession, spawn_command};
 
@@ -8,7 +8,7 @@ use crate::support::{Rig, three};
 
 const DOWN: &str = "\u{1b}[B";
 const ESCAPE: &str = "\u{1b}";
-/// The picker's ❯, each byte of which rexpect takes for a character.
+/// The prompt's ❯, each byte of which rexpect takes for a character.
 const MARK: &str = "\u{e2}\u{9d}\u{af}";
 const SHOW_CURSOR: &str = "\u{1b}[?25h";
 
@@ -31,8 +31,8 @@ fn on_terminal_with(rig: &Rig, settings: &str, words: &str) -> PtySession {
     spawn_command(command, Some(60_000)).expect("it starts")
 }
 
-/// What the picker shows.
-struct Picker {
+/// What the prompt shows.
+struct Prompt {
     /// Pods of the rows, from top to bottom.
     rows: Vec<String>,
     /// The row that is preselected.
@@ -41,7 +41,7 @@ struct Picker {
     text: String,
 }
 
-fn picker(session: &mut PtySession) -> Picker {
+fn prompt(session: &mut PtySession) -> Prompt {
     session.exp_string("Which etcd member should be backed up?").expect("it asks");
     let (mut rows, mut active, mut text) = (Vec::new(), None, String::new());
     for index in 0..3 {
@@ -55,7 +55,7 @@ fn picker(session: &mut PtySession) -> Picker {
         rows.push(pod);
     }
     let active = active.unwrap_or_else(|| panic!("no row is marked: {text:?}"));
-    Picker { rows, active, text }
+    Prompt { rows, active, text }
 }
 
 /// Waits for the end; the exit code and what was printed until then.
@@ -74,7 +74,7 @@ fn pod_that_was_backed_up(printed: &str) -> &str {
 fn enter_takes_the_recommended_follower() {
     let rig = rig(|_| ());
     let mut session = on_terminal(&rig, "--out x.db");
-    let Picker { rows, active, text } = picker(&mut session);
+    let Prompt { rows, active, text } = prompt(&mut session);
     session.send("\r").and_then(|_| session.flush()).unwrap();
     let (code, printed) = end(&mut session);
     assert_eq!(code, 0, "{printed}");
@@ -92,7 +92,7 @@ fn enter_takes_the_recommended_follower() {
 fn the_arrow_keys_pick_another_member() {
     let rig = rig(|_| ());
     let mut session = on_terminal(&rig, "--out x.db");
-    let Picker { rows, active, .. } = picker(&mut session);
+    let Prompt { rows, active, .. } = prompt(&mut session);
     session.send(DOWN).and_then(|_| session.send("\r")).and_then(|_| session.flush()).unwrap();
     let (code, printed) = end(&mut session);
     assert_eq!(code, 0, "{printed}");
@@ -100,11 +100,11 @@ fn the_arrow_keys_pick_another_member() {
 }
 
 #[test]
-fn escape_and_ctrl_c_in_the_picker_do_nothing_to_the_cluster() {
+fn escape_and_ctrl_c_in_the_prompt_do_nothing_to_the_cluster() {
     for key in [ESCAPE, "\u{3}"] {
         let rig = rig(|_| ());
         let mut session = on_terminal(&rig, "--out x.db");
-        picker(&mut session);
+        prompt(&mut session);
         session.send(key).and_then(|_| session.flush()).unwrap();
         let (code, printed) = end(&mut session);
         assert_eq!(code, 130, "{printed}");
@@ -170,7 +170,7 @@ fn the_password_of_an_etcd_user_is_asked_for_once_and_does_not_show() {
     let etcd = Etcd::start();
     etcd.fill(20, 100);
     let etcd = etcd.with_user("secret-of-root");
-    let rig = Rig::before(&etcd, |_| ());
+    let rig = Rig::in_front_of(&etcd, |_| ());
     let mut session = on_terminal_with(&rig, "echo", "--out x.db --transport direct --etcd-user root");
     session.exp_string("Password of etcd user root:").expect("it asks");
     // The question comes a moment before what is typed no longer shows.

@@ -57,7 +57,7 @@ fn a_copy_that_failed_moves_on_to_nothing() {
 }
 
 #[test]
-fn a_node_without_room_is_not_filled_in_another_way() {
+fn a_node_without_free_space_is_not_filled_by_another_transport() {
     let rig = Rig::with(|faults| {
         faults.container.tools = Container::ALL.to_vec();
         faults.available = Some(1 << 30);

@@ -56,7 +56,7 @@ fn three_members_that_agree_and_the_figures_of_etcdutl() {
     assert_eq!(verified(&outcome), ["verified", "verified", "verified"]);
     assert_eq!(outcome.json()["revision"], status["revision"]);
     outcome.leaves_only(&["x.db"]);
-    // One after the other, the leader last, and only once: nothing was written meanwhile.
+    // One after the other, the leader last, and only once: nothing was written during the run.
     let asked = asked(&rig);
     assert_eq!(asked.len(), 3, "{asked:?}");
     assert_eq!(asked[2].0, format!("etcd-cp{}", leader() + 1));
@@ -111,7 +111,7 @@ fn a_file_that_differs_from_the_majority_is_kept_as_unverified() {
 }
 
 #[test]
-fn without_a_majority_nobody_knows_who_is_right() {
+fn without_a_majority_the_file_is_unverified() {
     let [_, right, wrong] = one_odd();
     let rig = Rig::singles([right, wrong], |_| ());
     let outcome = rig.run(&["--out", "x.db", "--member", "cp1"]).code(4);
@@ -130,7 +130,7 @@ fn an_unverified_file_replaces_neither_the_old_one_nor_another_unverified_one() 
 }
 
 #[test]
-fn a_right_checksum_on_a_damaged_database_is_a_bad_file() {
+fn a_matching_checksum_on_a_damaged_database_is_a_bad_file() {
     let rig = Rig::with(|faults| faults.damage = Some(overwrite_the_root));
     let outcome = rig.run(&["--out", "x.db", "-o", "json"]).code(4);
     let outcome = outcome.says("the database in the snapshot is damaged").says("kept as x.db.unverified");
@@ -236,7 +236,7 @@ fn a_member_that_takes_too_long_is_not_waited_for_and_the_leader_is_spared() {
 
 /// Three members of which only the first has a pod.
 fn one_pod_of_three(script: impl FnOnce(&mut Faults)) -> Rig {
-    Rig::of(vec![FakeMember::new("cp1", &three().members[0].url)], script)
+    Rig::with_members(vec![FakeMember::new("cp1", &three().members[0].url)], script)
 }
 
 #[test]
@@ -326,18 +326,18 @@ fn compactions_before_and_while_copying_leave_nothing_to_compare() {
         let etcd = etcd.clone();
         Hook::new(move || compact(&etcd))
     };
-    let (before, meanwhile) = (compacting(), compacting());
+    let (before, during) = (compacting(), compacting());
     let rig = Rig::singles([&*etcd], |faults| {
         faults.before_save = Some(before);
         faults.save_rate = Some(1 << 20);
-        faults.when_served = Some((1 << 20, meanwhile));
+        faults.when_served = Some((1 << 20, during));
     });
     let outcome = rig.run(&["--out", "x.db", "--hash-after", "0s"]).code(0);
     outcome.says("members: not comparable").says("has compacted revision").leaves_only(&["x.db"]);
 }
 
 #[test]
-fn a_slow_copy_asks_meanwhile_and_again_at_the_files_own_revision() {
+fn a_slow_copy_asks_during_the_copy_and_again_at_the_files_own_revision() {
     let etcd = own();
     let writing = Hook::new({
         let etcd = etcd.clone();
@@ -357,8 +357,8 @@ fn a_slow_copy_asks_meanwhile_and_again_at_the_files_own_revision() {
 #[test]
 fn an_interruption_while_a_member_is_asked_leaves_nothing() {
     let rig = Rig::with(|faults| faults.member("cp1").slow_hash = Some(Duration::from_secs(60)));
-    let asking = rig.start(&["--out", "x.db"]).until(|rig| !asked(rig).is_empty() && rig.cluster.left() == (0, 0, 0));
-    let outcome = asking.signal("INT").end().code(130).says("the snapshot was not verified and is deleted");
+    let running = rig.start(&["--out", "x.db"]).until(|rig| !asked(rig).is_empty() && rig.cluster.left() == (0, 0, 0));
+    let outcome = running.signal("INT").end().code(130).says("the snapshot was not verified and is deleted");
     assert!(!outcome.stderr.contains("Removing the job"), "{}", outcome.stderr);
     outcome.leaves_only(&[]);
 }

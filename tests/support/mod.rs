@@ -67,31 +67,31 @@ impl Rig {
 
     /// With faults from the start.
     pub fn with(script: impl FnOnce(&mut Faults)) -> Self {
-        Rig::of(vec![FakeMember::new("cp1", &etcd().url)], script)
+        Rig::with_members(vec![FakeMember::new("cp1", &etcd().url)], script)
     }
 
     /// In front of an etcd of one's own.
-    pub fn before(etcd: &Etcd, script: impl FnOnce(&mut Faults)) -> Self {
+    pub fn in_front_of(etcd: &Etcd, script: impl FnOnce(&mut Faults)) -> Self {
         let member = FakeMember { flags: etcd.flags.clone(), ..FakeMember::new("cp1", &etcd.url) };
-        Rig::of(vec![member], script)
+        Rig::with_members(vec![member], script)
     }
 
     /// In front of a cluster of several members.
     pub fn members(cluster: &EtcdCluster, script: impl FnOnce(&mut Faults)) -> Self {
         let named = cluster.members.iter().enumerate();
         let members = named.map(|(index, etcd)| FakeMember::new(&EtcdCluster::name(index), &etcd.url));
-        Rig::of(members.collect(), script)
+        Rig::with_members(members.collect(), script)
     }
 
     /// In front of single members, each named by its place in the list.
     pub fn singles<'e>(etcds: impl IntoIterator<Item = &'e Etcd>, script: impl FnOnce(&mut Faults)) -> Self {
         let named = etcds.into_iter().enumerate();
         let members = named.map(|(index, etcd)| FakeMember::new(&EtcdCluster::name(index), &etcd.url));
-        Rig::of(members.collect(), script)
+        Rig::with_members(members.collect(), script)
     }
 
     /// In front of these members.
-    pub fn of(members: Vec<FakeMember>, script: impl FnOnce(&mut Faults)) -> Self {
+    pub fn with_members(members: Vec<FakeMember>, script: impl FnOnce(&mut Faults)) -> Self {
         let mut faults = Faults::default();
         script(&mut faults);
         let cluster = FakeCluster::of(members, faults);

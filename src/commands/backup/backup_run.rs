@@ -115,15 +115,15 @@ impl BackupRun<'_> {
         shown: String,
     ) -> Result<BackupResult> {
         let BackupRun { options, context, ui, members, .. } = *self;
-        let Downloaded { taken, checksum, integrity, member_check } = downloaded;
+        let Downloaded { taken, checksum, structure_check, member_check } = downloaded;
         let outcome = VerificationOutcome {
-            integrity: &integrity,
+            structure_check: &structure_check,
             member_check: &member_check,
             wanted,
             members,
             member: &chosen.member,
         };
-        print_verification(ui, &integrity, &member_check, outcome.is_verified());
+        print_verification(ui, &structure_check, &member_check, outcome.is_verified());
         if let Some(warning) = outcome.warning() {
             ui.warn(&warning);
         }
@@ -146,7 +146,7 @@ impl BackupRun<'_> {
         let (node_directory, container_file) = remote_paths(&taken);
         let error = outcome.error(&saved_as);
         let is_verified = outcome.is_verified();
-        let contents = integrity.contents();
+        let contents = structure_check.contents();
         let status = chosen.status();
         let document = BackupDocument {
             file: saved_as,
@@ -163,7 +163,7 @@ impl BackupRun<'_> {
             revision: contents.map(|contents| contents.last_revision).or_else(|| chosen.revision()),
             hash: contents.map(|contents| contents.hash),
             transport: taken.transport.name(),
-            verified: verified_levels(&integrity, &member_check),
+            verified: verified_levels(&structure_check, &member_check),
             node_directory,
             container_file,
             started_at: format_time(self.started_at),

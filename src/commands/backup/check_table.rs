@@ -90,7 +90,7 @@ impl CheckTable {
                         probe.exec().await.map(|path| format!("the container has a shell, and enough space in {path}"))
                     }
                     Transport::Node => {
-                        let found = probe.node(review.renewable).await;
+                        let found = probe.node(review.can_extend_ttl).await;
                         let usable = match found.unavailable() {
                             Some(error) => Err(TransportError::Unavailable(error.clone())),
                             None => Ok(transport.description().to_owned()),

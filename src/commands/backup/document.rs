@@ -4,9 +4,9 @@ use serde::Serialize;
 
 use crate::commands::verified_levels::VerifiedLevels;
 use crate::etcd::MemberState;
-use crate::snapshot::{Place, Taken};
-use crate::verification::integrity::IntegrityResult;
+use crate::snapshot::{RemoteLocation, Taken};
 use crate::verification::member_check::MemberCheck;
+use crate::verification::structure::StructureCheck;
 
 /// A backup of which every byte arrived. Field names are in camelCase, as in Kubernetes. A field whose value is unknown
 /// is null.
@@ -74,15 +74,15 @@ impl DocumentMember {
 }
 
 /// Returns the field `verified`. The checksum is always verified, because otherwise there is no document.
-pub(super) fn verified_levels(integrity: &IntegrityResult, members: &MemberCheck) -> VerifiedLevels {
-    VerifiedLevels { checksum: "verified", structure: integrity.label(), members: members.label() }
+pub(super) fn verified_levels(structure_check: &StructureCheck, members: &MemberCheck) -> VerifiedLevels {
+    VerifiedLevels { checksum: "verified", structure: structure_check.label(), members: members.label() }
 }
 
 /// Returns where the file was during the copy: the directory on the node, and the file in the etcd container.
 pub(super) fn remote_paths(taken: &Taken) -> (Option<String>, Option<String>) {
-    match &taken.place {
-        Some(Place::Node(path)) => (Some(path.clone()), None),
-        Some(Place::Container(path)) => (None, Some(path.clone())),
+    match &taken.location {
+        Some(RemoteLocation::Node(path)) => (Some(path.clone()), None),
+        Some(RemoteLocation::Container(path)) => (None, Some(path.clone())),
         None => (None, None),
     }
 }

@@ -1,4 +1,4 @@
-//! Downloads a snapshot and verifies it. Job removal, the integrity check and the hash queries run concurrently.
+//! Downloads a snapshot and verifies it. Job removal, the structure check and the hash queries run concurrently.
 
 use std::fs::File;
 use std::io::Write;
@@ -11,14 +11,14 @@ use crate::cli::BackupOptions;
 use crate::commands::context::Context;
 use crate::error::{Error, Result};
 use crate::etcd::{MemberSet, MemberState};
-use crate::snapshot::{Checksum, RemoteResources, SnapshotWriter, Taken, TransportError, take};
+use crate::snapshot::{RemoteResources, SnapshotWriter, Taken, TransportError, VerifiedCopy, take_snapshot};
 use crate::ui::Ui;
 use crate::util::events::Events;
 use crate::verification::Level;
 use crate::verification::comparison::HashRound;
 use crate::verification::hash_query::HashQuery;
-use crate::verification::integrity::{IntegrityResult, check_structure};
 use crate::verification::member_check::{MemberCheck, compare_with_members};
+use crate::verification::structure::{StructureCheck, check_structure};
 
 /// Time limit for the writer after a copy that failed.
 const WRITER_LIMIT: Duration = Duration::from_secs(2);
@@ -26,8 +26,8 @@ const WRITER_LIMIT: Duration = Duration::from_secs(2);
 /// A snapshot of which every byte arrived, and the results of its verification.
 pub(super) struct Downloaded {
     pub taken: Taken,
-    pub checksum: Checksum,
-    pub integrity: IntegrityResult,
+    pub checksum: VerifiedCopy,
+    pub structure_check: StructureCheck,
     pub member_check: MemberCheck,
 }
 
@@ -95,15 +95,15 @@ impl Download<'_> {
             let check = async {
                 match file {
                     Some(file) => check_structure(file, checksum.size, self.member.revision(), self.ui).await,
-                    None => Ok(IntegrityResult::NotChecked),
+                    None => Ok(StructureCheck::NotChecked),
                 }
             };
-            let ((), integrity) = tokio::join!(removal, check);
-            Ok((taken, checksum, integrity?))
+            let ((), structure_check) = tokio::join!(removal, check);
+            Ok((taken, checksum, structure_check?))
         };
-        let ((taken, checksum, integrity), early) = tokio::try_join!(copy_and_check, early_hashes)?;
-        let (integrity, member_check) = self.compare(query, file, integrity, early).await?;
-        Ok(Downloaded { taken, checksum, integrity, member_check })
+        let ((taken, checksum, structure_check), early) = tokio::try_join!(copy_and_check, early_hashes)?;
+        let (structure_check, member_check) = self.compare(query, file, structure_check, early).await?;
+        Ok(Downloaded { taken, checksum, structure_check, member_check })
     }
 
     /// Reports whether this level must be verified.
@@ -111,9 +111,9 @@ impl Download<'_> {
         self.wanted.is_none_or(|wanted| wanted >= level)
     }
 
-    async fn copy(&self, writer: SnapshotWriter) -> Result<(Taken, Checksum), DownloadError> {
+    async fn copy(&self, writer: SnapshotWriter) -> Result<(Taken, VerifiedCopy), DownloadError> {
         let request = snapshot_request(self.options, self.context, self.members, self.member);
-        let taken = take(&self.context.client, &request, &writer, self.remote, self.ui).await;
+        let taken = take_snapshot(&self.context.client, &request, &writer, self.remote, self.ui).await;
         let begun = !writer.is_untouched();
         let taken = match taken {
             Err(TransportError::Unavailable(error) | TransportError::Failed(error)) => {
@@ -137,15 +137,15 @@ impl Download<'_> {
         &self,
         query: HashQuery<'_>,
         file: Option<&File>,
-        integrity: IntegrityResult,
+        structure_check: StructureCheck,
         early: Option<HashRound>,
-    ) -> Result<(IntegrityResult, MemberCheck)> {
-        match (integrity, file) {
-            (IntegrityResult::Sound(contents), Some(file)) if self.includes(Level::Members) => {
+    ) -> Result<(StructureCheck, MemberCheck)> {
+        match (structure_check, file) {
+            (StructureCheck::Sound(contents), Some(file)) if self.includes(Level::Members) => {
                 let (contents, member_check) = compare_with_members(query, file, contents, early, self.ui).await?;
-                Ok((IntegrityResult::Sound(contents), member_check))
+                Ok((StructureCheck::Sound(contents), member_check))
             }
-            (integrity, _) => Ok((integrity, MemberCheck::NotChecked)),
+            (structure_check, _) => Ok((structure_check, MemberCheck::NotChecked)),
         }
     }
 }

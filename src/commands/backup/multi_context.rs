@@ -35,7 +35,7 @@ pub(super) async fn run(options: &BackupOptions, contexts: Vec<String>, ui: &Ui,
     let ended = signals.run_until_signal(work.map(Ok)).await;
     restore_terminal();
     if ended.is_err() {
-        if backups.iter().any(|backup| backup.remote.was_used() && backup.is_running()) {
+        if backups.iter().any(|backup| backup.remote.was_created() && backup.is_running()) {
             ui.status("Removing what was created on the clusters; a second signal exits at once");
         }
         let removal = stream::iter(&backups).for_each_concurrent(None, ContextBackup::remove);

@@ -8,12 +8,12 @@ use crate::error::{Error, ErrorKind};
 use crate::etcd::{Member, MemberSet};
 use crate::verification::Level;
 use crate::verification::comparison::{Comparison, Verdict};
-use crate::verification::integrity::IntegrityResult;
 use crate::verification::member_check::MemberCheck;
+use crate::verification::structure::StructureCheck;
 
 /// The results of the levels above the checksum.
 pub(super) struct VerificationOutcome<'o> {
-    pub integrity: &'o IntegrityResult,
+    pub structure_check: &'o StructureCheck,
     pub member_check: &'o MemberCheck,
     /// `--verify`.
     pub wanted: Option<Level>,
@@ -25,7 +25,7 @@ pub(super) struct VerificationOutcome<'o> {
 impl VerificationOutcome<'_> {
     /// Reports whether the file gets the requested name.
     pub(super) fn is_verified(&self) -> bool {
-        let is_sound = matches!(self.integrity, IntegrityResult::Sound(_) | IntegrityResult::NotChecked);
+        let is_sound = matches!(self.structure_check, StructureCheck::Sound(_) | StructureCheck::NotChecked);
         let equals_members = match self.member_check.verdict() {
             None | Some(Verdict::Verified | Verdict::MemberDiffers) => true,
             Some(Verdict::FileDiffers) => false,
@@ -47,8 +47,8 @@ impl VerificationOutcome<'_> {
     /// Returns the error of the run. `saved_as` is the file's name.
     pub(super) fn error(&self, saved_as: &str) -> Option<Error> {
         let member = &self.member.name;
-        match (self.integrity, self.member_check) {
-            (IntegrityResult::Bad(problem), _) => {
+        match (self.structure_check, self.member_check) {
+            (StructureCheck::Bad(problem), _) => {
                 let offset = problem.offset.map(|offset| format!(" (at byte {offset})")).unwrap_or_default();
                 let message = format!(
                     "the database in the snapshot is damaged: {}{offset}; it is kept as {saved_as}",
@@ -58,7 +58,7 @@ impl VerificationOutcome<'_> {
                     "back up another member with --member, then replace member {member}: the checksum matches, so its own database is damaged"
                 )))
             }
-            (IntegrityResult::Unreadable(reason), _) => Some(
+            (StructureCheck::Unreadable(reason), _) => Some(
                 Error::failed(format!("cannot check the snapshot: {reason}; it is kept as {saved_as}")).hint(format!(
                     "check the disk of this machine, then verify the file with 'kubectl etcd-backup verify'; the checksum matched on arrival"
                 )),

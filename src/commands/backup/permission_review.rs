@@ -19,7 +19,7 @@ pub(super) struct PermissionReview {
     /// The accesses of optional permissions that are denied, each with its consequence.
     pub degraded: Vec<(String, &'static str)>,
     /// The job's expiry can be extended during the copy.
-    pub renewable: bool,
+    pub can_extend_ttl: bool,
 }
 
 impl PermissionReview {
@@ -43,7 +43,7 @@ pub(super) async fn review_permissions(client: &KubeClient, member: &Member, tra
         .collect();
     let answers = join_all(accesses.iter().map(|(_, access)| client.can_i(access))).await;
     for ((permission, access), answer) in accesses.iter().zip(answers) {
-        review.renewable |= access.verb == "patch" && answer == Some(true);
+        review.can_extend_ttl |= access.verb == "patch" && answer == Some(true);
         // Some subresources need `create` and `get` from Kubernetes 1.35 on, and only `get` before.
         let needed_later = access.verb == "create" && permission.verbs.contains(&"get") && access.subresource.is_some();
         match (answer, permission.fallback) {

@@ -19,11 +19,13 @@ pub(super) async fn run(options: &BackupOptions, ui: &Ui, signals: &mut Signals)
     let outcome = signals.run_until_signal(back_up(options, &context, &remote, ui)).await;
     restore_terminal();
     let outcome = outcome.map_err(|error| match error.kind() {
-        ErrorKind::Interrupted(_) if remote.is_there() => {
-            ui.status(&format!("Removing {}; a second signal exits at once", remote.what()));
+        ErrorKind::Interrupted(_) if remote.exists() => {
+            ui.status(&format!("Removing {}; a second signal exits at once", remote.description()));
             error
         }
-        ErrorKind::Interrupted(_) if remote.was_used() => error.context("the snapshot was not verified and is deleted"),
+        ErrorKind::Interrupted(_) if remote.was_created() => {
+            error.context("the snapshot was not verified and is deleted")
+        }
         ErrorKind::Interrupted(_) => error.context("nothing was done"),
         _ => error,
     });
@@ -31,7 +33,7 @@ pub(super) async fn run(options: &BackupOptions, ui: &Ui, signals: &mut Signals)
     let removed = tokio::select! {
         removed = remote.remove(&context.client) => removed,
         signal = signals.next_signal() => {
-            ui.warn_always(&removal_unconfirmed(remote.what()));
+            ui.warn_always(&removal_unconfirmed(remote.description()));
             return outcome.and(Err(interruption_error(signal)));
         }
     };

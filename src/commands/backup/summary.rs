@@ -5,18 +5,18 @@ use crate::cli::RESTORE_URL;
 use crate::ui::Ui;
 use crate::util::byte_size::binary_bytes;
 use crate::util::events::Events;
-use crate::verification::integrity::IntegrityResult;
 use crate::verification::member_check::MemberCheck;
+use crate::verification::structure::StructureCheck;
 
 /// Prints the result of each level of verification. `is_verified`: the file gets the requested name.
-pub(super) fn print_verification(ui: &Ui, integrity: &IntegrityResult, members: &MemberCheck, is_verified: bool) {
-    let structure = match integrity {
-        IntegrityResult::NotChecked => "not checked".to_owned(),
-        IntegrityResult::Sound(contents) => {
+pub(super) fn print_verification(ui: &Ui, structure_check: &StructureCheck, members: &MemberCheck, is_verified: bool) {
+    let structure = match structure_check {
+        StructureCheck::NotChecked => "not checked".to_owned(),
+        StructureCheck::Sound(contents) => {
             format!("{} keys, revision {}, hash {}", contents.total_keys, contents.last_revision, contents.hash)
         }
-        IntegrityResult::Bad(problem) => format!("damaged: {}", problem.what),
-        IntegrityResult::Unreadable(reason) => format!("not checked: {reason}"),
+        StructureCheck::Bad(problem) => format!("damaged: {}", problem.what),
+        StructureCheck::Unreadable(reason) => format!("not checked: {reason}"),
     };
     let members = match members {
         MemberCheck::NotChecked => "not checked".to_owned(),

@@ -166,10 +166,10 @@ impl MemberRow {
 /// Returns `--quota-backend-bytes` of the pod. 0 or no flag is etcd's default, a negative number disables the quota.
 /// `None` if the settings are in a file that could not be read.
 fn configured_quota(member: &Member) -> Option<u64> {
-    match member.settings.get("quota-backend-bytes").map(str::parse::<i64>) {
+    match member.config.get("quota-backend-bytes").map(str::parse::<i64>) {
         Some(Ok(0)) => Some(DEFAULT_QUOTA),
         Some(quota) => quota.ok().and_then(|quota| u64::try_from(quota).ok()),
-        None => member.settings.get("config-file").is_none().then_some(DEFAULT_QUOTA),
+        None => member.config.get("config-file").is_none().then_some(DEFAULT_QUOTA),
     }
 }
 

@@ -86,7 +86,7 @@ impl ClientConfig {
     }
 
     /// Returns why a direct connection can be tried.
-    pub fn why(&self) -> String {
+    pub fn reason(&self) -> String {
         match &self.tls {
             Some(tls) => format!("with {}", tls.origin()),
             None => "because it serves plain http".to_owned(),

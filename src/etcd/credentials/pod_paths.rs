@@ -28,7 +28,7 @@ pub struct Credentials {
 /// Returns all candidates for `member`, best first. `api_servers` are the kube-apiserver pods of the same node.
 pub fn candidates(member: &Member, api_servers: &[Pod], overrides: &PodOverrides) -> Vec<Credentials> {
     let etcd = ContainerSource { pod: &member.pod, container: &member.container, usable_in_etcd_container: true };
-    let setting = |name: &str| member.settings.get(name).map(str::to_owned);
+    let setting = |name: &str| member.config.get(name).map(str::to_owned);
     let cacert = || setting("trusted-ca-file");
     let mut found = Vec::new();
 
@@ -90,7 +90,7 @@ const KNOWN_DIRECTORIES: &[&str] =
     &["/etc/kubernetes/pki/etcd", "/var/lib/minikube/certs/etcd", "/var/lib/rancher/rke2/server/tls/etcd"];
 
 fn known_layout_credentials(member: &Member, etcd: &ContainerSource<'_>) -> Vec<Credentials> {
-    if member.settings.get("cert-file").is_some() {
+    if member.config.get("cert-file").is_some() {
         return Vec::new();
     }
     let mounts = || member.container.volume_mounts.iter().flatten().map(|mount| mount.mount_path.as_str());

@@ -25,7 +25,7 @@ const LIMIT: Duration = Duration::from_secs(20);
 const NOT_ITS_OWN: &str = "etcdctl reports other members than its own, because ETCDCTL_ENDPOINTS of the etcd container names them and its image has no shell to unset it";
 
 /// Asks the members that have no status in `found` yet. It does not fail; what stays unknown becomes a warning.
-pub async fn fill(client: &KubeClient, members: &[MemberState], endpoint: Option<&str>, found: &mut Statuses) {
+pub async fn fill_statuses(client: &KubeClient, members: &[MemberState], endpoint: Option<&str>, found: &mut Statuses) {
     let query = StatusQuery { client, members, endpoint };
     found.list_failure = query.query_cluster(found).await.err();
     query.query_missing(found).await;

@@ -23,7 +23,12 @@ const LIMIT: Duration = Duration::from_secs(10);
 ///
 /// # Errors
 /// The certificates or the user that the options name cannot be used.
-pub async fn fill(client: &KubeClient, members: &[MemberState], options: &Options, found: &mut Statuses) -> Result<()> {
+pub async fn fill_statuses(
+    client: &KubeClient,
+    members: &[MemberState],
+    options: &Options,
+    found: &mut Statuses,
+) -> Result<()> {
     let endpoint = options.pod.endpoint.as_deref();
     let mut configs = Vec::new();
     for (index, state) in members.iter().enumerate() {

@@ -45,18 +45,18 @@ impl ContainerShell {
     }
 
     /// Runs a command without the shell and waits for its end.
-    pub async fn exec(&self, cluster: &KubeClient, command: &[String]) -> Result<ExecOutput, ApiError> {
-        cluster.exec(&self.container, command, SHORT).await
+    pub async fn exec(&self, client: &KubeClient, command: &[String]) -> Result<ExecOutput, ApiError> {
+        client.exec(&self.container, command, SHORT).await
     }
 
     /// Runs a script and waits for its end.
-    pub async fn run(&self, cluster: &KubeClient, script: &str, args: &[&str]) -> Result<ExecOutput, ApiError> {
-        self.exec(cluster, &command(script, args)).await
+    pub async fn run(&self, client: &KubeClient, script: &str, args: &[&str]) -> Result<ExecOutput, ApiError> {
+        self.exec(client, &command(script, args)).await
     }
 
     /// Starts a script whose output is read as it comes.
-    pub async fn start(&self, cluster: &KubeClient, script: &str, args: &[&str]) -> Result<ExecStream, ApiError> {
-        cluster.start(&self.container, &command(script, args)).await
+    pub async fn start(&self, client: &KubeClient, script: &str, args: &[&str]) -> Result<ExecStream, ApiError> {
+        client.start(&self.container, &command(script, args)).await
     }
 
     /// Asks the container for its tools and directories.
@@ -64,8 +64,8 @@ impl ContainerShell {
     /// # Errors
     /// Not possible without a shell, `rm`, `sleep` and a tool that prints a file: a file could be left behind, or not
     /// be downloaded.
-    pub async fn probe(&self, cluster: &KubeClient, request: &Request<'_>) -> Result<Tools, TransportError> {
-        let data = request.member.settings.get("data-dir");
+    pub async fn probe(&self, client: &KubeClient, request: &Request<'_>) -> Result<Tools, TransportError> {
+        let data = request.member.config.get("data-dir");
         let mounts = request.member.container.volume_mounts.iter().flatten();
         // The directory of etcd's own data comes last: it must not fill up.
         let mut more: Vec<&str> = mounts
@@ -73,17 +73,17 @@ impl ContainerShell {
             .map(|mount| mount.mount_path.as_str())
             .collect();
         more.sort_by_key(|path| data.is_some_and(|data| data.starts_with(path)));
-        let output = self.run(cluster, PROBE, &more).await?;
+        let output = self.run(client, PROBE, &more).await?;
         if !output.success && output.stdout.is_empty() {
             let cause = if output.reason.is_empty() { &output.stderr } else { &output.reason };
-            return Err(not_possible(format!("{} runs no shell: {}", self.place(), cause.trim())));
+            return Err(not_possible(format!("{} has no shell: {}", self.place(), cause.trim())));
         }
         let mut tools = Tools::parse(&output.stdout);
         tools.drop_harmful_directories(request.member, request.db_size, &self.place())?;
         for needed in ["rm", "sleep"] {
             if !tools.has(needed) {
                 return Err(not_possible(format!(
-                    "{} has no {needed}, so a snapshot that is written there might stay there",
+                    "{} has no {needed}, so the plugin could not delete the snapshot there",
                     self.place()
                 )));
             }

@@ -19,8 +19,8 @@ use crate::snapshot::writer::SnapshotWriter;
 use crate::util::progress::Progress;
 
 /// Where the file is read, and where its bytes go.
-pub(super) struct DownloadContext<'d> {
-    pub cluster: &'d KubeClient,
+pub(super) struct FileDownloadContext<'d> {
+    pub client: &'d KubeClient,
     pub request: &'d Request<'d>,
     pub shell: &'d ContainerShell,
     pub path: &'d str,
@@ -33,7 +33,7 @@ pub(super) struct DownloadContext<'d> {
 
 /// One download.
 pub(super) struct FileDownload<'d> {
-    context: DownloadContext<'d>,
+    context: FileDownloadContext<'d>,
     position: Position,
     stall: StallTimer,
 }
@@ -48,7 +48,7 @@ enum ReadEnd {
 
 impl<'d> FileDownload<'d> {
     /// Prepares the download of a file of `size` bytes, if the size is known.
-    pub(super) fn new(context: DownloadContext<'d>, size: Option<u64>) -> Self {
+    pub(super) fn new(context: FileDownloadContext<'d>, size: Option<u64>) -> Self {
         let position = Position::new(size, context.request.max_size(), context.shell.place());
         let stall = StallTimer::new(context.request.limits.stall_timeout);
         FileDownload { context, position, stall }
@@ -73,10 +73,10 @@ impl<'d> FileDownload<'d> {
 
     /// Reads from the offset on.
     async fn read(&mut self) -> Result<ReadEnd, TransportError> {
-        let DownloadContext { cluster, request, shell, path, reader, until, .. } = self.context;
+        let FileDownloadContext { client, request, shell, path, reader, until, .. } = self.context;
         let (from, repeated) = reader.resume_at(self.position.offset);
         self.position.known = KnownBytes::new(repeated);
-        let mut command = match shell.start(cluster, &reader.script(), &[path, &from]).await {
+        let mut command = match shell.start(client, &reader.script(), &[path, &from]).await {
             Ok(command) => command,
             // Commands were allowed in this container before.
             Err(failure) if failure.is_transient_once_allowed() => {

@@ -14,14 +14,14 @@ mod tools;
 use std::time::Instant;
 
 use container::ContainerShell;
-use file_download::{DownloadContext, FileDownload};
+use file_download::{FileDownload, FileDownloadContext};
 use reader::Reader;
 use remote_file::{RemoteFile, StartError};
 use save::{find_credentials, save};
 use tools::Directory;
 
 use super::error::{TransportError, deadline_exceeded, explain_pod_change, not_possible};
-use super::request::{Place, Request, Taken};
+use super::request::{RemoteLocation, Request, Taken};
 use super::transport::Transport;
 use super::unique_name::unique_name;
 use super::writer::SnapshotWriter;
@@ -30,7 +30,7 @@ use crate::util::events::Events;
 
 /// Takes the snapshot and pushes its bytes to `writer`, which verifies the checksum.
 pub async fn take(
-    cluster: &KubeClient,
+    client: &KubeClient,
     request: &Request<'_>,
     writer: &SnapshotWriter,
     file: &RemoteFile,
@@ -38,11 +38,11 @@ pub async fn take(
 ) -> Result<Taken, TransportError> {
     let until = Instant::now() + request.limits.deadline;
     let shell = ContainerShell::new(request.member);
-    let tools = shell.probe(cluster, request).await?;
+    let tools = shell.probe(client, request).await?;
     let reader = tools.reader().unwrap_or(Reader::Cat);
-    let credentials = find_credentials(cluster, request, &shell).await?;
+    let credentials = find_credentials(client, request, &shell).await?;
     let directories = tools.directories_with_space(request, &shell.place())?;
-    let (path, directory) = guard_file(cluster, request, &shell, directories, file).await?;
+    let (path, directory) = guard_file(client, request, &shell, directories, file).await?;
     let mut warnings = Vec::new();
     if directory.free_space.is_none() {
         warnings.push(format!(
@@ -55,14 +55,14 @@ pub async fn take(
 
     let copy = async {
         events.status("Saving the snapshot in the container");
-        save(cluster, request, &shell, credentials, file, &path).await?;
+        save(client, request, &shell, credentials, file, &path).await?;
         let size = match tools.size_script() {
-            Some(script) => shell.run(cluster, script, &[&path]).await?.stdout.trim().parse().ok(),
+            Some(script) => shell.run(client, script, &[&path]).await?.stdout.trim().parse().ok(),
             None => None,
         };
         let progress = events.copy_progress(size.or(request.db_size));
-        let context = DownloadContext {
-            cluster,
+        let context = FileDownloadContext {
+            client,
             request,
             shell: &shell,
             path: &path,
@@ -80,19 +80,19 @@ pub async fn take(
     };
     let copied = tokio::select! {
         copied = copy => copied,
-        never = file.keep_renewing(cluster) => match never {},
+        never = file.keep_extending_ttl(client) => match never {},
         () = tokio::time::sleep_until(until.into()) => Err(deadline_exceeded().into()),
     };
     match copied {
-        Ok(()) => Ok(Taken { transport: Transport::Exec, place: Some(Place::Container(path)), warnings }),
-        Err(error) => Err(explain_pod_change(cluster, request, error).await),
+        Ok(()) => Ok(Taken { transport: Transport::Exec, location: Some(RemoteLocation::Container(path)), warnings }),
+        Err(error) => Err(explain_pod_change(client, request, error).await),
     }
 }
 
 /// Starts the guard of a file in the first of `directories` where that works, and returns the file's path and its
 /// directory.
 async fn guard_file<'d>(
-    cluster: &KubeClient,
+    client: &KubeClient,
     request: &Request<'_>,
     shell: &ContainerShell,
     directories: Vec<&'d Directory>,
@@ -101,12 +101,12 @@ async fn guard_file<'d>(
     let mut cause = String::new();
     for directory in directories {
         let path = format!("{}/{}.db", directory.path, unique_name());
-        match file.guard(cluster, shell, &path, request.limits.job_ttl, request.limits.deadline).await {
+        match file.start_guard(client, shell, &path, request.limits.job_ttl, request.limits.deadline).await {
             Ok(()) => return Ok((path, directory)),
             Err(StartError::Command(why)) => cause = why,
             Err(StartError::Api(error)) => return Err(error.into()),
         }
-        file.remove(cluster).await?;
+        file.remove(client).await?;
     }
     Err(not_possible(format!("cannot start the process that deletes the file in {}: {cause}", shell.place())))
 }

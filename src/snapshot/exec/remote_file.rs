@@ -1,6 +1,6 @@
 //! The file in the etcd container, and the process there that deletes it if this run cannot.
 //!
-//! The guard is a small shell in the container. It deletes the file unless this run renews it again and again. It
+//! The guard is a small shell in the container. It deletes the file unless this run extends its TTL again and again. It
 //! starts before the file is written, so a client that dies at any moment leaves nothing for long. It is the process of
 //! an exec of its own, because the container runtime reaps that; a process in the background of another exec would stay
 //! in etcd's container as a zombie, because etcd reaps no children.
@@ -13,7 +13,9 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
 
 use super::container::ContainerShell;
-use super::remote_file_scripts::{GUARD, PRINT_PID_AND_RUN, REMOVE, RENEW, by_hand, with_end_reader};
+use super::remote_file_scripts::{
+    EXTEND_TTL, GUARD, PRINT_PID_AND_RUN, REMOVE, manual_delete_command, with_end_reader,
+};
 use crate::error::{Error, Result};
 use crate::k8s::{ApiError, ExecEvent, ExecStream, KubeClient};
 use crate::snapshot::error::TransportError;
@@ -26,14 +28,14 @@ const START: Duration = Duration::from_secs(20);
 #[derive(Debug, Clone, Default)]
 pub struct RemoteFile {
     current: Arc<Mutex<Option<Remote>>>,
-    used: Arc<AtomicBool>,
+    was_created: Arc<AtomicBool>,
 }
 
 #[derive(Debug)]
 struct Remote {
     shell: ContainerShell,
     path: String,
-    /// How long the guard keeps the file without a renewal.
+    /// How long the guard keeps the file after the last extension.
     ttl: Duration,
     /// Process number of the guard.
     guard: Option<String>,
@@ -67,24 +69,24 @@ impl RemoteFile {
         self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub fn is_there(&self) -> bool {
+    pub fn exists(&self) -> bool {
         self.slot().is_some()
     }
 
-    pub fn was_used(&self) -> bool {
-        self.used.load(Ordering::Relaxed)
+    pub fn was_created(&self) -> bool {
+        self.was_created.load(Ordering::Relaxed)
     }
 
     /// Starts the guard of `path`, which need not exist yet. The path is remembered before the request is sent.
-    pub async fn guard(
+    pub async fn start_guard(
         &self,
-        cluster: &KubeClient,
+        client: &KubeClient,
         shell: &ContainerShell,
         path: &str,
         ttl: Duration,
         deadline: Duration,
     ) -> Result<(), StartError> {
-        self.used.store(true, Ordering::Relaxed);
+        self.was_created.store(true, Ordering::Relaxed);
         *self.slot() = Some(Remote {
             shell: shell.clone(),
             path: path.to_owned(),
@@ -96,23 +98,23 @@ impl RemoteFile {
         let seconds = ttl.as_secs().max(1);
         let rounds = deadline.as_secs() / seconds + 2;
         let args = vec![path.to_owned(), seconds.to_string(), rounds.to_string()];
-        self.start(cluster, shell, with_end_reader(GUARD), args, |remote, pid| remote.guard = Some(pid)).await?;
+        self.start(client, shell, with_end_reader(GUARD), args, |remote, pid| remote.guard = Some(pid)).await?;
         Ok(())
     }
 
     /// Starts a command that writes the file.
     pub async fn write(
         &self,
-        cluster: &KubeClient,
+        client: &KubeClient,
         shell: &ContainerShell,
         command: Vec<String>,
     ) -> Result<ExecStream, StartError> {
         let note = |remote: &mut Remote, pid| remote.etcdctl = Some(pid);
-        self.start(cluster, shell, PRINT_PID_AND_RUN.to_owned(), command, note).await
+        self.start(client, shell, PRINT_PID_AND_RUN.to_owned(), command, note).await
     }
 
     /// Forgets the process number of the command that wrote the file, because another process may get it.
-    pub fn written(&self) {
+    pub fn forget_writer(&self) {
         if let Some(remote) = self.slot().as_mut() {
             remote.etcdctl = None;
         }
@@ -120,18 +122,18 @@ impl RemoteFile {
 
     async fn start(
         &self,
-        cluster: &KubeClient,
+        client: &KubeClient,
         shell: &ContainerShell,
         script: String,
         args: Vec<String>,
         note: fn(&mut Remote, String),
     ) -> Result<ExecStream, StartError> {
         let (answer, answered) = tokio::sync::oneshot::channel();
-        let (this, cluster, shell) = (self.clone(), cluster.clone(), shell.clone());
+        let (this, client, shell) = (self.clone(), client.clone(), shell.clone());
         let starting = tokio::spawn(async move {
             let args: Vec<&str> = args.iter().map(String::as_str).collect();
             // After an interruption nothing receives the answer, but the process number is noted.
-            let _ = answer.send(match shell.start(&cluster, &script, &args).await {
+            let _ = answer.send(match shell.start(&client, &script, &args).await {
                 Ok(mut command) => match read_pid(&mut command).await {
                     Ok(pid) => {
                         if let Some(remote) = this.slot().as_mut() {
@@ -150,8 +152,8 @@ impl RemoteFile {
         answered.await.unwrap_or_else(|_| Err(StartError::Command("the request to start it was lost".to_owned())))
     }
 
-    /// Renews the file from time to time, so that the guard keeps it.
-    pub async fn keep_renewing(&self, cluster: &KubeClient) -> Infallible {
+    /// Extends the TTL of the file from time to time, so that the guard keeps it.
+    pub async fn keep_extending_ttl(&self, client: &KubeClient) -> Infallible {
         loop {
             let Some((shell, path, ttl)) =
                 self.slot().as_ref().map(|remote| (remote.shell.clone(), remote.path.clone(), remote.ttl))
@@ -159,10 +161,10 @@ impl RemoteFile {
                 return std::future::pending().await;
             };
             tokio::time::sleep((ttl / 10).max(Duration::from_millis(200))).await;
-            match shell.run(cluster, RENEW, &[&path]).await {
+            match shell.run(client, EXTEND_TTL, &[&path]).await {
                 Ok(output) if output.success => {}
-                Ok(output) => tracing::info!(reason = %output.reason, "cannot renew the file"),
-                Err(failure) => tracing::info!(error = %failure.error(), "cannot renew the file"),
+                Ok(output) => tracing::info!(reason = %output.reason, "cannot extend the TTL of the file"),
+                Err(failure) => tracing::info!(error = %failure.error(), "cannot extend the TTL of the file"),
             }
         }
     }
@@ -171,7 +173,7 @@ impl RemoteFile {
     ///
     /// # Errors
     /// The file still exists; the hint says for how long at most, and how to delete it.
-    pub async fn remove(&self, cluster: &KubeClient) -> Result<()> {
+    pub async fn remove(&self, client: &KubeClient) -> Result<()> {
         let starting: Vec<_> =
             self.slot().as_mut().map(|remote| remote.starting.drain(..).collect()).unwrap_or_default();
         for starting in starting {
@@ -183,7 +185,7 @@ impl RemoteFile {
         };
         let start = Instant::now();
         let cause = loop {
-            let cause = match remote.try_remove(cluster, start).await {
+            let cause = match remote.try_remove(client, start).await {
                 Removal::Done => {
                     held.value = None;
                     return Ok(());
@@ -202,7 +204,7 @@ impl RemoteFile {
         Err(Error::failed(format!("cannot delete {path} in {}: {cause}", shell.place())).hint(format!(
             "the file contains Secrets; it is deleted within {} if its cleanup process is still running, otherwise run: {}",
             humantime::format_duration(ttl * 2),
-            by_hand(&shell, &path)
+            manual_delete_command(&shell, &path)
         )))
     }
 }
@@ -217,9 +219,9 @@ enum Removal {
 
 impl Remote {
     /// Tries once to delete the file; `start` is when the first try began.
-    async fn try_remove(&self, cluster: &KubeClient, start: Instant) -> Removal {
+    async fn try_remove(&self, client: &KubeClient, start: Instant) -> Removal {
         let (guard, etcdctl) = (self.guard.as_deref().unwrap_or(""), self.etcdctl.as_deref().unwrap_or(""));
-        match self.shell.run(cluster, &with_end_reader(REMOVE), &[&self.path, guard, etcdctl]).await {
+        match self.shell.run(client, &with_end_reader(REMOVE), &[&self.path, guard, etcdctl]).await {
             Ok(output) if output.stdout.trim() == "gone" => Removal::Done,
             Ok(output) if output.stdout.contains("gone") => {
                 let cause = output.stderr.lines().find(|line| *line != "rm failed").unwrap_or("it still exists");

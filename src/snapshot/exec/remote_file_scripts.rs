@@ -1,11 +1,11 @@
-//! The shell scripts that guard, renew and delete the file in the etcd container. Paths are arguments, so that no name
+//! The shell scripts that guard and delete the file, and extend its TTL, in the etcd container. Paths are arguments, so that no name
 //! of a directory can become a command.
 
 use super::container::ContainerShell;
 use super::reader::END_READER;
 
-/// `$1` is the file, `$2` the seconds that it is kept without a renewal, `$3` the number of renewals that are accepted.
-pub(super) const GUARD: &str = r#"f=$1; l=$1.lease; s=
+/// `$1` is the file, `$2` the seconds of its TTL, `$3` how often the TTL can be extended.
+pub(super) const GUARD: &str = r#"f=$1; l=$1.ttl; s=
 umask 077
 (: > "$l") 2>/dev/null || { echo "cannot write to $l"; exit 1; }
 end() {
@@ -34,12 +34,12 @@ pub(super) const REMOVE: &str = r#"f=$1
 [ -z "$3" ] || kill "$3" 2>/dev/null
 [ -z "$2" ] || kill "$2" 2>/dev/null
 end_reader "$f"
-rm -f "$f" "$f.part" "$f.pid" "$f.lease" || echo "rm failed" >&2
-for x in "$f" "$f.part" "$f.pid" "$f.lease"; do [ ! -e "$x" ] || echo "left $x"; done
+rm -f "$f" "$f.part" "$f.pid" "$f.ttl" || echo "rm failed" >&2
+for x in "$f" "$f.part" "$f.pid" "$f.ttl"; do [ ! -e "$x" ] || echo "left $x"; done
 echo gone"#;
 
 /// `$1` is the file.
-pub(super) const RENEW: &str = r#"umask 077; : > "$1.lease""#;
+pub(super) const EXTEND_TTL: &str = r#"umask 077; : > "$1.ttl""#;
 
 /// Runs its arguments, after printing the process number.
 pub(super) const PRINT_PID_AND_RUN: &str = r#"echo "pid $$"; exec "$@""#;
@@ -50,8 +50,8 @@ pub(super) fn with_end_reader(script: &str) -> String {
 }
 
 /// Returns the command line with which a user deletes the file and all that belongs to it.
-pub(super) fn by_hand(shell: &ContainerShell, path: &str) -> String {
-    let files = ["", ".part", ".pid", ".lease"].map(|ending| quoted(&format!("{path}{ending}")));
+pub(super) fn manual_delete_command(shell: &ContainerShell, path: &str) -> String {
+    let files = ["", ".part", ".pid", ".ttl"].map(|ending| quoted(&format!("{path}{ending}")));
     let [namespace, pod, container] =
         [&shell.container.namespace, &shell.container.pod, &shell.container.container].map(|name| quoted(name));
     format!("kubectl exec -n {namespace} {pod} -c {container} -- rm -f {}", files.join(" "))
@@ -80,9 +80,9 @@ mod tests {
             },
         };
         assert_eq!(
-            by_hand(&shell, "/tmp/x.db"),
-            "kubectl exec -n kube-system etcd-cp1 -c etcd -- rm -f /tmp/x.db /tmp/x.db.part /tmp/x.db.pid /tmp/x.db.lease"
+            manual_delete_command(&shell, "/tmp/x.db"),
+            "kubectl exec -n kube-system etcd-cp1 -c etcd -- rm -f /tmp/x.db /tmp/x.db.part /tmp/x.db.pid /tmp/x.db.ttl"
         );
-        assert!(by_hand(&shell, "/a b;'/x").contains(r"rm -f '/a b;'\''/x' '/a b;'\''/x.part'"));
+        assert!(manual_delete_command(&shell, "/a b;'/x").contains(r"rm -f '/a b;'\''/x' '/a b;'\''/x.part'"));
     }
 }

@@ -16,7 +16,7 @@ use crate::snapshot::request::Request;
 /// Returns the first certificate that etcd accepts. With another one, `snapshot save` would wait without end or
 /// message.
 pub(super) async fn find_credentials<'r>(
-    cluster: &KubeClient,
+    client: &KubeClient,
     request: &'r Request<'_>,
     shell: &ContainerShell,
 ) -> Result<&'r Credentials, TransportError> {
@@ -31,7 +31,7 @@ pub(super) async fn find_credentials<'r>(
         let flags = [("dial-timeout", "3s"), ("command-timeout", "5s"), ("write-out", "json")];
         let command =
             etcdctl::command(request.member, candidate, request.endpoint.as_deref(), &["endpoint", "status"], &flags);
-        let output = shell.exec(cluster, &command).await?;
+        let output = shell.exec(client, &command).await?;
         if output.success {
             return Ok(candidate);
         }
@@ -43,7 +43,7 @@ pub(super) async fn find_credentials<'r>(
 
 /// Lets etcdctl write the file.
 pub(super) async fn save(
-    cluster: &KubeClient,
+    client: &KubeClient,
     request: &Request<'_>,
     shell: &ContainerShell,
     credentials: &Credentials,
@@ -61,7 +61,7 @@ pub(super) async fn save(
         &[("command-timeout", &timeout)],
     );
     let place = shell.place();
-    let started = file.write(cluster, shell, command).await;
+    let started = file.write(client, shell, command).await;
     let mut running = started.map_err(|error| error.into_error("etcdctl", &place))?;
     let until = Instant::now() + limit + Duration::from_secs(5);
     let exited = loop {
@@ -78,7 +78,7 @@ pub(super) async fn save(
             }
         }
     };
-    file.written();
+    file.forget_writer();
     if exited.success {
         return Ok(());
     }

@@ -1,4 +1,4 @@
-//! The tools and directories of the etcd container, and which directories may take the snapshot.
+//! The tools and directories of the etcd container, and which directories are suitable for the snapshot.
 
 use std::path::Path;
 
@@ -79,7 +79,7 @@ impl Tools {
         place: &str,
     ) -> Result<(), TransportError> {
         let mut last = None;
-        self.directories.retain(|directory| match harm(directory, member, db_size) {
+        self.directories.retain(|directory| match why_harmful(directory, member, db_size) {
             Some(harm) => {
                 last = Some(format!("{} {harm}", directory.path));
                 false
@@ -88,7 +88,7 @@ impl Tools {
         });
         match last {
             Some(harm) if self.directories.is_empty() => {
-                Err(not_possible(format!("{place} has no directory that may take the snapshot: {harm}")))
+                Err(not_possible(format!("{place} has no suitable directory for the snapshot: {harm}")))
             }
             _ => Ok(()),
         }
@@ -104,7 +104,7 @@ impl Tools {
         request: &Request<'_>,
         place: &str,
     ) -> Result<Vec<&Directory>, TransportError> {
-        self.with_space(request.db_size, request.member.settings.get("data-dir"), place)
+        self.with_space(request.db_size, request.member.config.get("data-dir"), place)
     }
 
     fn with_space(
@@ -137,7 +137,7 @@ impl Tools {
 }
 
 /// Returns what makes a file in this directory harmful, for a sentence that begins with its name.
-fn harm(directory: &Directory, member: &Member, db_size: Option<u64>) -> Option<String> {
+fn why_harmful(directory: &Directory, member: &Member, db_size: Option<u64>) -> Option<String> {
     let mounts = member.container.volume_mounts.iter().flatten();
     let holds = |mount: &&VolumeMount| Path::new(&directory.path).starts_with(&mount.mount_path);
     let mount = mounts.filter(holds).max_by_key(|mount| mount.mount_path.len());

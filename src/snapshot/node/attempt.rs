@@ -6,10 +6,10 @@ use k8s_openapi::api::core::v1::Pod;
 
 use super::job::JobSpec;
 use super::job_handle::JobHandle;
-use super::log_download::{DownloadContext, DownloadError, LogDownload};
+use super::log_download::{LogDownload, LogDownloadContext, LogDownloadError};
 use super::pod::JobPod;
 use super::pod_status::Phase;
-use super::retry::{Retry, next_attempt};
+use super::retry::{RetryReason, reason_to_retry};
 use super::ttl::TtlExtension;
 use crate::error::{Error, ErrorKind};
 use crate::etcd::etcdctl::error::etcdctl_error;
@@ -22,7 +22,7 @@ use crate::util::byte_size::decimal_bytes;
 use crate::util::events::Events;
 
 pub(super) struct Attempt<'a> {
-    pub cluster: &'a KubeClient,
+    pub client: &'a KubeClient,
     pub request: &'a Request<'a>,
     pub spec: &'a JobSpec<'a>,
     pub pod_logs: &'a NodeLogPath,
@@ -40,7 +40,7 @@ pub(super) enum AttemptEnd {
     /// All bytes are here; the directory in which they were.
     Copied(NodeLogPath),
     /// Another job may work.
-    Retry(Retry),
+    Retry(RetryReason),
 }
 
 impl Attempt<'_> {
@@ -52,20 +52,20 @@ impl Attempt<'_> {
             certificates = self.spec.credentials.origin,
             "creating the job"
         );
-        let job = self.handle.create(self.cluster, namespace, self.spec.job()).await?;
-        let job_pod = JobPod { cluster: self.cluster, namespace, job: &job };
+        let job = self.handle.create(self.client, namespace, self.spec.job()).await?;
+        let job_pod = JobPod { client: self.client, namespace, job: &job };
         let pod = job_pod.wait_until_created(limits.pod_running_timeout).await?;
         self.refuse_low_storage_limit(&pod).await?;
         let directory = self.directory(&pod);
         if let Phase::Failed(failure) = job_pod.wait_until_started(&pod, limits.pod_running_timeout).await? {
             tracing::info!(?failure, "the job failed");
-            return Ok(AttemptEnd::Retry(next_attempt(failure, self.spec.image)?));
+            return Ok(AttemptEnd::Retry(reason_to_retry(failure, self.spec.image)?));
         }
         tracing::info!(node = %directory.node, path = %directory.path, "the snapshot is written here");
 
         let progress = self.events.copy_progress(self.request.db_size);
-        let download = LogDownload::new(DownloadContext {
-            cluster: self.cluster,
+        let download = LogDownload::new(LogDownloadContext {
+            client: self.client,
             job_pod: &job_pod,
             pod: &pod,
             directory: &directory,
@@ -75,7 +75,7 @@ impl Attempt<'_> {
             max_size: self.request.max_size(),
         });
         let ttl = TtlExtension {
-            cluster: self.cluster,
+            client: self.client,
             namespace,
             job: self.spec.name,
             ttl: limits.job_ttl,
@@ -84,7 +84,7 @@ impl Attempt<'_> {
         };
         let downloaded = tokio::select! {
             downloaded = download.run() => downloaded,
-            error = ttl.run() => Err(DownloadError::Transport(error.into())),
+            error = ttl.run() => Err(LogDownloadError::Transport(error.into())),
         };
         match downloaded {
             Ok(()) => {
@@ -94,11 +94,11 @@ impl Attempt<'_> {
             Err(error) => {
                 progress.abandon();
                 match error {
-                    DownloadError::Pod(failure) => {
+                    LogDownloadError::Pod(failure) => {
                         tracing::info!(?failure, "the job failed");
-                        Ok(AttemptEnd::Retry(next_attempt(failure, self.spec.image)?))
+                        Ok(AttemptEnd::Retry(reason_to_retry(failure, self.spec.image)?))
                     }
-                    DownloadError::Transport(error) => Err(self.with_etcdctl_log(error, &pod).await),
+                    LogDownloadError::Transport(error) => Err(self.with_etcdctl_log(error, &pod).await),
                 }
             }
         }
@@ -125,7 +125,7 @@ impl Attempt<'_> {
             return Ok(());
         };
         let namespace = self.request.member.namespace.as_str();
-        let ranges = self.cluster.limit_ranges(namespace).await.unwrap_or_default();
+        let ranges = self.client.limit_ranges(namespace).await.unwrap_or_default();
         let names: Vec<String> = ranges.into_iter().filter_map(|range| range.metadata.name).collect();
         let by = if names.is_empty() { "a LimitRange".to_owned() } else { format!("LimitRange {}", names.join(", ")) };
         let what = format!(
@@ -146,10 +146,10 @@ impl Attempt<'_> {
             return error;
         }
         let name = pod.metadata.name.as_deref().unwrap_or_default();
-        let log = self.cluster.log_tail(&self.request.member.namespace, name, 20).await.unwrap_or_default();
+        let log = self.client.log_tail(&self.request.member.namespace, name, 20).await.unwrap_or_default();
         match etcdctl_error(&log) {
             message if message.is_empty() || message.contains("Snapshot saved") => error,
-            message => error.hint(format!("etcdctl said: {message}")),
+            message => error.detail(format!("etcdctl said: {message}")),
         }
     }
 }

@@ -17,7 +17,7 @@ use crate::snapshot::removal::{API_SERVER_START, REMOVAL_TIMEOUT, TakeGuard};
 #[derive(Debug, Clone, Default)]
 pub struct JobHandle {
     current: Arc<Mutex<Option<OwnedJob>>>,
-    used: Arc<AtomicBool>,
+    was_created: Arc<AtomicBool>,
 }
 
 #[derive(Debug)]
@@ -38,14 +38,14 @@ impl JobHandle {
     }
 
     /// Creates `job`, which is remembered before the request is sent.
-    pub async fn create(&self, cluster: &KubeClient, namespace: &str, job: Job) -> Result<Job, ApiError> {
-        self.used.store(true, Ordering::Relaxed);
+    pub async fn create(&self, client: &KubeClient, namespace: &str, job: Job) -> Result<Job, ApiError> {
+        self.was_created.store(true, Ordering::Relaxed);
         let (answer, answered) = tokio::sync::oneshot::channel();
         let name = job.metadata.name.clone().unwrap_or_default();
         let creating = {
-            let (cluster, namespace) = (cluster.clone(), namespace.to_owned());
+            let (client, namespace) = (client.clone(), namespace.to_owned());
             tokio::spawn(async move {
-                let created = cluster.create_job(&namespace, &job).await;
+                let created = client.create_job(&namespace, &job).await;
                 let is_answered = !created.as_ref().is_err_and(ApiError::outcome_unknown);
                 // After an interruption nothing receives the answer, but the job is deleted.
                 let _ = answer.send(created);
@@ -82,20 +82,20 @@ impl JobHandle {
     }
 
     /// Returns whether there is a job to delete.
-    pub fn is_there(&self) -> bool {
+    pub fn exists(&self) -> bool {
         self.slot().is_some()
     }
 
     /// Returns whether a job was requested, even if it is deleted already.
-    pub fn was_used(&self) -> bool {
-        self.used.load(Ordering::Relaxed)
+    pub fn was_created(&self) -> bool {
+        self.was_created.load(Ordering::Relaxed)
     }
 
     /// Deletes the job and waits until it and its pod are gone. Does nothing if there is none.
     ///
     /// # Errors
     /// The job still exists; the hint says how to delete it.
-    pub async fn remove(&self, cluster: &KubeClient) -> Result<()> {
+    pub async fn remove(&self, client: &KubeClient) -> Result<()> {
         let mut held = TakeGuard::new(&self.current);
         let Some(owned) = held.value.as_mut() else {
             return Ok(());
@@ -105,14 +105,14 @@ impl JobHandle {
             owned.in_doubt = !matches!(answered, Ok(Ok(true)));
         }
         owned.creating = None;
-        let removed = owned.remove(cluster).await;
+        let removed = owned.remove(client).await;
         held.value = None;
         removed
     }
 }
 
 impl OwnedJob {
-    async fn remove(&self, cluster: &KubeClient) -> Result<()> {
+    async fn remove(&self, client: &KubeClient) -> Result<()> {
         let (namespace, name) = (&self.namespace, &self.name);
         let start = Instant::now();
         let failed = |cause: &str| {
@@ -123,7 +123,7 @@ impl OwnedJob {
         let mut was_there = !self.in_doubt;
         loop {
             // A second delete of a job that is being deleted changes nothing, and needs no permission to get jobs.
-            match cluster.delete_job(namespace, name, self.uid.as_deref()).await {
+            match client.delete_job(namespace, name, self.uid.as_deref()).await {
                 Err(failure) if failure.is_not_found() && !was_there => {
                     if start.elapsed() > API_SERVER_START {
                         return Err(Error::failed(format!(

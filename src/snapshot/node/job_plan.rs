@@ -1,7 +1,7 @@
 //! What the jobs of one backup can be made from, and which variant is tried after one that failed.
 
 use super::job::{JobLimits, JobSpec};
-use super::retry::{Fix, Retry};
+use super::retry::{NextChange, RetryReason};
 use crate::error::Error;
 use crate::etcd::credentials::pod_paths::Credentials;
 use crate::snapshot::error::{TransportError, not_possible};
@@ -37,7 +37,7 @@ impl<'r> JobPlan<'r> {
         }
         let images = images(request);
         if images.is_empty() {
-            return Err(not_possible(format!("pod {} names no image of etcd", request.member.pod_path()))
+            return Err(not_possible(format!("pod {} does not name an image of etcd", request.member.pod_path()))
                 .hint("name an image that contains etcdctl, of etcd's own version, with --image"));
         }
         let endpoint = request.endpoint.clone().unwrap_or_else(|| request.member.endpoint_from_node());
@@ -53,11 +53,11 @@ impl<'r> JobPlan<'r> {
     ///
     /// # Errors
     /// The error of the job that failed, if nothing is left that may help.
-    pub fn next_variant(&self, failed: JobVariant, retry: Retry) -> Result<JobVariant, TransportError> {
-        let next = match retry.fix {
-            Fix::Credentials => JobVariant { credentials: failed.credentials + 1, ..failed },
-            Fix::Image => JobVariant { image: failed.image + 1, ..failed },
-            Fix::OverrideOwner => JobVariant { override_owner: true, ..failed },
+    pub fn next_variant(&self, failed: JobVariant, retry: RetryReason) -> Result<JobVariant, TransportError> {
+        let next = match retry.change {
+            NextChange::Credentials => JobVariant { credentials: failed.credentials + 1, ..failed },
+            NextChange::Image => JobVariant { image: failed.image + 1, ..failed },
+            NextChange::OverrideOwner => JobVariant { override_owner: true, ..failed },
         };
         let exists = next != failed && next.credentials < self.credentials.len() && next.image < self.images.len();
         if exists { Ok(next) } else { Err(retry.error) }
@@ -150,8 +150,8 @@ mod tests {
         }
     }
 
-    fn retry(fix: Fix) -> Retry {
-        Retry { fix, error: not_possible("it failed") }
+    fn retry(change: NextChange) -> RetryReason {
+        RetryReason { change, error: not_possible("it failed") }
     }
 
     #[test]
@@ -161,12 +161,12 @@ mod tests {
         let request = request(&member, &options);
         let plan = JobPlan::new(&request).expect("it has an image and certificates");
         let first = plan.first_variant();
-        let overriding = plan.next_variant(first, retry(Fix::OverrideOwner)).expect("once");
-        assert!(plan.next_variant(overriding, retry(Fix::OverrideOwner)).is_err(), "twice does not help");
-        let second = plan.next_variant(overriding, retry(Fix::Credentials)).expect("there are two");
+        let overriding = plan.next_variant(first, retry(NextChange::OverrideOwner)).expect("once");
+        assert!(plan.next_variant(overriding, retry(NextChange::OverrideOwner)).is_err(), "twice does not help");
+        let second = plan.next_variant(overriding, retry(NextChange::Credentials)).expect("there are two");
         assert_eq!(second, JobVariant { image: 0, credentials: 1, override_owner: true });
-        assert_eq!(plan.next_variant(second, retry(Fix::Credentials)), Err(not_possible("it failed")));
-        assert!(plan.next_variant(first, retry(Fix::Image)).is_err(), "--image names the only one");
+        assert_eq!(plan.next_variant(second, retry(NextChange::Credentials)), Err(not_possible("it failed")));
+        assert!(plan.next_variant(first, retry(NextChange::Image)).is_err(), "--image names the only one");
     }
 
     #[test]

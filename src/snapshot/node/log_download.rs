@@ -29,21 +29,21 @@ const GROWING: Duration = Duration::from_millis(300);
 const POD_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Why a download did not complete.
-pub(super) enum DownloadError {
+pub(super) enum LogDownloadError {
     /// etcdctl or its pod failed.
     Pod(Failure),
     Transport(TransportError),
 }
 
-impl<E: Into<TransportError>> From<E> for DownloadError {
+impl<E: Into<TransportError>> From<E> for LogDownloadError {
     fn from(error: E) -> Self {
-        DownloadError::Transport(error.into())
+        LogDownloadError::Transport(error.into())
     }
 }
 
 /// What a download reads, and where its bytes go.
-pub(super) struct DownloadContext<'d> {
-    pub cluster: &'d KubeClient,
+pub(super) struct LogDownloadContext<'d> {
+    pub client: &'d KubeClient,
     pub job_pod: &'d JobPod<'d>,
     pub pod: &'d Pod,
     /// The pod's log directory.
@@ -58,7 +58,7 @@ pub(super) struct DownloadContext<'d> {
 
 /// One download.
 pub(super) struct LogDownload<'d> {
-    context: DownloadContext<'d>,
+    context: LogDownloadContext<'d>,
     state: DownloadState,
     stall: StallTimer,
     /// Why the last request failed.
@@ -68,7 +68,7 @@ pub(super) struct LogDownload<'d> {
 }
 
 impl<'d> LogDownload<'d> {
-    pub(super) fn new(context: DownloadContext<'d>) -> Self {
+    pub(super) fn new(context: LogDownloadContext<'d>) -> Self {
         let place = format!("{} on node {}", context.directory.path, context.directory.node);
         LogDownload {
             state: DownloadState::new(context.max_size, place),
@@ -82,11 +82,11 @@ impl<'d> LogDownload<'d> {
 
     /// Downloads until the checksum matches or the finished file was read to its end. In the second case
     /// [`SnapshotWriter::finish`] verifies the checksum.
-    pub(super) async fn run(mut self) -> Result<(), DownloadError> {
+    pub(super) async fn run(mut self) -> Result<(), LogDownloadError> {
         loop {
             let file = self.context.directory.join(self.state.name().as_str());
             let (from, to) = self.state.range();
-            let request = self.context.cluster.read_log_file(&file, from, to);
+            let request = self.context.client.read_log_file(&file, from, to);
             let step = match tokio::time::timeout(self.stall.limit(), request).await {
                 Ok(Ok(response)) => self.read_body(response).await?,
                 Ok(Err(LogReadError::PastTheEnd(size))) => self.state.past_the_end(size)?,
@@ -107,7 +107,7 @@ impl<'d> LogDownload<'d> {
     }
 
     /// Does what follows a response. Returns true if the download is complete.
-    async fn take_step(&mut self, step: Step) -> Result<bool, DownloadError> {
+    async fn take_step(&mut self, step: Step) -> Result<bool, LogDownloadError> {
         match step {
             Step::Complete => return Ok(true),
             Step::ReadOn => {}
@@ -133,7 +133,7 @@ impl<'d> LogDownload<'d> {
         Ok(false)
     }
 
-    async fn read_body(&mut self, mut response: RangeResponse) -> Result<Step, DownloadError> {
+    async fn read_body(&mut self, mut response: RangeResponse) -> Result<Step, LogDownloadError> {
         let mut body = self.state.open_body(response.start, response.end, response.size)?;
         if body.ignores_ranges() && !self.ranges_ignored {
             self.ranges_ignored = true;
@@ -158,7 +158,7 @@ impl<'d> LogDownload<'d> {
         }
     }
 
-    async fn keep(&mut self, bytes: Bytes) -> Result<(), DownloadError> {
+    async fn keep(&mut self, bytes: Bytes) -> Result<(), LogDownloadError> {
         if bytes.is_empty() {
             return Ok(());
         }
@@ -176,7 +176,7 @@ impl<'d> LogDownload<'d> {
     }
 
     /// Changes the name after a 404, because etcdctl renames the file, and both names are gone with the job.
-    async fn not_found(&mut self) -> Result<Step, DownloadError> {
+    async fn not_found(&mut self) -> Result<Step, LogDownloadError> {
         if self.state.try_final_name() {
             return Ok(Step::ReadOn);
         }
@@ -190,13 +190,13 @@ impl<'d> LogDownload<'d> {
     }
 
     /// Looks at the pod, at most once a second. Its failure ends the download.
-    async fn check_pod(&mut self) -> Result<(), DownloadError> {
+    async fn check_pod(&mut self) -> Result<(), LogDownloadError> {
         if self.pod_seen.is_some_and(|seen| seen.elapsed() < POD_INTERVAL) {
             return Ok(());
         }
         self.pod_seen = Some(Instant::now());
         match self.context.job_pod.phase(self.context.pod).await {
-            Ok(Phase::Failed(failure)) => Err(DownloadError::Pod(failure)),
+            Ok(Phase::Failed(failure)) => Err(LogDownloadError::Pod(failure)),
             Ok(phase) => {
                 self.state.set_etcdctl_succeeded(phase == Phase::Succeeded);
                 Ok(())
@@ -208,7 +208,7 @@ impl<'d> LogDownload<'d> {
     }
 
     /// Waits after a failure that may pass, longer each time, until the stall limit.
-    async fn back_off(&mut self, problem: String) -> Result<Step, DownloadError> {
+    async fn back_off(&mut self, problem: String) -> Result<Step, LogDownloadError> {
         tracing::info!(offset = self.state.offset(), trouble = %problem, "the copy pauses");
         self.problem = Some(problem);
         self.check_stall("the copy stalled")?;

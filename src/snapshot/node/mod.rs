@@ -13,7 +13,7 @@ mod log_download;
 mod pod;
 mod pod_status;
 pub mod preflight;
-mod response_body;
+mod range_body;
 mod retry;
 mod ttl;
 
@@ -25,7 +25,7 @@ use job_plan::JobPlan;
 
 use super::error::TransportError;
 use super::permissions::permissions;
-use super::request::{Place, Request, Taken};
+use super::request::{RemoteLocation, Request, Taken};
 use super::transport::Transport;
 use super::unique_name::unique_name;
 use super::writer::SnapshotWriter;
@@ -36,17 +36,17 @@ use crate::util::events::Events;
 
 /// Takes the snapshot and pushes its bytes to `writer`, which verifies the checksum.
 pub async fn take(
-    cluster: &KubeClient,
+    client: &KubeClient,
     request: &Request<'_>,
     writer: &SnapshotWriter,
     handle: &JobHandle,
     events: &dyn Events,
 ) -> Result<Taken, TransportError> {
     let until = Instant::now() + request.limits.deadline;
-    check_permissions(cluster, request.member).await?;
-    let checked = preflight::check(cluster, request.member, request.db_size).await?;
+    check_permissions(client, request.member).await?;
+    let checked = preflight::check(client, request.member, request.db_size).await?;
     let mut warnings = checked.warnings;
-    let extends_ttl = may_extend_ttl(cluster, request).await;
+    let extends_ttl = may_extend_ttl(client, request).await;
     if !extends_ttl {
         warnings.push(format!(
             "not allowed to patch jobs in namespace {}: if this run is killed, its job and file stay for {} after the snapshot is written",
@@ -60,7 +60,7 @@ pub async fn take(
         let name = unique_name();
         let spec = plan.spec(&name, variant, &checked.pod_logs.path, extends_ttl);
         let attempt = Attempt {
-            cluster,
+            client,
             request,
             spec: &spec,
             pod_logs: &checked.pod_logs,
@@ -72,11 +72,11 @@ pub async fn take(
         };
         match attempt.run().await? {
             AttemptEnd::Copied(directory) => {
-                let place = Some(Place::Node(directory.path));
-                return Ok(Taken { transport: Transport::Node, place, warnings });
+                let location = Some(RemoteLocation::Node(directory.path));
+                return Ok(Taken { transport: Transport::Node, location, warnings });
             }
             AttemptEnd::Retry(retry) => {
-                handle.remove(cluster).await?;
+                handle.remove(client).await?;
                 variant = plan.next_variant(variant, retry)?;
             }
         }
@@ -85,13 +85,13 @@ pub async fn take(
 
 /// Checks the permissions without which a job would stay on the cluster or could not be watched. If the cluster does
 /// not say whether they are granted, the requests themselves are refused later.
-async fn check_permissions(cluster: &KubeClient, member: &Member) -> Result<(), TransportError> {
+async fn check_permissions(client: &KubeClient, member: &Member) -> Result<(), TransportError> {
     let jobs = permissions(Transport::Node)
         .iter()
         .filter(|permission| permission.is_required() && permission.resources.contains(&"jobs"));
     // Without the permission to create, the request itself is refused and nothing was created.
     for access in jobs.flat_map(|permission| permission.accesses(member)).filter(|access| access.verb != "create") {
-        if cluster.can_i(&access).await == Some(false) {
+        if client.can_i(&access).await == Some(false) {
             return Err(TransportError::Unavailable(
                 Error::not_allowed(format!("not allowed to {access}"))
                     .hint("nothing was created; have a cluster administrator apply this manifest: 'kubectl apply -f -'")
@@ -104,7 +104,7 @@ async fn check_permissions(cluster: &KubeClient, member: &Member) -> Result<(), 
 
 /// Returns whether the job's TTL can be extended. If the cluster does not say so, the job gets the longest TTL at the
 /// start.
-async fn may_extend_ttl(cluster: &KubeClient, request: &Request<'_>) -> bool {
+async fn may_extend_ttl(client: &KubeClient, request: &Request<'_>) -> bool {
     let access = Access::namespaced("patch", "batch", "jobs", &request.member.namespace);
-    cluster.can_i(&access).await.unwrap_or(false)
+    client.can_i(&access).await.unwrap_or(false)
 }

@@ -12,7 +12,7 @@ use crate::snapshot::error::{TransportError, job_deleted, not_possible, refused}
 
 /// The pod of a job.
 pub struct JobPod<'p> {
-    pub cluster: &'p KubeClient,
+    pub client: &'p KubeClient,
     pub namespace: &'p str,
     pub job: &'p Job,
 }
@@ -32,7 +32,7 @@ impl JobPod<'_> {
         let start = Instant::now();
         let selector = format!("app.kubernetes.io/instance={}", self.job_name());
         loop {
-            match self.cluster.pods(self.namespace, &selector).await {
+            match self.client.pods(self.namespace, &selector).await {
                 Ok(pods) => {
                     if let Some(pod) = pods.into_iter().next() {
                         return Ok(pod);
@@ -56,7 +56,7 @@ impl JobPod<'_> {
     /// Returns the newest FailedCreate event of the job as an error.
     async fn refusal(&self) -> Option<TransportError> {
         let uid = self.job.metadata.uid.as_deref()?;
-        let events = self.cluster.events(self.namespace, uid).await.ok()?;
+        let events = self.client.events(self.namespace, uid).await.ok()?;
         let event = events.iter().rev().find(|event| event.reason.as_deref() == Some("FailedCreate"))?;
         let message = event.message.as_deref().unwrap_or("no reason given");
         let message = message.strip_prefix("Error creating: ").unwrap_or(message);
@@ -78,11 +78,11 @@ impl JobPod<'_> {
 
     async fn no_pod(&self, limit: Duration) -> TransportError {
         let name = self.job_name();
-        let what = match self.cluster.job(self.namespace, name).await {
+        let what = match self.client.job(self.namespace, name).await {
             Err(failure) if failure.is_not_found() => return job_deleted(self.namespace, name).into(),
             _ => {
                 let uid = self.job.metadata.uid.as_deref().unwrap_or_default();
-                let events = self.cluster.events(self.namespace, uid).await;
+                let events = self.client.events(self.namespace, uid).await;
                 let cause = match events {
                     Err(failure) if failure.is_forbidden() => "not allowed to list the events that have the reason",
                     _ => "no event has the reason",
@@ -99,7 +99,7 @@ impl JobPod<'_> {
     /// The request failed.
     pub async fn phase(&self, pod: &Pod) -> Result<Phase, ApiError> {
         let name = pod.metadata.name.as_deref().unwrap_or_default();
-        match self.cluster.pod(self.namespace, name).await {
+        match self.client.pod(self.namespace, name).await {
             Ok(now) if now.metadata.uid == pod.metadata.uid => Ok(phase_of(&now)),
             Ok(_) => {
                 let what = format!("pod {}/{name} was replaced while the snapshot was taken", self.namespace);
@@ -112,7 +112,7 @@ impl JobPod<'_> {
 
     async fn gone(&self, pod: &str) -> Error {
         let job = self.job_name();
-        match self.cluster.job(self.namespace, job).await {
+        match self.client.job(self.namespace, job).await {
             Ok(found) => match failed_condition(&found) {
                 Some(reason) if reason == "DeadlineExceeded" => {
                     let seconds = found.spec.and_then(|spec| spec.active_deadline_seconds).unwrap_or_default();
@@ -155,7 +155,7 @@ impl JobPod<'_> {
 
     /// Returns the pod's newest warning event, which says what a long wait is for.
     async fn newest_warning(&self, pod: &Pod) -> Option<String> {
-        let events = self.cluster.events(self.namespace, pod.metadata.uid.as_deref()?).await.ok()?;
+        let events = self.client.events(self.namespace, pod.metadata.uid.as_deref()?).await.ok()?;
         let warning = events.into_iter().rev().find(|event| event.type_.as_deref() == Some("Warning"))?;
         warning.message
     }

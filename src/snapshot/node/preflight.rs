@@ -14,7 +14,7 @@ use crate::util::byte_size::decimal_bytes;
 
 /// What the node reports.
 #[derive(Debug)]
-pub struct Checked {
+pub struct NodeCheck {
     /// The kubelet's `podLogsDir`.
     pub pod_logs: NodeLogPath,
     /// `None` if the kubelet does not report it.
@@ -27,24 +27,24 @@ pub struct Checked {
 pub const POD_LOGS: &str = "/var/log/pods";
 
 /// Checks the member's node for a file of about `db_size` bytes.
-pub async fn check(cluster: &KubeClient, member: &Member, db_size: Option<u64>) -> Result<Checked, TransportError> {
+pub async fn check(client: &KubeClient, member: &Member, db_size: Option<u64>) -> Result<NodeCheck, TransportError> {
     let node = member.node.as_str();
     if node.is_empty() {
         return Err(Error::failed(format!("pod {} is not scheduled to a node yet", member.pod_path())).into());
     }
     let mut warnings = Vec::new();
-    match cluster.node(node).await {
+    match client.node(node).await {
         Ok(found) => check_conditions(&found, node)?,
         Err(failure) if failure.is_forbidden() => {
             warnings.push(format!("the condition of node {node} is unknown: not allowed to get nodes"));
         }
         Err(failure) => return Err(failure.into()),
     }
-    let pod_logs = pod_logs_directory(cluster, node).await?;
-    if let Err(failure) = cluster.check_log_directory(&pod_logs).await {
+    let pod_logs = pod_logs_directory(client, node).await?;
+    if let Err(failure) = client.check_log_directory(&pod_logs).await {
         return Err(no_file_server(node, &pod_logs, failure));
     }
-    let free_space = cluster.disk_space(node).await.ok().flatten();
+    let free_space = client.disk_space(node).await.ok().flatten();
     match free_space {
         Some(space) => {
             let needed = required_free_space(db_size, space.capacity);
@@ -61,7 +61,7 @@ pub async fn check(cluster: &KubeClient, member: &Member, db_size: Option<u64>) 
         }
         None => warnings.push(format!("free space on node {node} is unknown: the kubelet does not report it")),
     }
-    Ok(Checked { pod_logs, free_space, warnings })
+    Ok(NodeCheck { pod_logs, free_space, warnings })
 }
 
 fn check_conditions(node: &Node, name: &str) -> Result<(), TransportError> {
@@ -89,8 +89,8 @@ fn check_conditions(node: &Node, name: &str) -> Result<(), TransportError> {
 
 /// Returns `podLogsDir` of the running kubelet, where it deletes the logs of deleted pods. In another directory the
 /// file would stay.
-async fn pod_logs_directory(cluster: &KubeClient, node: &str) -> Result<NodeLogPath, TransportError> {
-    let path = match cluster.kubelet_config(node).await {
+async fn pod_logs_directory(client: &KubeClient, node: &str) -> Result<NodeLogPath, TransportError> {
+    let path = match client.kubelet_config(node).await {
         Ok(config) => config["podLogsDir"].as_str().filter(|path| !path.is_empty()).unwrap_or(POD_LOGS).to_owned(),
         Err(failure) if failure.is_not_found() || failure.is_disabled() => POD_LOGS.to_owned(),
         Err(failure) => return Err(failure.into()),

@@ -12,7 +12,7 @@ use crate::snapshot::node::job::ended;
 
 /// The TTL of one job.
 pub struct TtlExtension<'t> {
-    pub cluster: &'t KubeClient,
+    pub client: &'t KubeClient,
     pub namespace: &'t str,
     pub job: &'t str,
     /// How long the finished job stays after the last extension.
@@ -40,7 +40,7 @@ impl TtlExtension<'_> {
             if self.is_fixed {
                 continue;
             }
-            let job = match self.cluster.job(self.namespace, self.job).await {
+            let job = match self.client.job(self.namespace, self.job).await {
                 Ok(job) => job,
                 Err(failure) if failure.is_not_found() => return job_deleted(self.namespace, self.job),
                 // If the API server stays away, the copy stalls and reports that.
@@ -52,7 +52,7 @@ impl TtlExtension<'_> {
             if let Some(finished) = finished {
                 // The TTL counts from the job's end.
                 let seconds = (finished.elapsed() + self.ttl).as_secs().max(1);
-                if let Err(failure) = self.cluster.set_job_ttl(self.namespace, self.job, seconds).await {
+                if let Err(failure) = self.client.set_job_ttl(self.namespace, self.job, seconds).await {
                     tracing::info!(error = %failure.error(), "cannot extend the job's TTL");
                 }
             }

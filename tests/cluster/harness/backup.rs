@@ -58,7 +58,7 @@ impl<'c> Backup<'c> {
         self
     }
 
-    pub fn with_rights_of(mut self, user: &User) -> Self {
+    pub fn with_user(mut self, user: &User) -> Self {
         match &user.kubeconfig {
             Some(path) => self.kubeconfig(path.clone()),
             None => {

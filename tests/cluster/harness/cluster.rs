@@ -250,7 +250,7 @@ impl Cluster {
     }
 }
 
-/// Somebody who is no administrator.
+/// A user without administrator permissions.
 pub struct User {
     pub name: String,
     pub kubeconfig: Option<PathBuf>,

@@ -2,10 +2,10 @@
 
 pub mod backup;
 pub mod cluster;
+pub mod cluster_state;
 pub mod etcd_pod;
 pub mod logs;
 pub mod node;
-pub mod remains;
 pub mod restore;
 pub mod undo;
 

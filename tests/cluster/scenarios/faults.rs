@@ -19,10 +19,10 @@ pub fn scenarios() -> Vec<Scenario> {
         scenario("faults: the kubelet is restarted while copying", Needs::One, kubelet_restarted),
         scenario("faults: the node's network is cut for 10 s", Needs::One, cut_for_a_while),
         scenario("faults: the node's network is cut for good", Needs::One, cut_for_good),
-        scenario("faults: the job is deleted by somebody else", Needs::One, job_deleted),
-        scenario("faults: the workstation dies", Needs::One, workstation_dies),
+        scenario("faults: the job is deleted by another user", Needs::One, job_deleted),
+        scenario("faults: the client is killed", Needs::One, client_killed),
         scenario("faults: Ctrl-C while copying", Needs::One, interrupted),
-        scenario("faults: the copy takes longer than the lease", Needs::One, longer_than_the_lease),
+        scenario("faults: the copy takes longer than the TTL", Needs::One, longer_than_the_ttl),
         scenario("faults: the member is killed while it is saved", Needs::Three, member_killed),
         scenario("faults: the API server's member is killed while copying", Needs::Three, own_member_killed),
         scenario("faults: two of three members are dead", Needs::Three, quorum_lost),
@@ -96,14 +96,14 @@ fn job_deleted(cluster: &Cluster) {
     let node = cluster.node("cp1");
     cluster.fill(MEGABYTES);
     let _slowed = node.slowed_to(SPEED);
-    // A short lease is renewed often, so the run notices before the kubelet has removed the file. Else the copy may end
-    // well before that, which is no fault.
+    // A short TTL is extended often, so the run notices before the kubelet has removed the file. Else the copy may end
+    // well before that, which is not a fault.
     let running = cluster.backup(&["--job-ttl", "10s"]).start().until_arrived(UNDER_WAY);
     cluster.kubectl(&["-n", "kube-system", "delete", "jobs", "-l", "app.kubernetes.io/name=etcd-backup"]);
     running.end().code(1).without_file().says("was deleted while the snapshot was taken");
 }
 
-fn workstation_dies(cluster: &Cluster) {
+fn client_killed(cluster: &Cluster) {
     let node = cluster.node("cp1");
     cluster.fill(MEGABYTES);
     let _slowed = node.slowed_to(SPEED);
@@ -116,7 +116,7 @@ fn workstation_dies(cluster: &Cluster) {
             std::fs::remove_file(entry.path()).expect("it can be removed");
         }
     }
-    assert!(!jobs(cluster).is_empty(), "the job went before its time");
+    assert!(!jobs(cluster).is_empty(), "the job was deleted before its TTL ended");
 }
 
 fn interrupted(cluster: &Cluster) {
@@ -128,15 +128,15 @@ fn interrupted(cluster: &Cluster) {
     assert!(jobs(cluster).is_empty(), "the job is still there");
 }
 
-fn longer_than_the_lease(cluster: &Cluster) {
+fn longer_than_the_ttl(cluster: &Cluster) {
     let node = cluster.node("cp1");
     cluster.fill(MEGABYTES);
     let slowed = node.slowed_to(SPEED / 2);
     let begun = Instant::now();
     let running = cluster.backup(&["--job-ttl", "6s"]).start().until_arrived(1_000_000);
-    // The kubelet keeps the file longer than the job, so a copy that ends well does not say that the lease was renewed.
+    // The kubelet keeps the file longer than the job, so a copy that ends well does not say that the TTL was extended.
     std::thread::sleep(Duration::from_secs(14).saturating_sub(begun.elapsed()));
-    assert!(!jobs(cluster).is_empty(), "the job went with its first lease");
+    assert!(!jobs(cluster).is_empty(), "the job was deleted after its first TTL");
     let outcome = running.end().code(0);
     drop(slowed);
     assert!(outcome.took > Duration::from_secs(15), "the copy was not slow: {:?}", outcome.took);
@@ -147,7 +147,7 @@ fn jobs(cluster: &Cluster) -> String {
     cluster.kubectl(&["-n", "kube-system", "get", "jobs", "-o", "name"])
 }
 
-/// Stopped when etcdctl has begun to write, so that it cannot be done before the kill: half a snapshot is no snapshot.
+/// Stopped when etcdctl has begun to write, so that it cannot be done before the kill: half a snapshot cannot be used.
 fn member_killed(cluster: &Cluster) {
     cluster.fill(200);
     let node = cluster.node("cp2");

@@ -9,11 +9,11 @@ pub fn scenarios() -> Vec<Scenario> {
         scenario("kubeadm: one member is taken without a question", Needs::Any, one_member),
         scenario("kubeadm: the document of -o json is true", Needs::Any, document),
         scenario("kubeadm: --out - is the snapshot and nothing else", Needs::Any, standard_output),
-        scenario("kubeadm: a connection to etcd, with certificates given", Needs::One, straight),
+        scenario("kubeadm: a connection to etcd, with certificates given", Needs::One, direct),
         scenario("kubeadm: three members, a follower is recommended and taken", Needs::Three, three_members),
         scenario("kubeadm: three members, the one that was named is taken", Needs::Three, named),
         scenario("kubeadm: three members, picked on a terminal", Needs::Three, picked),
-        scenario("kubeadm: three members, the picker is left with Ctrl-C", Needs::Three, left),
+        scenario("kubeadm: three members, the prompt is left with Ctrl-C", Needs::Three, left),
     ]
 }
 
@@ -53,7 +53,7 @@ fn standard_output(cluster: &Cluster) {
 }
 
 /// From files and from a Secret; the job is no longer needed then.
-fn straight(cluster: &Cluster) {
+fn direct(cluster: &Cluster) {
     let pki = cluster.node("cp1").path("etc/kubernetes/pki/etcd");
     let file = |name: &str| pki.join(name).display().to_string();
     let (ca, cert, key) = (file("ca.crt"), file("healthcheck-client.crt"), file("healthcheck-client.key"));
@@ -131,7 +131,7 @@ fn picked(cluster: &Cluster) {
     let running = cluster.backup(&[]).on_a_terminal().start().until_says("recommended");
     let table = running.said();
     for words in ["Which etcd member should be backed up?", "leader", "follower", "healthy", "3.6.8"] {
-        assert!(table.contains(words), "{words} is missing in the picker:\n{table}");
+        assert!(table.contains(words), "{words} is missing in the prompt:\n{table}");
     }
     // The rows are in the order of the pods' names, and the cursor starts at the recommended one.
     let rows: Vec<&str> = table.lines().filter(|line| line.contains("etcd-cp") && line.contains("healthy")).collect();

@@ -71,7 +71,7 @@ fn in_the_container(cluster: &Cluster, layout: &Layout, etcd: &EtcdPod<'_>) {
             return;
         }
         "etcd-3.6-bash" => "has no ",
-        _ => "runs no shell",
+        _ => "has no shell",
     };
     let refused = cluster.backup(&["-n", layout.namespace, "--transport", "exec"]).run().code(1).without_file();
     refused
@@ -328,7 +328,7 @@ fn one_of_three(cluster: &Cluster) {
         .collect();
     members[0].fill(cluster);
     members.truncate(1);
-    // It believes in a leader for as long as an election takes.
+    // It knows a leader until the election timeout ends.
     let file = |name: &str| format!("{PKI}/{name}");
     until(Duration::from_secs(30), "the survivor knows no leader", || {
         let (ca, cert, key) = (file("ca.crt"), file("server.crt"), file("server.key"));

@@ -258,7 +258,7 @@ fn under_load(cluster: &Cluster) {
     );
     assert_eq!(changes(&start), changes(&end), "the leader changed");
     assert_eq!(failed, 0, "objects could not be written");
-    assert!(rounds_then > rounds, "no object was written meanwhile");
+    assert!(rounds_then > rounds, "no object was written during the backup");
     assert_eq!(busy["failed"], 0, "writes failed: {busy}");
     assert!(busy["writes"].as_u64() > Some(0), "nothing was written: {busy}");
     outcome.verified();

@@ -7,7 +7,7 @@ mod kubeadm;
 mod layouts;
 mod load;
 mod nodes;
-mod rights;
+mod permissions;
 
 use crate::harness::Scenario;
 
@@ -15,7 +15,7 @@ use crate::harness::Scenario;
 pub fn all() -> Vec<Scenario> {
     let subjects = [
         kubeadm::scenarios(),
-        rights::scenarios(),
+        permissions::scenarios(),
         admission::scenarios(),
         layouts::scenarios(),
         nodes::scenarios(),

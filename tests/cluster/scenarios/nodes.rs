@@ -16,9 +16,9 @@ pub fn scenarios() -> Vec<Scenario> {
         scenario("nodes: a podLogsDir elsewhere", Needs::One, directory_elsewhere),
         scenario("nodes: disk pressure", Needs::One, disk_pressure),
         scenario("nodes: /var/log is full", Needs::One, full),
-        scenario("nodes: too little room", Needs::One, too_little_room),
+        scenario("nodes: not enough free space", Needs::One, not_enough_free_space),
         scenario("certificates: keys of another user with mode 0600", Needs::One, other_owner),
-        scenario("certificates: the server's is no client's", Needs::One, server_only),
+        scenario("certificates: the server certificate is not valid for clients", Needs::One, server_only),
         scenario("proxies: one that ignores Range", Needs::One, ignores_range),
         scenario("proxies: one that compresses", Needs::One, compresses),
         scenario("proxies: one with a base path", Needs::One, base_path),
@@ -92,7 +92,7 @@ fn full(cluster: &Cluster) {
 }
 
 /// Refused before anything is written.
-fn too_little_room(cluster: &Cluster) {
+fn not_enough_free_space(cluster: &Cluster) {
     let node = cluster.node("cp1");
     let taken = "/var/log/e2e-taken";
     // The kubelet measures from time to time only.

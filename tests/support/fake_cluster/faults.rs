@@ -144,7 +144,7 @@ pub struct MemberFaults {
     pub alarm: Option<&'static str>,
     /// It takes this long for a hash.
     pub slow_hash: Option<Duration>,
-    /// etcdctl tells this size of its database.
+    /// etcdctl reports this size of its database.
     pub db_size: Option<u64>,
     /// The node that it runs on has this condition, beside Ready.
     pub node_condition: Option<(&'static str, &'static str)>,

@@ -43,8 +43,8 @@ pub fn serve(
     if faults.unavailable.is_some_and(|time| first.elapsed() < time) {
         return text(stream, 503, "apiserver is shutting down");
     }
-    let goes_on = request.header("range").is_some_and(|range| !range.starts_with("bytes=0-"));
-    if goes_on && faults.forgets_rules.is_some_and(|time| first.elapsed() < time) {
+    let continues = request.header("range").is_some_and(|range| !range.starts_with("bytes=0-"));
+    if continues && faults.forgets_rules.is_some_and(|time| first.elapsed() < time) {
         return text(stream, 403, "nodes \"cp1\" is forbidden: User \"tester\" cannot get resource \"nodes/proxy\"");
     }
     change(&mut bytes, faults);

@@ -14,21 +14,21 @@ const LEVELS: [Option<Level>; 4] = [None, Some(Level::Checksum), Some(Level::Str
 /// The hash of the file at revision 9, and the only point at which it has one.
 const OURS: u32 = 5;
 
-fn sound() -> IntegrityResult {
+fn sound() -> StructureCheck {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/etcd-3.5.db");
     let file = File::open(path).expect("the seed file");
     let report = etcd_snapshot::check(&file, &Options::default()).expect("it can be read");
-    IntegrityResult::Sound(Box::new(report.contents.expect("it is sound")))
+    StructureCheck::Sound(Box::new(report.contents.expect("it is sound")))
 }
 
-fn bad() -> IntegrityResult {
+fn bad() -> StructureCheck {
     let problem =
         Problem { what: "page 3 is reached twice".to_owned(), offset: Some(12288), hint: "a hint".to_owned() };
-    IntegrityResult::Bad(problem)
+    StructureCheck::Bad(problem)
 }
 
-fn unreadable() -> IntegrityResult {
-    IntegrityResult::Unreadable("the file cannot be read".to_owned())
+fn unreadable() -> StructureCheck {
+    StructureCheck::Unreadable("the file cannot be read".to_owned())
 }
 
 /// Three members, `etcd-cp1` to `etcd-cp3`.
@@ -61,10 +61,10 @@ struct FileState {
     exit_code: u8,
 }
 
-fn file_state(integrity: &IntegrityResult, member_check: &MemberCheck, wanted: Option<Level>) -> FileState {
+fn file_state(structure_check: &StructureCheck, member_check: &MemberCheck, wanted: Option<Level>) -> FileState {
     let members = members();
     let member = &members.members[0].member;
-    let outcome = VerificationOutcome { integrity, member_check, wanted, members: &members, member };
+    let outcome = VerificationOutcome { structure_check, member_check, wanted, members: &members, member };
     let file = if outcome.is_verified() { "x.db" } else { "x.db.unverified" };
     let error = outcome.error(file);
     if file == "x.db.unverified" {
@@ -101,25 +101,25 @@ fn the_name_the_warning_and_the_exit_code_of_every_outcome() {
         };
         let bad_file = |code: u8| [false, false, false, false, true].map(|warns| kept(warns, code));
         let table = [
-            (IntegrityResult::NotChecked, good_file(FileState { ..incomparable })),
+            (StructureCheck::NotChecked, good_file(FileState { ..incomparable })),
             (sound(), good_file(incomparable)),
             (bad(), bad_file(4)),
             (unreadable(), bad_file(1)),
         ];
-        for (integrity, expected) in table {
+        for (structure_check, expected) in table {
             for (check, expected) in checks().iter().zip(expected) {
-                let label = (integrity.label(), check.label(), wanted);
-                assert_eq!(file_state(&integrity, check, wanted), expected, "{label:?}");
+                let label = (structure_check.label(), check.label(), wanted);
+                assert_eq!(file_state(&structure_check, check, wanted), expected, "{label:?}");
             }
         }
     }
 }
 
 /// The errors that depend on more than the verdict.
-fn error_of(integrity: &IntegrityResult, member_check: &MemberCheck) -> Error {
+fn error_of(structure_check: &StructureCheck, member_check: &MemberCheck) -> Error {
     let members = members();
     let member = &members.members[0].member;
-    let outcome = VerificationOutcome { integrity, member_check, wanted: None, members: &members, member };
+    let outcome = VerificationOutcome { structure_check, member_check, wanted: None, members: &members, member };
     outcome.error("x.db.unverified").expect("there is an error")
 }
 

@@ -134,7 +134,7 @@ func compare(args []string) error {
 		size += len(a.Key) + len(a.Value)
 	}
 	if compared == 0 {
-		return errors.New("both hold nothing: that proves nothing")
+		return errors.New("both hold nothing: nothing was compared")
 	}
 	fmt.Printf("{\"revision\":%d,\"keys\":%d,\"bytes\":%d}\n", at, compared, size)
 	return nil

@@ -7,7 +7,7 @@ use crate::snapshot::known_bytes::KnownBytes;
 
 /// The body of one response.
 #[derive(Debug)]
-pub(super) struct ResponseBody {
+pub(super) struct RangeBody {
     known: KnownBytes,
     /// The length that the response announced; `None` for one that ignores ranges.
     expected: Option<u64>,
@@ -16,10 +16,10 @@ pub(super) struct ResponseBody {
     offset_before: u64,
 }
 
-impl ResponseBody {
+impl RangeBody {
     /// Expects the bytes from `start` on, of which those before `offset` are known.
     pub(super) fn new(start: u64, end: Option<u64>, size: Option<u64>, offset: u64) -> Self {
-        ResponseBody {
+        RangeBody {
             known: KnownBytes::new(offset - start),
             expected: end.map(|end| end - start),
             size,
@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     /// Returns what is new in a body of `length` bytes that come in pieces of 1000, and what is incomplete at its end.
-    fn read(mut body: ResponseBody, length: usize) -> Result<(usize, Option<&'static str>)> {
+    fn read(mut body: RangeBody, length: usize) -> Result<(usize, Option<&'static str>)> {
         let mut new = 0;
         for piece in vec![0; length].chunks(1000) {
             new += body.accept(Bytes::copy_from_slice(piece))?.len();
@@ -79,7 +79,7 @@ mod tests {
 
     #[test]
     fn a_range_is_complete_with_its_announced_length_and_not_before() {
-        let range = || ResponseBody::new(5000, Some(9000), Some(90_000), 5000);
+        let range = || RangeBody::new(5000, Some(9000), Some(90_000), 5000);
         assert_eq!(read(range(), 4000), Ok((4000, None)));
         assert_eq!(read(range(), 3999), Ok((3999, Some("the connection ended early"))));
         assert!(read(range(), 4001).expect_err("too many").message().starts_with("more bytes arrived"));
@@ -87,7 +87,7 @@ mod tests {
 
     #[test]
     fn a_response_that_ignores_ranges_brings_what_is_behind_the_offset() {
-        let whole = || ResponseBody::new(0, None, None, 5000);
+        let whole = || RangeBody::new(0, None, None, 5000);
         assert_eq!(read(whole(), 8000), Ok((3000, None)));
         assert_eq!(read(whole(), 5000), Ok((0, None)));
         let (new, problem) = read(whole(), 4999).expect("nothing was announced");

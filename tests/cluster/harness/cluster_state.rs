@@ -6,15 +6,15 @@ use std::time::{Duration, Instant};
 use super::cluster::{Cluster, outcome};
 
 #[derive(Debug, PartialEq, Eq)]
-pub struct Remains {
+pub struct ClusterState {
     jobs: BTreeSet<String>,
     pods: BTreeSet<String>,
     held: BTreeSet<String>,
 }
 
-impl Remains {
+impl ClusterState {
     pub fn of(cluster: &Cluster) -> Self {
-        Remains::try_of(cluster).unwrap_or_else(|error| panic!("the cluster does not tell what is on it: {error}"))
+        ClusterState::try_of(cluster).unwrap_or_else(|error| panic!("cannot read the state of the cluster: {error}"))
     }
 
     fn try_of(cluster: &Cluster) -> Result<Self, String> {
@@ -22,18 +22,18 @@ impl Remains {
             let path = "jsonpath={range .items[*]}{.metadata.namespace}/{.metadata.name}{\"\\n\"}{end}";
             Ok(cluster.try_kubectl(&["get", kind, "-A", "-o", path])?.lines().map(str::to_owned).collect())
         };
-        // On somebody else's cluster others come and go.
+        // On another user's cluster others come and go.
         let ours = |name: &String| cluster.is_rig() || name.contains("etcd-backup");
         let keep = |names: BTreeSet<String>| names.into_iter().filter(ours).collect();
-        Ok(Remains { jobs: keep(names("jobs")?), pods: keep(names("pods")?), held: held(cluster)? })
+        Ok(ClusterState { jobs: keep(names("jobs")?), pods: keep(names("pods")?), held: held(cluster)? })
     }
 
-    /// Fails unless the cluster comes back to this. The plugin's own remains have the time that it promises: none but
-    /// what the cluster needs to delete a pod.
+    /// Fails unless the cluster comes back to this. The plugin's own objects must be deleted as soon as
+    /// the cluster can delete a pod.
     pub fn must_be_all(&self, cluster: &Cluster) {
         let start = Instant::now();
         loop {
-            let now = Remains::try_of(cluster);
+            let now = ClusterState::try_of(cluster);
             if now.as_ref() == Ok(self) {
                 break;
             }
@@ -47,7 +47,7 @@ impl Remains {
     }
 }
 
-/// What the nodes hold for somebody: connections to etcd whose other end is neither an etcd nor an API server, streams
+/// What the nodes hold open: connections to etcd whose other end is neither an etcd nor an API server, streams
 /// from the workstation, and etcdctl. The plugin has ended, so only they can tell what it left open.
 fn held(cluster: &Cluster) -> Result<BTreeSet<String>, String> {
     let mut held = BTreeSet::new();
@@ -74,9 +74,9 @@ fn held(cluster: &Cluster) -> Result<BTreeSet<String>, String> {
 
 /// Directories on the nodes that the kubelet has yet to remove, by the scenario that made them.
 #[derive(Default)]
-pub struct Debts(BTreeMap<String, String>);
+pub struct PendingCleanups(BTreeMap<String, String>);
 
-impl Debts {
+impl PendingCleanups {
     pub fn note(&mut self, cluster: &Cluster, scenario: &str) {
         for node in cluster.all_nodes() {
             for directory in node.job_directories() {

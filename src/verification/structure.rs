@@ -1,5 +1,5 @@
-//! Level 2: whether the file is a sound database. It is checked right after the copy, when most of it is still in
-//! memory.
+//! The level structure: whether the file is a sound database. It is checked right after the copy, when most of it is
+//! still in memory.
 
 use std::fs::File;
 
@@ -8,9 +8,9 @@ use crate::error::Result;
 use crate::util::events::Events;
 use etcd_snapshot::{Contents, Options, Problem};
 
-/// The result of level 2.
+/// The result of the level structure.
 #[derive(Debug)]
-pub enum IntegrityResult {
+pub enum StructureCheck {
     NotChecked,
     Sound(Box<Contents>),
     Bad(Problem),
@@ -18,11 +18,11 @@ pub enum IntegrityResult {
     Unreadable(String),
 }
 
-impl IntegrityResult {
+impl StructureCheck {
     /// Returns the figures of a sound file.
     pub fn contents(&self) -> Option<&Contents> {
         match self {
-            IntegrityResult::Sound(contents) => Some(contents),
+            StructureCheck::Sound(contents) => Some(contents),
             _ => None,
         }
     }
@@ -30,9 +30,9 @@ impl IntegrityResult {
     /// Returns the result as documents and tables name it.
     pub fn label(&self) -> &'static str {
         match self {
-            IntegrityResult::NotChecked | IntegrityResult::Unreadable(_) => "not checked",
-            IntegrityResult::Sound(_) => "verified",
-            IntegrityResult::Bad(_) => "failed",
+            StructureCheck::NotChecked | StructureCheck::Unreadable(_) => "not checked",
+            StructureCheck::Sound(_) => "verified",
+            StructureCheck::Bad(_) => "failed",
         }
     }
 }
@@ -40,13 +40,13 @@ impl IntegrityResult {
 /// Checks the whole database in `file`, of `size` bytes. `revision`: one whose hash will be asked for later.
 ///
 /// # Errors
-/// The check itself failed; a file that cannot be read is [`IntegrityResult::Unreadable`].
+/// The check itself failed; a file that cannot be read is [`StructureCheck::Unreadable`].
 pub async fn check_structure(
     file: &File,
     size: u64,
     revision: Option<i64>,
     events: &dyn Events,
-) -> Result<IntegrityResult> {
+) -> Result<StructureCheck> {
     let progress = events.check_progress(size);
     let checked = run_on_file(file, progress, move |file, watch| {
         // The copy has computed the checksum already.
@@ -55,11 +55,11 @@ pub async fn check_structure(
     });
     Ok(match checked.await? {
         Ok(report) => match (report.problems.into_iter().next(), report.contents) {
-            (Some(problem), _) => IntegrityResult::Bad(problem),
-            (None, Some(contents)) => IntegrityResult::Sound(Box::new(contents)),
-            (None, None) => IntegrityResult::Unreadable("the check did not reach its end".to_owned()),
+            (Some(problem), _) => StructureCheck::Bad(problem),
+            (None, Some(contents)) => StructureCheck::Sound(Box::new(contents)),
+            (None, None) => StructureCheck::Unreadable("the check did not reach its end".to_owned()),
         },
-        Err(failure) => IntegrityResult::Unreadable(failure.to_string()),
+        Err(failure) => StructureCheck::Unreadable(failure.to_string()),
     })
 }
 
@@ -75,7 +75,7 @@ mod tests {
         file.set_len(8192).expect("it grows");
         let result = check_structure(&file, 8192, None, &NoEvents).await.expect("a result");
         assert!(
-            matches!(&result, IntegrityResult::Unreadable(reason) if reason.contains("cannot read the file")),
+            matches!(&result, StructureCheck::Unreadable(reason) if reason.contains("cannot read the file")),
             "{result:?}"
         );
     }

@@ -7,7 +7,7 @@ use crate::harness::cluster::{Cluster, User, until};
 use crate::harness::undo::Undo;
 use crate::harness::{Needs, Scenario, scenario};
 
-const PERMISSIONS: &str = include_str!("../../../docs/permissions.md");
+const PAGE: &str = include_str!("../../../docs/permissions.md");
 
 /// A verb on a resource, of a Role or of a ClusterRole.
 #[derive(Clone, PartialEq)]
@@ -36,33 +36,34 @@ impl Rule {
 }
 
 pub fn scenarios() -> Vec<Scenario> {
-    let (required, optional) = (of_readme(false), of_readme(true));
+    let (required, optional) = (rules_from_docs(false), rules_from_docs(true));
     let mut found = Vec::new();
     let all: Vec<Rule> = required.iter().chain(&optional).cloned().collect();
-    found.push(scenario("rights: all rules of docs/permissions.md", Needs::Any, move |cluster| {
+    found.push(scenario("permissions: all rules of docs/permissions.md", Needs::Any, move |cluster| {
         everything(cluster, &all)
     }));
     let rules = required.clone();
-    found.push(scenario("rights: only the required rules", Needs::Any, move |cluster| only_required(cluster, &rules)));
+    found.push(scenario("permissions: only the required rules", Needs::Any, move |cluster| {
+        only_required(cluster, &rules)
+    }));
     for missing in &required {
         let rules: Vec<Rule> = required.iter().chain(&optional).filter(|rule| *rule != missing).cloned().collect();
         let missing = missing.clone();
-        let name = format!("rights: without the required '{}'", missing.title());
+        let name = format!("permissions: without the required '{}'", missing.title());
         found.push(scenario(&name, Needs::Any, move |cluster| without_required(cluster, &rules, &missing)));
     }
     for missing in &optional {
         let rules: Vec<Rule> = required.iter().chain(&optional).filter(|rule| *rule != missing).cloned().collect();
         let missing = missing.clone();
-        let name = format!("rights: without the optional '{}'", missing.title());
+        let name = format!("permissions: without the optional '{}'", missing.title());
         found.push(scenario(&name, Needs::Any, move |cluster| without_optional(cluster, &rules, &missing)));
     }
     found
 }
 
 /// The rules of the manifest: those of its roles whose name ends with `-optional`, or the others.
-fn of_readme(optional: bool) -> Vec<Rule> {
-    let (_, section) =
-        PERMISSIONS.split_once("\n## The whole manifest\n").expect("docs/permissions.md has the manifest");
+fn rules_from_docs(optional: bool) -> Vec<Rule> {
+    let (_, section) = PAGE.split_once("\n## The whole manifest\n").expect("docs/permissions.md has the manifest");
     let section = section.split("\n## ").next().unwrap_or(section);
     let (_, block) = section.split_once("```yaml\n").expect("it has a block of YAML");
     let block = block.split("\n```").next().unwrap_or(block);
@@ -162,7 +163,7 @@ fn may(cluster: &Cluster, user: &str, rule: &Rule, nodes: &[String]) -> bool {
 
 fn everything(cluster: &Cluster, rules: &[Rule]) {
     let (user, _undo) = with_rules(cluster, rules);
-    let outcome = cluster.backup(&["-o", "json"]).with_rights_of(&user).run().says_nothing_of("not allowed");
+    let outcome = cluster.backup(&["-o", "json"]).with_user(&user).run().says_nothing_of("not allowed");
     let document: Value = serde_json::from_str(&outcome.stdout).expect("standard output is JSON");
     assert_eq!(document["warnings"], json!([]), "{document}");
     assert!(document["cluster"]["uid"].is_string(), "{document}");
@@ -171,7 +172,7 @@ fn everything(cluster: &Cluster, rules: &[Rule]) {
 
 fn only_required(cluster: &Cluster, rules: &[Rule]) {
     let (user, _undo) = with_rules(cluster, rules);
-    let outcome = cluster.backup(&["-o", "json"]).with_rights_of(&user).run();
+    let outcome = cluster.backup(&["-o", "json"]).with_user(&user).run();
     // What it could not tell, as the table of that page says.
     let outcome = outcome
         .says("roles and health of the members are unknown")
@@ -185,7 +186,7 @@ fn only_required(cluster: &Cluster, rules: &[Rule]) {
 fn without_required(cluster: &Cluster, rules: &[Rule], missing: &Rule) {
     let (user, _undo) = with_rules(cluster, rules);
     // The reason stands in the error, not among the warnings.
-    let outcome = cluster.backup(&["--pod-running-timeout", "20s"]).with_rights_of(&user).run().code(3).without_file();
+    let outcome = cluster.backup(&["--pod-running-timeout", "20s"]).with_user(&user).run().code(3).without_file();
     let error = outcome.said.split("error: ").nth(1).unwrap_or_else(|| panic!("no error:\n{}", outcome.said));
     let words = format!("not allowed to {} {}", missing.verb, missing.resource);
     assert!(error.contains(&words), "{words:?} is missing:\n{}", outcome.said);
@@ -201,7 +202,7 @@ fn unexplained(cluster: &Cluster, user: &User) {
     let _undo = Undo::by(|| {
         let _ = cluster.try_kubectl(&["label", "namespace", "kube-system", &format!("{label}-")]);
     });
-    let outcome = cluster.backup(&["--pod-running-timeout", "7s"]).with_rights_of(user).run().without_file();
+    let outcome = cluster.backup(&["--pod-running-timeout", "7s"]).with_user(user).run().without_file();
     outcome.code(1).says("got no pod within 7s: not allowed to list the events");
 }
 
@@ -213,13 +214,13 @@ fn nameless(cluster: &Cluster, user: &User) {
     let _undo = cluster.with(
         "{apiVersion: v1, kind: LimitRange, metadata: {name: e2e-small, namespace: kube-system}, spec: {limits: [{type: Container, default: {ephemeral-storage: 100Ki}}]}}",
     );
-    let outcome = cluster.backup(&[]).with_rights_of(user).run().code(3).without_file();
+    let outcome = cluster.backup(&[]).with_user(user).run().code(3).without_file();
     outcome.says("a LimitRange of namespace kube-system limits the pod to 100Ki").says_nothing_of("e2e-small");
 }
 
 fn without_optional(cluster: &Cluster, rules: &[Rule], missing: &Rule) {
     let (user, _undo) = with_rules(cluster, rules);
-    let outcome = cluster.backup(&["-o", "json"]).with_rights_of(&user).run();
+    let outcome = cluster.backup(&["-o", "json"]).with_user(&user).run();
     let document: Value =
         serde_json::from_str(&outcome.stdout).unwrap_or_else(|_| panic!("no JSON:\n{}", outcome.said));
     let outcome = match (missing.verb.as_str(), missing.resource.as_str()) {
@@ -232,7 +233,7 @@ fn without_optional(cluster: &Cluster, rules: &[Rule], missing: &Rule) {
         }
         ("list", "jobs") => {
             let words = "not allowed to list jobs";
-            cluster.plugin(&["cleanup"]).with_rights_of(&user).run().code(3).says(words);
+            cluster.plugin(&["cleanup"]).with_user(&user).run().code(3).says(words);
             outcome
         }
         ("list", "events") => {
@@ -245,7 +246,7 @@ fn without_optional(cluster: &Cluster, rules: &[Rule], missing: &Rule) {
         }
         ("get", "pods/portforward") => {
             let ends = |user: &User| {
-                let members = cluster.plugin(&["members", "-o", "wide"]).with_rights_of(user).run().code(0);
+                let members = cluster.plugin(&["members", "-o", "wide"]).with_user(user).run().code(0);
                 members.stdout.contains("<unknown>")
             };
             assert!(ends(&user), "the end of a certificate is known");
@@ -253,7 +254,7 @@ fn without_optional(cluster: &Cluster, rules: &[Rule], missing: &Rule) {
             administrator.says_nothing_of("<unknown>");
             outcome
         }
-        // etcdctl's words are a hint for a copy that never began. The others matter to API servers of another version.
+        // etcdctl's error is a detail of a copy that never began. The others matter to API servers of another version.
         ("get", "pods/log") | ("create", "pods/exec" | "pods/portforward") => outcome,
         (verb, resource) => {
             panic!("docs/permissions.md has an optional rule that no scenario knows: {verb} {resource}")

@@ -16,6 +16,8 @@ mod cluster;
 mod damage;
 #[path = "it/db.rs"]
 mod db;
+#[path = "it/destination.rs"]
+mod destination;
 #[path = "it/direct.rs"]
 mod direct;
 #[path = "it/dry_run.rs"]

@@ -134,10 +134,12 @@ impl BackupRun<'_> {
         };
         let saved_as = match pending {
             Some(pending) => {
-                sync_to_disk(pending.file()).await?;
+                if let Err(why) = sync_to_disk(pending.file()).await {
+                    return Err(pending.persist_unsynced(&why));
+                }
                 // Nothing waits from here on, so a signal finds either a temporary file or the final one.
-                let saved = if outcome.is_verified() { pending.persist()? } else { pending.persist_unverified()? };
-                saved.warning.iter().for_each(|warning| ui.warn(warning));
+                let saved = if outcome.is_verified() { pending.persist()? } else { pending.persist_unverified() };
+                saved.warnings.iter().for_each(|warning| ui.warn(warning));
                 saved.path.display().to_string()
             }
             None => shown,
@@ -182,15 +184,13 @@ fn not_begun(error: Error, destination: Destination) -> Result<MemberAttempt> {
     }
 }
 
-/// Waits until the bytes are on disk. That may take long; a signal during it deletes the temporary file.
-async fn sync_to_disk(file: &std::fs::File) -> Result<()> {
-    let file = file.try_clone().map_err(|error| Error::failed(format!("cannot use the temporary file: {error}")))?;
-    let synced = tokio::task::spawn_blocking(move || file.sync_all()).await;
-    match synced {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(error)) => Err(Error::failed(format!("cannot write the snapshot to disk: {error}"))
-            .hint("choose another file system with --out")),
-        Err(_) => Err(Error::failed("cannot write the snapshot to disk: the writing thread panicked")),
+/// Waits until the bytes are on disk. That may take long; a signal during it deletes the temporary file. Returns the
+/// reason of a failure.
+async fn sync_to_disk(file: &std::fs::File) -> Result<(), String> {
+    let file = file.try_clone().map_err(|error| error.to_string())?;
+    match tokio::task::spawn_blocking(move || file.sync_all()).await {
+        Ok(synced) => synced.map_err(|error| error.to_string()),
+        Err(_) => Err("the writing thread panicked".to_owned()),
     }
 }
 

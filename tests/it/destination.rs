@@ -1,0 +1,90 @@
+//! File systems that refuse to name the snapshot. strace makes the system calls of the real binary fail.
+
+use std::process::{Command, Stdio};
+
+use crate::support::Rig;
+
+/// What a run told, and the files that it left.
+struct Ended {
+    code: Option<i32>,
+    stderr: String,
+    /// Name and size, without the kubeconfig.
+    files: Vec<(String, u64)>,
+}
+
+/// Runs the plugin while `faults` (`renameat2:error=EINVAL`) are injected; `None` if this system has no strace.
+fn run_with_faults(rig: &Rig, faults: &[&str], words: &str) -> Option<Ended> {
+    let inject = |fault: &&str| ["-e".to_owned(), format!("inject={fault}")];
+    let faults: Vec<String> = faults.iter().flat_map(inject).collect();
+    let mut probe = Command::new("strace");
+    probe.args(["-f", "-qq", "-o", "/dev/null"]).args(&faults).arg("true").stderr(Stdio::null());
+    if !probe.status().is_ok_and(|status| status.success()) {
+        eprintln!("skipped: this system has no strace, or forbids it");
+        return None;
+    }
+    let mut command = rig.command_of("strace");
+    command.args(["-f", "-qq", "-o", "/dev/null"]).args(&faults).arg(Rig::plugin());
+    let output = command.args(words.split(' ')).output().unwrap();
+    let entries = std::fs::read_dir(rig.directory.path()).unwrap().flatten();
+    let mut files: Vec<(String, u64)> = entries
+        .map(|entry| (entry.file_name().into_string().unwrap(), entry.metadata().unwrap().len()))
+        .filter(|(name, _)| name != "config")
+        .collect();
+    files.sort();
+    Some(Ended { code: output.status.code(), stderr: String::from_utf8_lossy(&output.stderr).into_owned(), files })
+}
+
+const NO_EXCLUSIVE_RENAME: [&str; 2] = ["renameat2:error=EINVAL", "?link,linkat:error=EPERM"];
+
+#[test]
+fn a_file_system_without_links_and_exclusive_renames_gets_the_file_under_its_name() {
+    let rig = Rig::new();
+    let Some(ended) = run_with_faults(&rig, &NO_EXCLUSIVE_RENAME, "--out x.db") else { return };
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    assert_eq!(ended.files.len(), 1, "{:?}\n{}", ended.files, ended.stderr);
+    assert_eq!(ended.files[0].0, "x.db");
+    rig.run(&["verify", "x.db"]).code(0);
+}
+
+#[test]
+fn a_file_that_gets_no_name_is_kept_and_named() {
+    let rig = Rig::new();
+    // The second rename: the first one is the trial before the run.
+    let faults = [NO_EXCLUSIVE_RENAME[0], NO_EXCLUSIVE_RENAME[1], "?rename,?renameat:error=EIO:when=2+"];
+    for words in ["--out x.db", "--out x.db --force"] {
+        let Some(ended) = run_with_faults(&rig, &faults, words) else { return };
+        assert_eq!(ended.code, Some(1), "{}", ended.stderr);
+        assert_eq!(ended.files.len(), 1, "{:?}\n{}", ended.files, ended.stderr);
+        let (name, _) = &ended.files[0];
+        assert!(name.starts_with(".x.db.") && name.ends_with(".part"), "{name}");
+        assert!(ended.stderr.contains("error: cannot rename the snapshot to x.db: "), "{}", ended.stderr);
+        assert!(ended.stderr.contains("it is verified and kept as "), "{}", ended.stderr);
+        assert!(ended.stderr.contains(name.as_str()), "{name} is not named: {}", ended.stderr);
+        rig.run(&["verify", name]).code(0);
+        std::fs::remove_file(rig.path(name)).unwrap();
+        assert_eq!(rig.cluster.left(), (0, 0, 0));
+    }
+}
+
+#[test]
+fn a_file_that_cannot_be_synced_is_kept_as_unverified() {
+    let rig = Rig::new();
+    let Some(ended) = run_with_faults(&rig, &["fsync:error=EIO:when=1"], "--out x.db") else { return };
+    assert_eq!(ended.code, Some(1), "{}", ended.stderr);
+    assert!(ended.stderr.contains("cannot write the snapshot to disk: Input/output error"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("it is kept as x.db.unverified"), "{}", ended.stderr);
+    assert_eq!(ended.files.len(), 1, "{:?}", ended.files);
+    rig.run(&["verify", "x.db.unverified"]).code(0);
+}
+
+#[test]
+fn a_file_system_that_cannot_rename_is_refused_before_anything_is_asked() {
+    let rig = Rig::new();
+    let faults = ["?rename,?renameat,renameat2:error=EPERM"];
+    let Some(ended) = run_with_faults(&rig, &faults, "--out x.db") else { return };
+    assert_eq!(ended.code, Some(1), "{}", ended.stderr);
+    assert!(ended.stderr.contains("cannot rename files in directory .: "), "{}", ended.stderr);
+    assert!(ended.stderr.contains("hint: choose a directory on another file system"), "{}", ended.stderr);
+    assert_eq!(ended.files, []);
+    assert!(rig.cluster.shared.state().requests.is_empty(), "something was asked of the cluster");
+}

@@ -11,6 +11,7 @@ use super::download::{Download, DownloadError, Downloaded};
 use super::failover::next_member;
 use super::outcome::VerificationOutcome;
 use super::readiness::wait_until_ready;
+use super::reserved_names::ReservedNames;
 use super::result::BackupResult;
 use super::select::choose_member;
 use super::summary::print_verification;
@@ -25,7 +26,7 @@ use crate::util::events::Events;
 use crate::util::rfc3339::format_time;
 use crate::verification::Level;
 
-/// Takes a backup. `remote` collects what must be deleted from the cluster.
+/// Takes a backup. `remote` collects what must be deleted from the cluster, `names` the files of all backups of the run.
 ///
 /// # Errors
 /// No complete snapshot arrived, or it could not be written. A bad file is in [`BackupResult::error`].
@@ -33,13 +34,14 @@ pub(super) async fn back_up(
     options: &BackupOptions,
     context: &Context,
     remote: &RemoteResources,
+    names: &ReservedNames,
     ui: &Ui,
 ) -> Result<BackupResult> {
     let (started_at, start) = (Timestamp::now(), Instant::now());
     let mut destination = validate_destination(options)?;
     let members = context.discover_verbose(ui).await?;
     let mut chosen = choose_member(&members, options.member.as_deref(), &context.client, ui).await?;
-    let run = BackupRun { options, context, ui, remote, members: &members, started_at, start };
+    let run = BackupRun { options, context, ui, remote, names, members: &members, started_at, start };
     let mut tried = Vec::new();
     loop {
         let error = match run.attempt(chosen, destination).await? {
@@ -62,6 +64,7 @@ struct BackupRun<'r> {
     context: &'r Context,
     ui: &'r Ui,
     remote: &'r RemoteResources,
+    names: &'r ReservedNames,
     members: &'r MemberSet,
     started_at: Timestamp,
     start: Instant,
@@ -83,7 +86,7 @@ impl BackupRun<'_> {
             return not_begun(error, destination);
         }
         let has_default_name = matches!(destination, Destination::DefaultName);
-        let (pending, writer, shown) = destination.open(options, client, member, self.started_at)?;
+        let (pending, writer, shown) = destination.open(options, client, member, self.started_at, self.names)?;
         ui.status(&format!("Running etcd backup on pod {}", member.pod_name));
         let wanted = if pending.is_some() { options.verify } else { Some(Level::Checksum) };
         let download = Download { options, context, ui, remote, members, member: chosen, wanted };

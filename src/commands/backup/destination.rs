@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use k8s_openapi::jiff::Timestamp;
 
+use super::reserved_names::ReservedNames;
 use crate::cli::{BackupOptions, OutFile};
 use crate::error::{Error, Result};
 use crate::etcd::Member;
@@ -64,19 +65,22 @@ pub(super) fn out_dir(options: &BackupOptions) -> &Path {
 }
 
 impl Destination {
-    /// Creates what is missing. Returns the temporary file, the writer, and the name for messages.
+    /// Creates what is missing. A default name is reserved in `names`. Returns the temporary file, the writer, and the
+    /// name for messages.
     pub(super) fn open(
         self,
         options: &BackupOptions,
         client: &KubeClient,
         member: &Member,
         started_at: Timestamp,
+        names: &ReservedNames,
     ) -> Result<(Option<PendingFile>, OutputWriter, String)> {
         let (pending, path) = match self {
             Destination::Stdout => return Ok((None, OutputWriter::Stdout(std::io::stdout()), "-".to_owned())),
             Destination::Prepared(pending, path) => (pending, path),
             Destination::DefaultName => {
-                let path = out_dir(options).join(default_name(client.name(), &member.name, started_at));
+                let name = default_name(client.name(), &member.name, started_at);
+                let path = names.reserve(&out_dir(options).join(name));
                 (local_file::create_pending(&path, options.force)?, path)
             }
         };

@@ -13,6 +13,7 @@ mod outcome;
 mod permission_review;
 mod readiness;
 mod request;
+mod reserved_names;
 mod result;
 mod select;
 mod single_context;

@@ -2,6 +2,7 @@
 
 use super::backup_run::back_up;
 use super::interruption::removal_unconfirmed;
+use super::reserved_names::ReservedNames;
 use super::result::BackupResult;
 use super::summary::print_summary;
 use crate::cli::BackupOptions;
@@ -16,7 +17,8 @@ use crate::util::events::Events;
 pub(super) async fn run(options: &BackupOptions, ui: &Ui, signals: &mut Signals) -> Result<()> {
     let remote = RemoteResources::default();
     let context = signals.run_until_signal(Context::connect(&options.cluster, ui)).await?;
-    let outcome = signals.run_until_signal(back_up(options, &context, &remote, ui)).await;
+    let names = ReservedNames::default();
+    let outcome = signals.run_until_signal(back_up(options, &context, &remote, &names, ui)).await;
     restore_terminal();
     let outcome = outcome.map_err(|error| match error.kind() {
         ErrorKind::Interrupted(_) if remote.is_there() => {

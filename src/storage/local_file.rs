@@ -183,10 +183,12 @@ impl PendingFile {
     /// Closes the file. From here on nothing deletes it.
     fn into_source(self) -> (PathBuf, bool, Source) {
         let PendingFile { target, file, temporary, replace } = self;
-        let path = temporary.keep().unwrap_or_else(|mut failed| {
+        let kept = temporary.keep().unwrap_or_else(|mut failed| {
             failed.path.disable_cleanup(true);
             failed.path.to_path_buf()
         });
+        // Relative if the target is, as in all messages.
+        let path = kept.file_name().map(|name| target.with_file_name(name)).unwrap_or(kept);
         (target, replace, Source::new(path, &file))
     }
 }

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use k8s_openapi::jiff::Timestamp;
 
-use super::destination::{Destination, validate_destination};
+use super::destination::{Destination, check_free_space, validate_destination};
 use super::document::{BackupDocument, DocumentCluster, DocumentMember, remote_paths, verified_levels};
 use super::download::{Download, DownloadError, Downloaded};
 use super::failover::next_member;
@@ -82,6 +82,8 @@ impl BackupRun<'_> {
         let BackupRun { options, context, ui, remote, members, .. } = *self;
         let member = &chosen.member;
         let client = &context.client;
+        // Before anything is asked of the node. Another member would not help, so the run ends.
+        check_free_space(options, chosen.status().map(|status| status.db_size))?;
         if let Err(error) = wait_until_ready(client, member, options.limits.pod_running_timeout, ui).await {
             return not_begun(error, destination);
         }

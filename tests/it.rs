@@ -28,6 +28,8 @@ mod exec;
 mod failover;
 #[path = "it/large_database.rs"]
 mod large_database;
+#[path = "it/leftover.rs"]
+mod leftover;
 #[path = "it/local_disk.rs"]
 mod local_disk;
 #[path = "it/members.rs"]

@@ -101,6 +101,10 @@ pub struct RbacOptions {
 pub struct CleanupOptions {
     pub cluster: ClusterOptions,
     pub all: bool,
+    /// The directory on this machine; no cluster is asked then.
+    pub local: Option<PathBuf>,
+    /// Do not ask before a file is deleted.
+    pub yes: bool,
     pub format: Option<Format>,
 }
 

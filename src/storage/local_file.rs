@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use tempfile::{Builder, NamedTempFile, TempPath};
 
 use super::file_system::{Disk, FileSystem};
+use super::leftover::SUFFIX;
 use super::output_writer::OutputWriter;
 use super::rename::{RenameError, Source};
 use crate::error::{Error, Result};
@@ -87,7 +88,7 @@ fn check_renames(fs: &dyn FileSystem, directory: &Path, name: &str) -> Result<()
 
 fn create_temporary(directory: &Path, name: &str) -> Result<NamedTempFile> {
     let prefix = format!(".{name}.");
-    Builder::new().prefix(&prefix).suffix(".part").tempfile_in(directory).map_err(|error| {
+    let temporary = Builder::new().prefix(&prefix).suffix(SUFFIX).tempfile_in(directory).map_err(|error| {
         let kind = error.kind();
         // The library's own message names the temporary file, which the user does not know.
         let why = match kind {
@@ -100,7 +101,10 @@ fn create_temporary(directory: &Path, name: &str) -> Result<NamedTempFile> {
         } else {
             failed
         }
-    })
+    })?;
+    // The lock ends with the run, also if the run is killed. Not every file system has locks.
+    let _ = temporary.as_file().try_lock();
+    Ok(temporary)
 }
 
 /// A file that has its final name.
@@ -230,8 +234,13 @@ impl SavedFile {
         SavedFile { path, warnings: warning.into_iter().chain(synced).collect() }
     }
 
-    /// A file that keeps its temporary name. A file system that fails may have moved it to `target`.
+    /// A file that keeps its temporary name. A file system that fails may have moved it to `target`. The file becomes
+    /// read-only, so that it is not taken for a leftover.
     fn unnamed(source: &Source, target: &Path) -> Self {
+        if let Ok(mut permissions) = std::fs::metadata(&source.path).map(|found| found.permissions()) {
+            permissions.set_readonly(true);
+            let _ = std::fs::set_permissions(&source.path, permissions);
+        }
         let mut saved = SavedFile { path: source.path.clone(), warnings: Vec::new() };
         if !source.path.exists() {
             saved.warnings.push(format!("{} is gone; look for it as {}", source.path.display(), target.display()));

@@ -8,6 +8,7 @@ mod download;
 mod dry_run;
 mod failover;
 mod interruption;
+mod leftovers;
 mod multi_context;
 mod outcome;
 mod permission_review;
@@ -29,6 +30,7 @@ use crate::ui::Ui;
 /// Backs up one cluster or several, or checks whether a backup would succeed.
 pub(super) async fn run(options: &BackupOptions, ui: &Ui, signals: &mut Signals) -> Result<()> {
     let contexts = KubeClient::selected_contexts(&options.cluster.connect, options.all_contexts)?;
+    leftovers::warn_about_leftovers(options, ui);
     if !contexts.is_empty() {
         return multi_context::run(options, contexts, ui, signals).await;
     }

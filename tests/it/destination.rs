@@ -1,6 +1,8 @@
 //! File systems that refuse to name the snapshot. strace makes the system calls of the real binary fail.
 
+use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use crate::support::Rig;
 
@@ -12,18 +14,29 @@ struct Ended {
     files: Vec<(String, u64)>,
 }
 
+fn strace_words(faults: &[&str]) -> Vec<String> {
+    let words = ["-f", "-qq", "-o", "/dev/null"].map(str::to_owned);
+    let inject = |fault: &&str| ["-e".to_owned(), format!("inject={fault}")];
+    words.into_iter().chain(faults.iter().flat_map(inject)).collect()
+}
+
+fn has_strace(faults: &[&str]) -> bool {
+    let mut probe = Command::new("strace");
+    probe.args(strace_words(faults)).arg("true").stderr(Stdio::null());
+    let has_strace = probe.status().is_ok_and(|status| status.success());
+    if !has_strace {
+        eprintln!("skipped: this system has no strace, or forbids it");
+    }
+    has_strace
+}
+
 /// Runs the plugin while `faults` (`renameat2:error=EINVAL`) are injected; `None` if this system has no strace.
 fn run_with_faults(rig: &Rig, faults: &[&str], words: &str) -> Option<Ended> {
-    let inject = |fault: &&str| ["-e".to_owned(), format!("inject={fault}")];
-    let faults: Vec<String> = faults.iter().flat_map(inject).collect();
-    let mut probe = Command::new("strace");
-    probe.args(["-f", "-qq", "-o", "/dev/null"]).args(&faults).arg("true").stderr(Stdio::null());
-    if !probe.status().is_ok_and(|status| status.success()) {
-        eprintln!("skipped: this system has no strace, or forbids it");
+    if !has_strace(faults) {
         return None;
     }
     let mut command = rig.command_of("strace");
-    command.args(["-f", "-qq", "-o", "/dev/null"]).args(&faults).arg(Rig::plugin());
+    command.args(strace_words(faults)).arg(Rig::plugin());
     let output = command.args(words.split(' ')).output().unwrap();
     let entries = std::fs::read_dir(rig.directory.path()).unwrap().flatten();
     let mut files: Vec<(String, u64)> = entries
@@ -87,4 +100,27 @@ fn a_file_system_that_cannot_rename_is_refused_before_anything_is_asked() {
     assert!(ended.stderr.contains("hint: choose a directory on another file system"), "{}", ended.stderr);
     assert_eq!(ended.files, []);
     assert!(rig.cluster.shared.state().requests.is_empty(), "something was asked of the cluster");
+}
+
+#[test]
+fn a_signal_after_verification_does_not_delete_the_file() {
+    let rig = Rig::new();
+    let faults = ["fsync:delay_enter=3000000"];
+    if !has_strace(&faults) {
+        return;
+    }
+    let mut command = rig.command_of("strace");
+    command.args(strace_words(&faults)).args(["sh", "-c", "echo $$ > pid; exec \"$0\" --out x.db"]).arg(Rig::plugin());
+    let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(|line| line.unwrap());
+    let before: Vec<String> = lines.by_ref().take_while(|line| !line.starts_with("Verified")).collect();
+    // The file is synced right after this line.
+    std::thread::sleep(Duration::from_millis(500));
+    let pid = std::fs::read_to_string(rig.path("pid")).unwrap();
+    assert!(Command::new("kill").args(["-INT", pid.trim()]).status().unwrap().success());
+    let after = lines.collect::<Vec<String>>().join("\n");
+    assert_eq!(child.wait().unwrap().code(), Some(130), "{before:#?}\n{after}");
+    assert!(after.contains("it is kept as x.db.unverified"), "{after}");
+    assert!(!after.contains("is deleted"), "{after}");
+    rig.run(&["verify", "x.db.unverified"]).code(0).leaves_only(&["pid", "x.db.unverified"]);
 }

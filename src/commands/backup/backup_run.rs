@@ -1,6 +1,7 @@
 //! Takes the backup of one cluster: the chosen member, or the next one if it fails before the first byte.
 
 use std::path::PathBuf;
+use std::sync::OnceLock;
 use std::time::Instant;
 
 use k8s_openapi::jiff::Timestamp;
@@ -15,6 +16,7 @@ use super::reserved_names::ReservedNames;
 use super::result::BackupResult;
 use super::select::choose_member;
 use super::summary::print_verification;
+use super::verified_file::VerifiedFile;
 use crate::cli::BackupOptions;
 use crate::commands::context::Context;
 use crate::error::{Error, ErrorKind, Result};
@@ -27,6 +29,7 @@ use crate::util::rfc3339::format_time;
 use crate::verification::Level;
 
 /// Takes a backup. `remote` collects what must be deleted from the cluster, `names` the files of all backups of the run.
+/// `kept` is set to the file if a signal ends the run after verification.
 ///
 /// # Errors
 /// No complete snapshot arrived, or it could not be written. A bad file is in [`BackupResult::error`].
@@ -35,13 +38,14 @@ pub(super) async fn back_up(
     context: &Context,
     remote: &RemoteResources,
     names: &ReservedNames,
+    kept: &OnceLock<PathBuf>,
     ui: &Ui,
 ) -> Result<BackupResult> {
     let (started_at, start) = (Timestamp::now(), Instant::now());
     let mut destination = validate_destination(options)?;
     let members = context.discover_verbose(ui).await?;
     let mut chosen = choose_member(&members, options.member.as_deref(), &context.client, ui).await?;
-    let run = BackupRun { options, context, ui, remote, names, members: &members, started_at, start };
+    let run = BackupRun { options, context, ui, remote, names, kept, members: &members, started_at, start };
     let mut tried = Vec::new();
     loop {
         let error = match run.attempt(chosen, destination).await? {
@@ -65,6 +69,7 @@ struct BackupRun<'r> {
     ui: &'r Ui,
     remote: &'r RemoteResources,
     names: &'r ReservedNames,
+    kept: &'r OnceLock<PathBuf>,
     members: &'r MemberSet,
     started_at: Timestamp,
     start: Instant,
@@ -120,6 +125,7 @@ impl BackupRun<'_> {
         shown: String,
     ) -> Result<BackupResult> {
         let BackupRun { options, context, ui, members, .. } = *self;
+        let pending = pending.map(|pending| VerifiedFile::new(pending, self.kept, ui));
         let Downloaded { taken, checksum, integrity, member_check } = downloaded;
         let outcome = VerificationOutcome {
             integrity: &integrity,
@@ -139,9 +145,7 @@ impl BackupRun<'_> {
         };
         let saved_as = match pending {
             Some(pending) => {
-                if let Err(why) = sync_to_disk(pending.file()).await {
-                    return Err(pending.persist_unsynced(&why));
-                }
+                let pending = pending.sync().await?;
                 // Nothing waits from here on, so a signal finds either a temporary file or the final one.
                 let saved = if outcome.is_verified() { pending.persist()? } else { pending.persist_unverified() };
                 saved.warnings.iter().for_each(|warning| ui.warn(warning));
@@ -186,16 +190,6 @@ fn not_begun(error: Error, destination: Destination) -> Result<MemberAttempt> {
     match error.kind() {
         ErrorKind::Failed => Ok(MemberAttempt::NotBegun(error, destination)),
         _ => Err(error),
-    }
-}
-
-/// Waits until the bytes are on disk. That may take long; a signal during it deletes the temporary file. Returns the
-/// reason of a failure.
-async fn sync_to_disk(file: &std::fs::File) -> Result<(), String> {
-    let file = file.try_clone().map_err(|error| error.to_string())?;
-    match tokio::task::spawn_blocking(move || file.sync_all()).await {
-        Ok(synced) => synced.map_err(|error| error.to_string()),
-        Err(_) => Err("the writing thread panicked".to_owned()),
     }
 }
 

@@ -19,6 +19,7 @@ mod result;
 mod select;
 mod single_context;
 mod summary;
+mod verified_file;
 
 use super::context::Context;
 use crate::cli::BackupOptions;

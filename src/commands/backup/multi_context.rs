@@ -126,7 +126,7 @@ impl ContextBackup {
         let work = async {
             let context = Context::connect(&self.options.cluster, &self.ui).await?;
             let context = self.connection.get_or_init(|| context);
-            back_up(&self.options, context, &self.remote, &self.names, &self.ui).await
+            back_up(&self.options, context, &self.remote, &self.names, &OnceLock::new(), &self.ui).await
         };
         let outcome = AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(|_| Err(panic_error()));
         self.remove().await;

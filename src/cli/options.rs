@@ -51,6 +51,8 @@ pub struct BackupOptions {
     pub force: bool,
     /// The required level; `None`: as much as possible.
     pub verify: Option<Level>,
+    /// Read the file again after it is on disk.
+    pub read_back: bool,
     pub member: Option<String>,
     pub transport: TransportPreference,
     pub image: Option<String>,

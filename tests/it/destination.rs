@@ -124,3 +124,28 @@ fn a_signal_after_verification_does_not_delete_the_file() {
     assert!(!after.contains("is deleted"), "{after}");
     rig.run(&["verify", "x.db.unverified"]).code(0).leaves_only(&["pid", "x.db.unverified"]);
 }
+
+#[test]
+fn a_file_is_read_back_from_disk() {
+    let rig = Rig::new();
+    let document = rig.run(&["--out", "x.db", "--read-back", "-o", "json"]).code(0).json();
+    // A system that keeps all files in memory cannot drop them.
+    let found = document["readBack"].as_str().unwrap();
+    assert!(["verified", "verified from cache"].contains(&found), "{document:#}");
+    let without = rig.run(&["--out", "y.db", "-o", "json"]).code(0).json();
+    assert!(without["readBack"].is_null(), "{without:#}");
+    rig.run(&["--out", "-", "--read-back"]).code(2).says("--read-back needs a file");
+}
+
+#[test]
+fn a_file_that_cannot_be_read_back_is_kept_as_unverified() {
+    let rig = Rig::new();
+    // With --verify checksum, nothing else reads the file.
+    let words = "--out x.db --verify checksum --read-back";
+    let Some(ended) = run_with_faults(&rig, &["pread64:error=EIO"], words) else { return };
+    assert_eq!(ended.code, Some(1), "{}", ended.stderr);
+    let message = "cannot read the snapshot back: Input/output error (os error 5); it is kept as x.db.unverified";
+    assert!(ended.stderr.contains(message), "{}", ended.stderr);
+    assert_eq!(ended.files.len(), 1, "{:?}", ended.files);
+    rig.run(&["verify", "x.db.unverified"]).code(0);
+}

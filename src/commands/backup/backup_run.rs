@@ -11,6 +11,7 @@ use super::document::{BackupDocument, DocumentCluster, DocumentMember, remote_pa
 use super::download::{Download, DownloadError, Downloaded};
 use super::failover::next_member;
 use super::outcome::VerificationOutcome;
+use super::read_back::ReadBack;
 use super::readiness::wait_until_ready;
 use super::reserved_names::ReservedNames;
 use super::result::BackupResult;
@@ -143,11 +144,15 @@ impl BackupRun<'_> {
             Some(_) => (client.uid().await.ok().flatten(), client.version().await.ok()),
             None => (None, None),
         };
+        let mut reread = ReadBack::NotDone;
         let saved_as = match pending {
             Some(pending) => {
                 let pending = pending.sync().await?;
+                if options.read_back {
+                    reread = pending.read_back(&checksum).await;
+                }
                 // Nothing waits from here on, so a signal finds either a temporary file or the final one.
-                let saved = if outcome.is_verified() { pending.persist()? } else { pending.persist_unverified() };
+                let saved = pending.persist(outcome.is_verified() && !reread.is_bad())?;
                 saved.warnings.iter().for_each(|warning| ui.warn(warning));
                 saved.path.display().to_string()
             }
@@ -155,8 +160,8 @@ impl BackupRun<'_> {
         };
         let duration = self.start.elapsed();
         let (node_directory, container_file) = remote_paths(&taken);
-        let error = outcome.error(&saved_as);
-        let is_verified = outcome.is_verified();
+        let error = reread.error(&saved_as).or_else(|| outcome.error(&saved_as));
+        let is_verified = outcome.is_verified() && !reread.is_bad();
         let contents = integrity.contents();
         let status = chosen.status();
         let document = BackupDocument {
@@ -175,6 +180,7 @@ impl BackupRun<'_> {
             hash: contents.map(|contents| contents.hash),
             transport: taken.transport.name(),
             verified: verified_levels(&integrity, &member_check),
+            read_back: reread.label(),
             node_directory,
             container_file,
             started_at: format_time(self.started_at),

@@ -58,6 +58,10 @@ fn validate_stdout(options: &BackupOptions, is_terminal: bool) -> Result<Destina
         )
         .hint("write the snapshot to a file with --out, or remove --verify"));
     }
+    if options.read_back {
+        return Err(Error::usage("--read-back needs a file, and --out - writes none")
+            .hint("write the snapshot to a file with --out, or remove --read-back"));
+    }
     Ok(Destination::Stdout)
 }
 

@@ -12,6 +12,7 @@ mod leftovers;
 mod multi_context;
 mod outcome;
 mod permission_review;
+mod read_back;
 mod readiness;
 mod request;
 mod reserved_names;

@@ -3,9 +3,12 @@
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
-use crate::error::Error;
-use crate::storage::local_file::PendingFile;
+use super::read_back::{ReadBack, read_back};
+use crate::error::{Error, Result};
+use crate::snapshot::Checksum;
+use crate::storage::local_file::{PendingFile, SavedFile};
 use crate::ui::Ui;
+use crate::util::events::Events;
 
 /// Keeps the file if the run ends before it has its name: a signal or a panic drops this.
 pub(super) struct VerifiedFile<'r> {
@@ -20,11 +23,11 @@ impl<'r> VerifiedFile<'r> {
         VerifiedFile { pending: Some(pending), kept, ui }
     }
 
-    /// Waits until the bytes are on disk and returns the file, to be renamed at once.
+    /// Waits until the bytes are on disk.
     ///
     /// # Errors
     /// The disk or the file system failed; the file is kept under another name, which the message contains.
-    pub(super) async fn sync(mut self) -> Result<PendingFile, Error> {
+    pub(super) async fn sync(mut self) -> Result<Self> {
         let synced = match self.pending.as_ref().map(|pending| pending.file().try_clone()) {
             Some(Ok(file)) => match tokio::task::spawn_blocking(move || file.sync_all()).await {
                 Ok(synced) => synced.map_err(|error| error.to_string()),
@@ -33,11 +36,32 @@ impl<'r> VerifiedFile<'r> {
             Some(Err(error)) => Err(error.to_string()),
             None => Ok(()),
         };
-        match (self.pending.take(), synced) {
-            (Some(pending), Ok(())) => Ok(pending),
-            (Some(pending), Err(why)) => Err(pending.persist_unsynced(&why)),
-            (None, _) => Err(Error::failed("the snapshot has its name already")),
+        match synced {
+            Err(why) => Err(self.take()?.persist_unsynced(&why)),
+            Ok(()) => Ok(self),
         }
+    }
+
+    /// Reads the file again and compares it with the hash of the bytes that arrived.
+    pub(super) async fn read_back(&self, checksum: &Checksum) -> ReadBack {
+        let Some(pending) = &self.pending else { return ReadBack::NotDone };
+        self.ui.status("Reading the file back from disk");
+        let result = read_back(pending.file(), &checksum.sha256, self.ui.check_progress(checksum.size)).await;
+        result.warning().iter().for_each(|warning| self.ui.warn(warning));
+        result
+    }
+
+    /// Gives the file its name, or `TARGET.unverified`.
+    ///
+    /// # Errors
+    /// It was renamed to another name, which the message contains.
+    pub(super) fn persist(mut self, is_verified: bool) -> Result<SavedFile> {
+        let pending = self.take()?;
+        if is_verified { pending.persist() } else { Ok(pending.persist_unverified()) }
+    }
+
+    fn take(&mut self) -> Result<PendingFile> {
+        self.pending.take().ok_or_else(|| Error::failed("the snapshot has its name already"))
     }
 }
 

@@ -8,13 +8,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use super::temporary::is_temporary_name;
 use crate::error::{Error, Result};
 
 /// A file must be unchanged for this long before it may be deleted: not every file system has locks.
 const LONGEST_PAUSE: Duration = Duration::from_secs(24 * 60 * 60);
-
-/// The end of the name of a temporary file.
-pub(super) const SUFFIX: &str = ".part";
 
 /// A temporary file that no run is known to write.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,14 +68,6 @@ pub fn find_leftovers(directory: &Path) -> io::Result<Vec<Leftover>> {
     }
     leftovers.sort_by(|one, other| one.path.cmp(&other.path));
     Ok(leftovers)
-}
-
-/// Reports whether a name is `.NAME.XXXXXX.part`, with six letters or digits.
-fn is_temporary_name(name: &str) -> bool {
-    let parts = name.strip_prefix('.').and_then(|rest| rest.strip_suffix(SUFFIX)?.rsplit_once('.'));
-    parts.is_some_and(|(name, random)| {
-        !name.is_empty() && random.len() == 6 && random.bytes().all(|byte| byte.is_ascii_alphanumeric())
-    })
 }
 
 /// Returns zero for a time in the future.
@@ -140,28 +130,6 @@ mod tests {
         let name = |path: &Path| path.file_name().expect("a name").to_string_lossy().into_owned();
         let leftovers = find_leftovers(directory).expect("it can be read");
         leftovers.iter().map(|leftover| (name(&leftover.path), leftover.is_expired())).collect()
-    }
-
-    #[test]
-    fn only_the_exact_name_of_a_temporary_file_counts() {
-        for name in [".x.db.AbC123.part", ".etcd-prod-cp1-20260101T020000Z.db.aaaaaa.part", ".x.000000.part"] {
-            assert!(is_temporary_name(name), "{name}");
-        }
-        for name in [
-            "x.db.AbC123.part",
-            ".x.db.AbC12.part",
-            ".x.db.AbC1234.part",
-            ".x.db.AbC-23.part",
-            ".AbC123.part",
-            "..AbC123.part",
-            ".x.db.AbC123.part.1",
-            ".x.db.AbC123.PART",
-            ".x.dbAbC123part",
-            ".part",
-            "",
-        ] {
-            assert!(!is_temporary_name(name), "{name}");
-        }
     }
 
     #[test]

@@ -4,15 +4,14 @@
 //! its owner can read and which is deleted at the end of the run.
 
 use std::fs::File;
-use std::io;
 use std::path::{Path, PathBuf};
 
-use tempfile::{Builder, NamedTempFile, TempPath};
+use tempfile::TempPath;
 
 use super::file_system::{Disk, FileSystem};
-use super::leftover::SUFFIX;
 use super::output_writer::OutputWriter;
 use super::rename::{RenameError, Source};
+use super::temporary::create_temporary;
 use crate::error::{Error, Result};
 
 /// Names that are tried for a file whose own name is taken.
@@ -84,27 +83,6 @@ fn check_renames(fs: &dyn FileSystem, directory: &Path, name: &str) -> Result<()
     })?;
     from.disable_cleanup(true);
     Ok(())
-}
-
-fn create_temporary(directory: &Path, name: &str) -> Result<NamedTempFile> {
-    let prefix = format!(".{name}.");
-    let temporary = Builder::new().prefix(&prefix).suffix(SUFFIX).tempfile_in(directory).map_err(|error| {
-        let kind = error.kind();
-        // The library's own message names the temporary file, which the user does not know.
-        let why = match kind {
-            io::ErrorKind::NotFound => "it does not exist".to_owned(),
-            kind => kind.to_string(),
-        };
-        let failed = Error::failed(format!("cannot write to directory {}: {why}", directory.display()));
-        if kind == io::ErrorKind::NotFound {
-            failed.hint(format!("create it with 'mkdir -p {}'", directory.display()))
-        } else {
-            failed
-        }
-    })?;
-    // The lock ends with the run, also if the run is killed. Not every file system has locks.
-    let _ = temporary.as_file().try_lock();
-    Ok(temporary)
 }
 
 /// A file that has its final name.

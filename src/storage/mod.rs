@@ -5,3 +5,4 @@ pub mod leftover;
 pub mod local_file;
 pub mod output_writer;
 mod rename;
+mod temporary;

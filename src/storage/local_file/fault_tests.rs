@@ -2,7 +2,7 @@
 //! no other file is damaged, and nothing is left beside it.
 
 use std::collections::BTreeMap;
-use std::io::Write;
+use std::io::{self, Write};
 
 use super::*;
 

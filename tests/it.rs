@@ -16,6 +16,8 @@ mod cluster;
 mod damage;
 #[path = "it/db.rs"]
 mod db;
+#[path = "it/destination.rs"]
+mod destination;
 #[path = "it/direct.rs"]
 mod direct;
 #[path = "it/dry_run.rs"]
@@ -26,6 +28,8 @@ mod exec;
 mod failover;
 #[path = "it/large_database.rs"]
 mod large_database;
+#[path = "it/leftover.rs"]
+mod leftover;
 #[path = "it/local_disk.rs"]
 mod local_disk;
 #[path = "it/members.rs"]

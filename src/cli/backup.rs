@@ -31,6 +31,10 @@ pub struct BackupArgs {
     #[arg(long, value_name = "LEVEL", value_parser = level(), hide_possible_values = true)]
     pub verify: Option<Level>,
 
+    /// Read the file again after it is on disk, past the cache where the system allows it
+    #[arg(long)]
+    pub read_back: bool,
+
     /// Member to back up: pod, node or member name, leader or follower [default: prompt or recommended]
     #[arg(long, value_name = "NAME")]
     pub member: Option<String>,
@@ -112,6 +116,7 @@ impl BackupArgs {
             out_dir: self.out_dir,
             force: self.force,
             verify: self.verify,
+            read_back: self.read_back,
             member: self.member,
             transport: self.transport,
             image: self.image,

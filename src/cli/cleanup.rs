@@ -1,5 +1,7 @@
 //! Flags of `cleanup`.
 
+use std::path::PathBuf;
+
 use clap::Args;
 
 use super::connection::ConnectionArgs;
@@ -14,6 +16,14 @@ pub struct CleanupArgs {
     /// Also delete jobs that have not expired; a running backup fails
     #[arg(long)]
     pub all: bool,
+
+    /// Delete the temporary files of killed runs in this directory instead; needs no cluster
+    #[arg(long, value_name = "DIR", conflicts_with = "all")]
+    pub local: Option<PathBuf>,
+
+    /// Delete the files without a prompt
+    #[arg(long, requires = "local")]
+    pub yes: bool,
 }
 
 impl CleanupArgs {
@@ -21,6 +31,8 @@ impl CleanupArgs {
         CleanupOptions {
             cluster: connection.cluster_options(&EtcdClientArgs::default(), &EtcdPodArgs::default()),
             all: self.all,
+            local: self.local,
+            yes: self.yes,
             format,
         }
     }

@@ -90,7 +90,7 @@ enum Subcommands {
     Members(MembersArgs),
     /// Print the least roles and bindings that a backup needs
     Rbac(RbacArgs),
-    /// Delete what earlier runs left on the cluster
+    /// Delete what earlier runs left on the cluster or on this machine
     Cleanup(CleanupArgs),
     /// Verify snapshot files: checksum, structure and, with a cluster, the members' data
     Verify(VerifyArgs),

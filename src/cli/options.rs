@@ -51,6 +51,8 @@ pub struct BackupOptions {
     pub force: bool,
     /// The required level; `None`: as much as possible.
     pub verify: Option<Level>,
+    /// Read the file again after it is on disk.
+    pub read_back: bool,
     pub member: Option<String>,
     pub transport: TransportPreference,
     pub image: Option<String>,
@@ -101,6 +103,10 @@ pub struct RbacOptions {
 pub struct CleanupOptions {
     pub cluster: ClusterOptions,
     pub all: bool,
+    /// The directory on this machine; no cluster is asked then.
+    pub local: Option<PathBuf>,
+    /// Do not ask before a file is deleted.
+    pub yes: bool,
     pub format: Option<Format>,
 }
 

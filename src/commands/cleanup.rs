@@ -1,7 +1,9 @@
-//! `cleanup`: deletes the jobs that earlier runs left on the cluster.
+//! `cleanup`: deletes the jobs that earlier runs left on the cluster, or their files on this machine.
 //!
 //! Kubernetes deletes the job of a killed run when it expires. This command is for jobs that stay, for example because
 //! the controller is off.
+
+mod local;
 
 use std::time::Duration;
 
@@ -21,6 +23,9 @@ pub(super) async fn run(options: &CleanupOptions, ui: &Ui) -> Result<()> {
     if options.format.is_some() || etcd.selector.is_some() {
         return Err(Error::usage("-o and -l cannot be used with 'cleanup'")
             .hint("remove -o and -l; 'cleanup' finds its jobs by their labels and prints their names"));
+    }
+    if let Some(directory) = &options.local {
+        return local::run(directory, options.yes, ui).await;
     }
     let cluster = KubeClient::connect(&options.cluster.connect).await?;
     let namespaces: Vec<&str> =

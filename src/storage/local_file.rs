@@ -4,13 +4,18 @@
 //! its owner can read and which is deleted at the end of the run.
 
 use std::fs::File;
-use std::io;
 use std::path::{Path, PathBuf};
 
-use tempfile::{Builder, NamedTempFile, TempPath};
+use tempfile::TempPath;
 
+use super::file_system::{Disk, FileSystem};
 use super::output_writer::OutputWriter;
+use super::rename::{RenameError, Source};
+use super::temporary::create_temporary;
 use crate::error::{Error, Result};
+
+/// Names that are tried for a file whose own name is taken.
+const MOST_NAMES: u32 = 1000;
 
 /// A file that does not have its name yet. Dropping it deletes it.
 #[derive(Debug)]
@@ -21,11 +26,11 @@ pub struct PendingFile {
     replace: bool,
 }
 
-/// Checks that `target` can be written and creates the temporary file beside it. With `replace`, an existing file stays
+/// Checks that `target` can be written and renamed, and creates the temporary file beside it. With `replace`, an existing file stays
 /// until [`PendingFile::persist`].
 ///
 /// # Errors
-/// The target exists, it is not a plain file, or its directory does not exist or is not writable.
+/// The target exists, it is not a plain file, or its directory does not exist, is not writable or cannot rename files.
 pub fn create_pending(target: &Path, replace: bool) -> Result<PendingFile> {
     let shown = target.display();
     if target.to_string_lossy().ends_with(std::path::is_separator) && !target.is_dir() {
@@ -48,52 +53,44 @@ pub fn create_pending(target: &Path, replace: bool) -> Result<PendingFile> {
         }
         Ok(_) | Err(_) => {}
     }
-    let directory = match target.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
     let Some(name) = target.file_name() else {
         return Err(
             Error::failed(format!("cannot write {shown}: it does not name a file")).hint("name a file with --out")
         );
     };
-    let (file, temporary) = create_temporary(directory, &name.to_string_lossy())?.into_parts();
+    let name = name.to_string_lossy();
+    check_renames(&Disk, directory_of(target), &name)?;
+    let (file, temporary) = create_temporary(directory_of(target), &name)?.into_parts();
     Ok(PendingFile { target: target.to_owned(), file, temporary, replace })
 }
 
-/// Checks that a file can be created in `directory`.
+/// Checks that a file can be created and renamed in `directory`.
 ///
 /// # Errors
-/// The directory does not exist or is not writable.
+/// The directory does not exist or is not writable, or its file system cannot rename files.
 pub fn check_directory(directory: &Path) -> Result<()> {
     let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
-    create_temporary(directory, "etcd").map(drop)
+    check_renames(&Disk, directory, "etcd")
 }
 
-fn create_temporary(directory: &Path, name: &str) -> Result<NamedTempFile> {
-    let prefix = format!(".{name}.");
-    Builder::new().prefix(&prefix).suffix(".part").tempfile_in(directory).map_err(|error| {
-        let kind = error.kind();
-        // The library's own message names the temporary file, which the user does not know.
-        let why = match kind {
-            io::ErrorKind::NotFound => "it does not exist".to_owned(),
-            kind => kind.to_string(),
-        };
-        let failed = Error::failed(format!("cannot write to directory {}: {why}", directory.display()));
-        if kind == io::ErrorKind::NotFound {
-            failed.hint(format!("create it with 'mkdir -p {}'", directory.display()))
-        } else {
-            failed
-        }
-    })
+/// Renames an empty file in `directory`, before anything is asked of etcd. Mountpoint for Amazon S3 cannot do that.
+fn check_renames(fs: &dyn FileSystem, directory: &Path, name: &str) -> Result<()> {
+    let mut from = create_temporary(directory, name)?.into_temp_path();
+    let to = create_temporary(directory, name)?.into_temp_path();
+    fs.rename(&from, &to).map_err(|error| {
+        Error::failed(format!("cannot rename files in directory {}: {error}", directory.display()))
+            .hint("choose a directory on another file system with --out, or stream the snapshot with --out -")
+    })?;
+    from.disable_cleanup(true);
+    Ok(())
 }
 
 /// A file that has its final name.
 #[derive(Debug)]
 pub struct SavedFile {
     pub path: PathBuf,
-    /// Set if the name, not the content, may be lost in a power failure.
-    pub warning: Option<String>,
+    /// What is wrong with its name, not with its content.
+    pub warnings: Vec<String>,
 }
 
 impl PendingFile {
@@ -115,170 +112,127 @@ impl PendingFile {
     /// them, so that no signal can interrupt it.
     ///
     /// # Errors
-    /// Another file took the name during the run, or the directory changed. The snapshot is verified, so it is kept
+    /// Another file took the name during the run, or the file system refused. The snapshot is verified, so it is kept
     /// under another name, which the message contains.
     pub fn persist(self) -> Result<SavedFile> {
-        let PendingFile { target, temporary, replace, .. } = self;
-        let persisted = if replace { temporary.persist(&target) } else { temporary.persist_noclobber(&target) };
-        let Err(failed) = persisted else {
-            return Ok(sync_name(target));
+        self.persist_with(&Disk)
+    }
+
+    fn persist_with(self, fs: &dyn FileSystem) -> Result<SavedFile> {
+        let (target, replace, source) = self.into_source();
+        let renamed = if replace { source.replace(fs, &target) } else { source.rename_new(fs, &target) };
+        let (why, other, hint) = match renamed {
+            Ok(warning) => return Ok(SavedFile::new(fs, target, warning)),
+            Err(RenameError::Taken) => (
+                "another file took this name during the run".to_owned(),
+                save_beside(fs, &target, ".new", &source),
+                "rename the file with mv, or use --force to replace an existing file",
+            ),
+            Err(failed) => (
+                failed.to_string(),
+                SavedFile::unnamed(&source, &target),
+                "rename the file with mv; choose another file system with --out for the next backup",
+            ),
         };
-        let why = match failed.error.kind() {
-            io::ErrorKind::AlreadyExists => "another file took this name during the run".to_owned(),
-            _ => failed.error.to_string(),
-        };
-        let other = save_beside(&target, ".new", failed.path)?;
-        Err(Error::failed(format!(
-            "cannot rename the snapshot to {}: {why}; it is verified and kept as {}",
-            target.display(),
-            other.path.display()
-        ))
-        .hint("rename the file with mv, or use --force to replace an existing file"))
+        let (target, kept) = (target.display(), other.path.display());
+        let message = format!("cannot rename the snapshot to {target}: {why}; it is verified and kept as {kept}");
+        Err(other.warnings.into_iter().fold(Error::failed(message).hint(hint), Error::detail))
     }
 
     /// Gives the file the name `TARGET.unverified`, because it may be the only copy. An existing file with that name
-    /// stays, and this one gets a number. As with [`PendingFile::persist`], its bytes must be on disk.
-    ///
-    /// # Errors
-    /// The directory is not writable any more.
-    pub fn persist_unverified(self) -> Result<SavedFile> {
-        save_beside(&self.target, ".unverified", self.temporary)
+    /// stays, and this one gets a number. As with [`PendingFile::persist`], its bytes must be on disk. If the file
+    /// system refuses, the file keeps its temporary name, which is in the result.
+    pub fn persist_unverified(self) -> SavedFile {
+        self.persist_unverified_with(&Disk)
+    }
+
+    fn persist_unverified_with(self, fs: &dyn FileSystem) -> SavedFile {
+        let (target, _, source) = self.into_source();
+        save_beside(fs, &target, ".unverified", &source)
+    }
+
+    /// Keeps a snapshot that could not be written to disk: what is in memory was verified, what is on disk is unknown.
+    /// Returns the error of the run.
+    pub fn persist_unsynced(self, why: &str) -> Error {
+        let saved = self.persist_unverified();
+        let kept = saved.path.display();
+        let error = Error::failed(format!("cannot write the snapshot to disk: {why}; it is kept as {kept}"))
+            .hint(format!("check the disk, then run 'kubectl etcd-backup verify {kept}'"))
+            .hint("choose another file system with --out");
+        saved.warnings.into_iter().fold(error, Error::detail)
+    }
+
+    /// Closes the file. From here on nothing deletes it.
+    fn into_source(self) -> (PathBuf, bool, Source) {
+        let PendingFile { target, file, temporary, replace } = self;
+        let kept = temporary.keep().unwrap_or_else(|mut failed| {
+            failed.path.disable_cleanup(true);
+            failed.path.to_path_buf()
+        });
+        // Relative if the target is, as in all messages.
+        let path = kept.file_name().map(|name| target.with_file_name(name)).unwrap_or(kept);
+        (target, replace, Source::new(path, &file))
     }
 }
 
 /// Gives a file the name of the target with `ending` appended, and a number if that name is taken.
-fn save_beside(target: &Path, ending: &str, mut temporary: TempPath) -> Result<SavedFile> {
-    for number in 1_u64.. {
-        let mut name = target.as_os_str().to_owned();
-        name.push(ending);
+fn save_beside(fs: &dyn FileSystem, target: &Path, ending: &str, source: &Source) -> SavedFile {
+    let mut name = target.to_owned();
+    let mut why = RenameError::Taken;
+    for number in 1..=MOST_NAMES {
+        let mut text = target.as_os_str().to_owned();
+        text.push(ending);
         if number > 1 {
-            name.push(format!(".{number}"));
+            text.push(format!(".{number}"));
         }
-        let name = PathBuf::from(name);
-        match temporary.persist_noclobber(&name) {
-            Ok(()) => return Ok(sync_name(name)),
-            Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => temporary = error.path,
-            Err(error) => {
-                return Err(Error::failed(format!(
-                    "cannot rename the snapshot to {}: {}",
-                    name.display(),
-                    error.error
-                )));
+        name = PathBuf::from(text);
+        match source.rename_new(fs, &name) {
+            Ok(warning) => return SavedFile::new(fs, name, warning),
+            Err(RenameError::Taken) => {}
+            Err(failed) => {
+                why = failed;
+                break;
             }
         }
     }
-    Err(Error::failed(format!("cannot rename the snapshot to {}{ending}: all names are taken", target.display())))
+    let mut saved = SavedFile::unnamed(source, target);
+    saved.warnings.push(format!("cannot rename the snapshot to {}: {why}", name.display()));
+    saved
 }
 
-/// Makes the new name durable. A failure is a warning only, because some file systems cannot sync a directory.
-fn sync_name(path: PathBuf) -> SavedFile {
-    let warning = sync_directory_of(&path).err().map(|error| {
-        format!("cannot sync the directory of {}: {error}; a power failure may undo the file's name", path.display())
-    });
-    SavedFile { path, warning }
-}
-
-/// Does nothing on Windows, which cannot sync a directory.
-fn sync_directory_of(target: &Path) -> io::Result<()> {
-    if cfg!(unix) {
-        let directory = target.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        File::open(directory)?.sync_all()?;
+impl SavedFile {
+    /// Makes the new name durable. A failure is a warning only, because some file systems cannot sync a directory.
+    fn new(fs: &dyn FileSystem, path: PathBuf, warning: Option<String>) -> Self {
+        let synced = fs.sync_directory(directory_of(&path)).err().map(|error| {
+            format!(
+                "cannot sync the directory of {}: {error}; a power failure may undo the file's name",
+                path.display()
+            )
+        });
+        SavedFile { path, warnings: warning.into_iter().chain(synced).collect() }
     }
-    Ok(())
+
+    /// A file that keeps its temporary name. A file system that fails may have moved it to `target`. The file becomes
+    /// read-only, so that it is not taken for a leftover.
+    fn unnamed(source: &Source, target: &Path) -> Self {
+        if let Ok(mut permissions) = std::fs::metadata(&source.path).map(|found| found.permissions()) {
+            permissions.set_readonly(true);
+            let _ = std::fs::set_permissions(&source.path, permissions);
+        }
+        let mut saved = SavedFile { path: source.path.clone(), warnings: Vec::new() };
+        if !source.path.exists() {
+            saved.warnings.push(format!("{} is gone; look for it as {}", source.path.display(), target.display()));
+        }
+        saved
+    }
+}
+
+/// Returns the directory that a file is in.
+fn directory_of(file: &Path) -> &Path {
+    file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 #[cfg(test)]
-mod tests {
-    use std::io::Write;
-
-    use super::*;
-
-    fn names(directory: &Path) -> Vec<String> {
-        let entries = std::fs::read_dir(directory).expect("it can be read");
-        entries.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned()).collect()
-    }
-
-    #[test]
-    fn a_file_gets_its_name_at_the_end_and_only_its_owner_can_read_it() {
-        let directory = tempfile::tempdir().expect("a directory");
-        let target = directory.path().join("snap.db");
-        let pending = create_pending(&target, false).expect("it can be written");
-        pending.file().write_all(b"bytes").expect("it is written");
-        assert!(!target.exists());
-        pending.persist().expect("it is kept");
-        assert_eq!(names(directory.path()), ["snap.db"]);
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt;
-            let mode = std::fs::metadata(&target).expect("it is there").permissions().mode();
-            assert_eq!(mode & 0o777, 0o600);
-        }
-    }
-
-    #[test]
-    fn a_file_that_is_not_persisted_is_deleted() {
-        let directory = tempfile::tempdir().expect("a directory");
-        drop(create_pending(&directory.path().join("snap.db"), false).expect("it can be written"));
-        assert!(names(directory.path()).is_empty());
-    }
-
-    #[test]
-    fn an_existing_file_stays_until_the_new_one_is_persisted() {
-        let directory = tempfile::tempdir().expect("a directory");
-        let target = directory.path().join("snap.db");
-        std::fs::write(&target, "old").expect("it is written");
-        assert!(create_pending(&target, false).expect_err("it exists").message().contains("it already exists"));
-        let pending = create_pending(&target, true).expect("it may be replaced");
-        pending.file().write_all(b"new").expect("it is written");
-        assert_eq!(std::fs::read_to_string(&target).expect("it is there"), "old");
-        pending.persist().expect("it is kept");
-        assert_eq!(std::fs::read_to_string(&target).expect("it is there"), "new");
-    }
-
-    #[test]
-    fn a_name_that_was_taken_during_the_run_is_not_overwritten() {
-        let directory = tempfile::tempdir().expect("a directory");
-        let target = directory.path().join("snap.db");
-        let pending = create_pending(&target, false).expect("it can be written");
-        pending.file().write_all(b"ours").expect("it is written");
-        std::fs::write(&target, "theirs").expect("it is written");
-        let error = pending.persist().expect_err("the name is taken");
-        assert!(error.message().ends_with("snap.db.new"), "{error}");
-        assert_eq!(std::fs::read_to_string(&target).expect("it is there"), "theirs");
-        // A verified snapshot is kept, even under another name.
-        let other = directory.path().join("snap.db.new");
-        assert_eq!(std::fs::read_to_string(other).expect("it is there"), "ours");
-        assert_eq!(names(directory.path()).len(), 2);
-    }
-
-    #[test]
-    fn an_unverified_file_overwrites_neither_the_target_nor_an_earlier_one() {
-        let directory = tempfile::tempdir().expect("a directory");
-        let target = directory.path().join("snap.db");
-        std::fs::write(&target, "old").expect("it is written");
-        for content in ["first", "second"] {
-            let pending = create_pending(&target, true).expect("it may be replaced");
-            pending.file().write_all(content.as_bytes()).expect("it is written");
-            pending.persist_unverified().expect("it is kept");
-        }
-        let read = |name: &str| std::fs::read_to_string(directory.path().join(name)).expect("it is there");
-        assert_eq!(read("snap.db"), "old");
-        assert_eq!(read("snap.db.unverified"), "first");
-        assert_eq!(read("snap.db.unverified.2"), "second");
-        assert_eq!(names(directory.path()).len(), 3);
-    }
-
-    #[test]
-    fn a_target_that_cannot_be_written_is_refused() {
-        let directory = tempfile::tempdir().expect("a directory");
-        assert!(
-            create_pending(directory.path(), true).expect_err("a directory").message().ends_with("it is a directory")
-        );
-        let error = create_pending(&directory.path().join("no/snap.db"), false).expect_err("it is missing");
-        assert!(error.hints()[0].starts_with("create it with 'mkdir -p"));
-        let error = create_pending(&directory.path().join("new/"), false).expect_err("it ends like a directory");
-        assert!(error.message().contains("a directory that does not exist"), "{error}");
-        assert!(check_directory(directory.path()).is_ok() && check_directory(&directory.path().join("no")).is_err());
-        assert!(names(directory.path()).is_empty());
-    }
-}
+mod fault_tests;
+#[cfg(test)]
+mod tests;

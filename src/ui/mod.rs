@@ -3,6 +3,7 @@
 //! Status, prompts, bars and errors go to standard error; standard output carries only data. Text from a cluster is
 //! escaped before it reaches the terminal. A standard error that was closed does not stop a run.
 
+mod confirmation_prompt;
 mod multi_progress;
 mod password_prompt;
 mod progress;
@@ -12,6 +13,7 @@ mod stream;
 mod table;
 mod terminal;
 
+pub use confirmation_prompt::prompt_confirmation;
 pub use multi_progress::ContextLines;
 pub use password_prompt::prompt_password;
 pub use select_prompt::{SelectItem, prompt_selection};

@@ -10,7 +10,8 @@ pub fn available_bytes(file: &Path) -> Option<u64> {
 
 #[cfg(unix)]
 fn available_in(directory: &Path) -> Option<u64> {
-    let stat = rustix::fs::statvfs(directory).ok()?;
+    // A file system without a size, such as a mount of an object store, has no blocks at all.
+    let stat = rustix::fs::statvfs(directory).ok().filter(|stat| stat.f_blocks > 0)?;
     stat.f_bavail.checked_mul(stat.f_frsize)
 }
 

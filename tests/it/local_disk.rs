@@ -24,8 +24,36 @@ fn run_on(rig: &Rig, mount: &str, words: &str) -> Option<(Option<i32>, String, S
 }
 
 #[test]
-fn a_disk_that_fills_up_while_copying() {
+fn a_disk_that_is_too_small_is_refused_before_anything_is_asked_of_the_node() {
     let rig = Rig::new();
+    let mount = "mount -t tmpfs -o size=2m none small";
+    for words in ["--out small/x.db", "--out-dir small", "--out small/x.db --transport node"] {
+        let Some((code, left, stderr)) = run_on(&rig, mount, words) else { return };
+        assert_eq!(code, Some(1), "{stderr}");
+        assert!(stderr.contains("error: not enough space for "), "{stderr}");
+        assert!(stderr.contains("2.1 MB free, the database has "), "{stderr}");
+        assert!(stderr.contains("hint: choose a directory on another file system"), "{stderr}");
+        assert_eq!(left, "", "a file was left");
+    }
+    let state = rig.cluster.shared.state();
+    let asked: Vec<String> =
+        state.requests.iter().map(|request| format!("{} {}", request.method, request.target)).collect();
+    assert!(asked.iter().any(|request| request.contains("/pods")), "{asked:#?}");
+    assert!(!asked.iter().any(|request| request.contains("/nodes/") || request.contains("/jobs")), "{asked:#?}");
+}
+
+#[test]
+fn a_file_system_without_a_size_is_no_full_one() {
+    let rig = Rig::new();
+    let mount = "mount -t tmpfs -o size=0 none small";
+    let Some((code, left, stderr)) = run_on(&rig, mount, "--out small/x.db") else { return };
+    assert_eq!((code, left.as_str()), (Some(0), "x.db\n"), "{stderr}");
+}
+
+#[test]
+fn a_disk_that_fills_up_while_copying() {
+    // The database grows after its size was asked for.
+    let rig = Rig::with(|faults| faults.member("cp1").db_size = Some(1 << 20));
     let mount = "mount -t tmpfs -o size=2m none small";
     let Some((code, left, stderr)) = run_on(&rig, mount, "--out small/x.db") else { return };
     assert_eq!(code, Some(1), "{stderr}");

@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 use crate::support::etcd::Etcd;
 use crate::support::fake_cluster::TOKEN;
 use crate::support::fake_cluster::faults::Faults;
-use crate::support::{KEYS, Rig};
+use crate::support::fake_cluster::members::FakeMember;
+use crate::support::{KEYS, Rig, one_odd};
 
 /// A rig whose kubeconfig has the contexts a and b of its own cluster, one without a server, and one whose
 /// credentials are refused; and a directory `out`.
@@ -148,4 +149,54 @@ fn contexts_that_would_share_a_file_are_refused() {
         .says("two contexts have the same default name")
         .leaves_only(&["out"]);
     assert!(rig.cluster.shared.state().requests.is_empty());
+}
+
+/// Two clusters whose contexts and members have names that make the same file name: `prod` with member `eu-cp1`, and
+/// `prod-eu` with member `cp1`. Each has data of its own.
+fn clusters_with_one_file_name() -> (Rig, Rig) {
+    let etcds = one_odd();
+    let prod = Rig::with_members(vec![FakeMember::new("eu-cp1", &etcds[0].url)], |_| ());
+    let prod_eu = Rig::with_members(vec![FakeMember::new("cp1", &etcds[2].url)], |_| ());
+    let context = |name: &str| json!({"name": name, "context": {"cluster": name, "user": "tester"}});
+    let config = json!({
+        "apiVersion": "v1", "kind": "Config",
+        "contexts": [context("prod"), context("prod-eu")],
+        "clusters": [
+            {"name": "prod", "cluster": {"server": prod.cluster.url()}},
+            {"name": "prod-eu", "cluster": {"server": prod_eu.cluster.url()}},
+        ],
+        "users": [{"name": "tester", "user": {"token": TOKEN}}],
+    });
+    std::fs::write(prod.path("config"), config.to_string()).unwrap();
+    std::fs::create_dir(prod.path("out")).unwrap();
+    (prod, prod_eu)
+}
+
+#[test]
+fn two_contexts_that_make_the_same_file_name_get_two_files() {
+    let (prod, _prod_eu) = clusters_with_one_file_name();
+    let mut same_second = false;
+    // Both begin in the same second in nearly every run, but not in each.
+    for _ in 0..20 {
+        let words = ["--context", "prod,prod-eu", "--out-dir", "out", "--force", "-o", "json"];
+        let documents = prod.run(&words).code(0).json();
+        let names = files(&prod);
+        assert_eq!(names.len(), 2, "a backup is lost: {names:?}\n{documents:#}");
+        for document in documents.as_array().unwrap() {
+            let file = prod.path(document["file"].as_str().unwrap());
+            assert_eq!(sha256(&std::fs::read(&file).unwrap()), document["sha256"], "{file:?} is another backup");
+            std::fs::remove_file(file).unwrap();
+        }
+        same_second = documents[0]["startedAt"] == documents[1]["startedAt"];
+        if same_second {
+            assert!(names.iter().any(|name| name.ends_with("Z-2.db")), "{names:?}");
+            break;
+        }
+    }
+    assert!(same_second, "the two backups never began in the same second");
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    use sha2::Digest;
+    sha2::Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -189,3 +189,22 @@ fn the_password_of_an_etcd_user_is_asked_for_once_and_does_not_show() {
     let printed = end(&mut session).1;
     assert!(printed.contains(" echo "), "what is typed shows again: {printed}");
 }
+
+#[test]
+fn cleanup_of_local_files_asks_and_enter_means_no() {
+    let rig = Rig::new();
+    let name = ".x.db.AbC123.part";
+    let path = rig.path(name);
+    std::fs::write(&path, "x").unwrap();
+    std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    let yesterday = std::time::SystemTime::now() - std::time::Duration::from_secs(25 * 3600);
+    std::fs::File::options().write(true).open(&path).unwrap().set_modified(yesterday).unwrap();
+    for (answer, code, is_kept) in [("\r", 0, true), ("n", 0, true), (ESCAPE, 130, true), ("y", 0, false)] {
+        let mut session = on_terminal(&rig, "cleanup --local .");
+        session.exp_string("Delete 1 file?").expect("it asks");
+        session.send(answer).expect("it reads");
+        session.flush().expect("it reads");
+        let (ended, printed) = end(&mut session);
+        assert_eq!((ended, path.exists()), (code, is_kept), "{answer:?}: {printed}");
+    }
+}

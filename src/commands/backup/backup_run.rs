@@ -1,19 +1,23 @@
 //! Takes the backup of one cluster: the chosen member, or the next one if it fails before the first byte.
 
 use std::path::PathBuf;
+use std::sync::OnceLock;
 use std::time::Instant;
 
 use k8s_openapi::jiff::Timestamp;
 
-use super::destination::{Destination, validate_destination};
+use super::destination::{Destination, check_free_space, validate_destination};
 use super::document::{BackupDocument, DocumentCluster, DocumentMember, remote_paths, verified_levels};
 use super::download::{Download, DownloadError, Downloaded};
 use super::failover::next_member;
 use super::outcome::VerificationOutcome;
+use super::read_back::ReadBack;
 use super::readiness::wait_until_ready;
+use super::reserved_names::ReservedNames;
 use super::result::BackupResult;
 use super::select::choose_member;
 use super::summary::print_verification;
+use super::verified_file::VerifiedFile;
 use crate::cli::BackupOptions;
 use crate::commands::context::Context;
 use crate::error::{Error, ErrorKind, Result};
@@ -25,7 +29,8 @@ use crate::util::events::Events;
 use crate::util::rfc3339::format_time;
 use crate::verification::Level;
 
-/// Takes a backup. `remote` collects what must be deleted from the cluster.
+/// Takes a backup. `remote` collects what must be deleted from the cluster, `names` the files of all backups of the run.
+/// `kept` is set to the file if a signal ends the run after verification.
 ///
 /// # Errors
 /// No complete snapshot arrived, or it could not be written. A bad file is in [`BackupResult::error`].
@@ -33,13 +38,15 @@ pub(super) async fn back_up(
     options: &BackupOptions,
     context: &Context,
     remote: &RemoteResources,
+    names: &ReservedNames,
+    kept: &OnceLock<PathBuf>,
     ui: &Ui,
 ) -> Result<BackupResult> {
     let (started_at, start) = (Timestamp::now(), Instant::now());
     let mut destination = validate_destination(options)?;
     let members = context.discover_verbose(ui).await?;
     let mut chosen = choose_member(&members, options.member.as_deref(), &context.client, ui).await?;
-    let run = BackupRun { options, context, ui, remote, members: &members, started_at, start };
+    let run = BackupRun { options, context, ui, remote, names, kept, members: &members, started_at, start };
     let mut tried = Vec::new();
     loop {
         let error = match run.attempt(chosen, destination).await? {
@@ -62,6 +69,8 @@ struct BackupRun<'r> {
     context: &'r Context,
     ui: &'r Ui,
     remote: &'r RemoteResources,
+    names: &'r ReservedNames,
+    kept: &'r OnceLock<PathBuf>,
     members: &'r MemberSet,
     started_at: Timestamp,
     start: Instant,
@@ -79,11 +88,13 @@ impl BackupRun<'_> {
         let BackupRun { options, context, ui, remote, members, .. } = *self;
         let member = &chosen.member;
         let client = &context.client;
+        // Before anything is asked of the node. Another member would not help, so the run ends.
+        check_free_space(options, chosen.status().map(|status| status.db_size))?;
         if let Err(error) = wait_until_ready(client, member, options.limits.pod_running_timeout, ui).await {
             return not_begun(error, destination);
         }
         let has_default_name = matches!(destination, Destination::DefaultName);
-        let (pending, writer, shown) = destination.open(options, client, member, self.started_at)?;
+        let (pending, writer, shown) = destination.open(options, client, member, self.started_at, self.names)?;
         ui.status(&format!("Running etcd backup on pod {}", member.pod_name));
         let wanted = if pending.is_some() { options.verify } else { Some(Level::Checksum) };
         let download = Download { options, context, ui, remote, members, member: chosen, wanted };
@@ -115,6 +126,7 @@ impl BackupRun<'_> {
         shown: String,
     ) -> Result<BackupResult> {
         let BackupRun { options, context, ui, members, .. } = *self;
+        let pending = pending.map(|pending| VerifiedFile::new(pending, self.kept, ui));
         let Downloaded { taken, checksum, structure_check, member_check } = downloaded;
         let outcome = VerificationOutcome {
             structure_check: &structure_check,
@@ -132,20 +144,24 @@ impl BackupRun<'_> {
             Some(_) => (client.uid().await.ok().flatten(), client.version().await.ok()),
             None => (None, None),
         };
+        let mut reread = ReadBack::NotDone;
         let saved_as = match pending {
             Some(pending) => {
-                sync_to_disk(pending.file()).await?;
+                let pending = pending.sync().await?;
+                if options.read_back {
+                    reread = pending.read_back(&checksum).await;
+                }
                 // Nothing waits from here on, so a signal finds either a temporary file or the final one.
-                let saved = if outcome.is_verified() { pending.persist()? } else { pending.persist_unverified()? };
-                saved.warning.iter().for_each(|warning| ui.warn(warning));
+                let saved = pending.persist(outcome.is_verified() && !reread.is_bad())?;
+                saved.warnings.iter().for_each(|warning| ui.warn(warning));
                 saved.path.display().to_string()
             }
             None => shown,
         };
         let duration = self.start.elapsed();
         let (node_directory, container_file) = remote_paths(&taken);
-        let error = outcome.error(&saved_as);
-        let is_verified = outcome.is_verified();
+        let error = reread.error(&saved_as).or_else(|| outcome.error(&saved_as));
+        let is_verified = outcome.is_verified() && !reread.is_bad();
         let contents = structure_check.contents();
         let status = chosen.status();
         let document = BackupDocument {
@@ -164,6 +180,7 @@ impl BackupRun<'_> {
             hash: contents.map(|contents| contents.hash),
             transport: taken.transport.name(),
             verified: verified_levels(&structure_check, &member_check),
+            read_back: reread.label(),
             node_directory,
             container_file,
             started_at: format_time(self.started_at),
@@ -179,18 +196,6 @@ fn not_begun(error: Error, destination: Destination) -> Result<MemberAttempt> {
     match error.kind() {
         ErrorKind::Failed => Ok(MemberAttempt::NotBegun(error, destination)),
         _ => Err(error),
-    }
-}
-
-/// Waits until the bytes are on disk. That may take long; a signal during it deletes the temporary file.
-async fn sync_to_disk(file: &std::fs::File) -> Result<()> {
-    let file = file.try_clone().map_err(|error| Error::failed(format!("cannot use the temporary file: {error}")))?;
-    let synced = tokio::task::spawn_blocking(move || file.sync_all()).await;
-    match synced {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(error)) => Err(Error::failed(format!("cannot write the snapshot to disk: {error}"))
-            .hint("choose another file system with --out")),
-        Err(_) => Err(Error::failed("cannot write the snapshot to disk: the writing thread panicked")),
     }
 }
 

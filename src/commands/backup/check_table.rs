@@ -2,9 +2,9 @@
 
 use k8s_openapi::api::batch::v1::Job;
 
-use super::destination::out_dir;
+use super::destination::{check_free_space, location};
 use super::permission_review::{PermissionReview, review_permissions};
-use crate::cli::{BackupOptions, OutFile};
+use crate::cli::BackupOptions;
 use crate::commands::members::row::MemberRow;
 use crate::error::{Error, ErrorKind, Result};
 use crate::etcd::{Member, MemberSet, MemberState, MemberStatus};
@@ -12,7 +12,6 @@ use crate::k8s::KubeClient;
 use crate::snapshot::{NodePlan, Transport, TransportError, TransportProbe};
 use crate::ui::Table;
 use crate::util::byte_size::decimal_bytes;
-use crate::util::disk_space;
 
 /// The results of the checks so far.
 pub(super) struct CheckTable {
@@ -172,24 +171,11 @@ impl CheckTable {
         if let Err(error) = destination {
             return self.add_failure("file", error);
         }
-        let directory = out_dir(options);
-        let (path, shown) = match &options.out {
-            OutFile::Stdout => return self.add_ok("file", "standard output"),
-            OutFile::Path(path) => (path.clone(), path.display().to_string()),
-            OutFile::DefaultName if directory.as_os_str().is_empty() => ("etcd.db".into(), "this directory".to_owned()),
-            OutFile::DefaultName => (directory.join("etcd.db"), format!("directory {}", directory.display())),
-        };
-        match (disk_space::available_bytes(&path), db_size) {
-            (Some(free), Some(size)) if free < size => {
-                let message = format!(
-                    "not enough space for {shown}: {} free, the database has {}",
-                    decimal_bytes(free),
-                    decimal_bytes(size)
-                );
-                self.add_failure("file", Error::failed(message).hint("choose another directory with --out"));
-            }
-            (Some(free), _) => self.add_ok("file", &format!("{shown} can be written, {} free", decimal_bytes(free))),
-            (None, _) => self.add_warning("file", &format!("{shown} can be written; free space is unknown")),
+        let Some((_, shown)) = location(options) else { return self.add_ok("file", "standard output") };
+        match check_free_space(options, db_size) {
+            Err(error) => self.add_failure("file", error),
+            Ok(Some(free)) => self.add_ok("file", &format!("{shown} can be written, {} free", decimal_bytes(free))),
+            Ok(None) => self.add_warning("file", &format!("{shown} can be written; free space is unknown")),
         }
     }
 }

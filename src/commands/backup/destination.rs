@@ -5,12 +5,15 @@ use std::path::{Path, PathBuf};
 
 use k8s_openapi::jiff::Timestamp;
 
+use super::reserved_names::ReservedNames;
 use crate::cli::{BackupOptions, OutFile};
 use crate::error::{Error, Result};
 use crate::etcd::Member;
 use crate::k8s::KubeClient;
 use crate::storage::local_file::{self, PendingFile};
 use crate::storage::output_writer::OutputWriter;
+use crate::util::byte_size::decimal_bytes;
+use crate::util::disk_space;
 use crate::verification::Level;
 
 /// A destination that was checked.
@@ -55,6 +58,10 @@ fn validate_stdout(options: &BackupOptions, is_terminal: bool) -> Result<Destina
         )
         .hint("write the snapshot to a file with --out, or remove --verify"));
     }
+    if options.read_back {
+        return Err(Error::usage("--read-back needs a file, and --out - writes none")
+            .hint("write the snapshot to a file with --out, or remove --read-back"));
+    }
     Ok(Destination::Stdout)
 }
 
@@ -63,20 +70,55 @@ pub(super) fn out_dir(options: &BackupOptions) -> &Path {
     options.out_dir.as_deref().unwrap_or(Path::new(""))
 }
 
+/// Returns the path of a file in the directory of the destination, and what messages call the destination; `None` for
+/// standard output.
+pub(super) fn location(options: &BackupOptions) -> Option<(PathBuf, String)> {
+    let directory = out_dir(options);
+    match &options.out {
+        OutFile::Stdout => None,
+        OutFile::Path(path) => Some((path.clone(), path.display().to_string())),
+        OutFile::DefaultName if directory.as_os_str().is_empty() => {
+            Some(("etcd.db".into(), "this directory".to_owned()))
+        }
+        OutFile::DefaultName => Some((directory.join("etcd.db"), format!("directory {}", directory.display()))),
+    }
+}
+
+/// Checks that a database of `db_size` bytes fits on this machine. Returns the free space, if the system tells it.
+///
+/// # Errors
+/// The file system has less free space than the database needs.
+pub(super) fn check_free_space(options: &BackupOptions, db_size: Option<u64>) -> Result<Option<u64>> {
+    let Some((path, shown)) = location(options) else { return Ok(None) };
+    let free = disk_space::available_bytes(&path);
+    match (free, db_size) {
+        (Some(free), Some(size)) if free < size => Err(Error::failed(format!(
+            "not enough space for {shown}: {} free, the database has {}",
+            decimal_bytes(free),
+            decimal_bytes(size)
+        ))
+        .hint("choose a directory on another file system with --out or --out-dir, or free some space")),
+        _ => Ok(free),
+    }
+}
+
 impl Destination {
-    /// Creates what is missing. Returns the temporary file, the writer, and the name for messages.
+    /// Creates what is missing. A default name is reserved in `names`. Returns the temporary file, the writer, and the
+    /// name for messages.
     pub(super) fn open(
         self,
         options: &BackupOptions,
         client: &KubeClient,
         member: &Member,
         started_at: Timestamp,
+        names: &ReservedNames,
     ) -> Result<(Option<PendingFile>, OutputWriter, String)> {
         let (pending, path) = match self {
             Destination::Stdout => return Ok((None, OutputWriter::Stdout(std::io::stdout()), "-".to_owned())),
             Destination::Prepared(pending, path) => (pending, path),
             Destination::DefaultName => {
-                let path = out_dir(options).join(default_name(client.name(), &member.name, started_at));
+                let name = default_name(client.name(), &member.name, started_at);
+                let path = names.reserve(&out_dir(options).join(name));
                 (local_file::create_pending(&path, options.force)?, path)
             }
         };

@@ -29,6 +29,8 @@ pub(super) struct BackupDocument {
     pub hash: Option<u32>,
     pub transport: &'static str,
     pub verified: VerifiedLevels,
+    /// The result of `--read-back`; null without it.
+    pub read_back: Option<&'static str>,
     /// Where the file was on the node during the run (transport `node`).
     pub node_directory: Option<String>,
     /// Where the file was in the etcd container during the run (transport `exec`).

@@ -1,7 +1,7 @@
 //! Backs up several clusters in one run, a few at a time. A failed backup does not stop the others.
 
 use std::panic::AssertUnwindSafe;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use futures::{FutureExt, StreamExt, stream};
 use serde_json::{Value, json};
@@ -10,6 +10,7 @@ use super::backup_run::back_up;
 use super::destination::file_name_part;
 use super::document::BackupDocument;
 use super::interruption::removal_unconfirmed;
+use super::reserved_names::ReservedNames;
 use super::result::BackupResult;
 use crate::cli::BackupOptions;
 use crate::commands::context::Context;
@@ -25,9 +26,10 @@ use crate::util::events::Events;
 pub(super) async fn run(options: &BackupOptions, contexts: Vec<String>, ui: &Ui, signals: &mut Signals) -> Result<()> {
     validate_options(options, &contexts)?;
     let lines = ui.context_lines(&contexts);
+    let names = Arc::new(ReservedNames::default());
     let backup = |context: String| {
         let own_ui = ui.for_context(&lines, &context);
-        ContextBackup::new(options, context, own_ui)
+        ContextBackup::new(options, context, Arc::clone(&names), own_ui)
     };
     let backups: Vec<ContextBackup> = contexts.into_iter().map(backup).collect();
 
@@ -103,18 +105,20 @@ struct ContextBackup {
     options: BackupOptions,
     ui: Ui,
     remote: RemoteResources,
+    /// Shared by all contexts.
+    names: Arc<ReservedNames>,
     /// Set when the connection is prepared.
     connection: OnceLock<Context>,
     outcome: Mutex<Option<Result<BackupResult>>>,
 }
 
 impl ContextBackup {
-    fn new(options: &BackupOptions, context: String, ui: Ui) -> Self {
+    fn new(options: &BackupOptions, context: String, names: Arc<ReservedNames>, ui: Ui) -> Self {
         let mut options = options.clone();
         options.cluster.connect.context = Some(context.clone());
         options.cluster.connect.unattended = true;
         let remote = RemoteResources::default();
-        ContextBackup { context, options, ui, remote, connection: OnceLock::new(), outcome: Mutex::default() }
+        ContextBackup { context, options, ui, remote, names, connection: OnceLock::new(), outcome: Mutex::default() }
     }
 
     async fn run(&self) {
@@ -122,7 +126,7 @@ impl ContextBackup {
         let work = async {
             let context = Context::connect(&self.options.cluster, &self.ui).await?;
             let context = self.connection.get_or_init(|| context);
-            back_up(&self.options, context, &self.remote, &self.ui).await
+            back_up(&self.options, context, &self.remote, &self.names, &OnceLock::new(), &self.ui).await
         };
         let outcome = AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(|_| Err(panic_error()));
         self.remove().await;

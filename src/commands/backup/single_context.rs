@@ -1,7 +1,10 @@
 //! The backup of one cluster.
 
+use std::sync::OnceLock;
+
 use super::backup_run::back_up;
 use super::interruption::removal_unconfirmed;
+use super::reserved_names::ReservedNames;
 use super::result::BackupResult;
 use super::summary::print_summary;
 use crate::cli::BackupOptions;
@@ -16,13 +19,15 @@ use crate::util::events::Events;
 pub(super) async fn run(options: &BackupOptions, ui: &Ui, signals: &mut Signals) -> Result<()> {
     let remote = RemoteResources::default();
     let context = signals.run_until_signal(Context::connect(&options.cluster, ui)).await?;
-    let outcome = signals.run_until_signal(back_up(options, &context, &remote, ui)).await;
+    let (names, kept) = (ReservedNames::default(), OnceLock::new());
+    let outcome = signals.run_until_signal(back_up(options, &context, &remote, &names, &kept, ui)).await;
     restore_terminal();
     let outcome = outcome.map_err(|error| match error.kind() {
         ErrorKind::Interrupted(_) if remote.exists() => {
             ui.status(&format!("Removing {}; a second signal exits at once", remote.description()));
             error
         }
+        ErrorKind::Interrupted(_) if kept.get().is_some() => error,
         ErrorKind::Interrupted(_) if remote.was_created() => {
             error.context("the snapshot was not verified and is deleted")
         }

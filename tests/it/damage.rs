@@ -92,6 +92,22 @@ fn database(transactions: [u64; 2], behind: &[u8]) -> Vec<u8> {
     bytes
 }
 
+/// As large as the file system allows: 16 TiB on ext4, 8 EiB on tmpfs and XFS. It takes no space on the disk.
+#[test]
+fn a_sparse_file_is_refused_at_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("sparse.db");
+    std::fs::write(&path, snapshot()).unwrap();
+    let file = std::fs::File::options().write(true).open(&path).unwrap();
+    let size = [(1 << 63) - PAGE as u64, (16 << 40) - PAGE as u64].into_iter().find(|size| file.set_len(*size).is_ok());
+    // Not every file system has sparse files.
+    let Some(size) = size else { return };
+    let outcome = verify(directory.path(), &["sparse.db"]);
+    assert_eq!(outcome.code, Some(4), "{}", outcome.stderr);
+    let first = format!("error: sparse.db: this is not an etcd database: no etcd can have {size} bytes\n");
+    assert!(outcome.stderr.starts_with(&first), "{}", outcome.stderr);
+}
+
 #[test]
 fn a_member_database_with_equal_meta_pages_is_told_from_a_snapshot() {
     // bbolt writes transaction N to page N modulo 2, and a snapshot has the later one first.

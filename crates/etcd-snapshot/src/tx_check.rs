@@ -33,8 +33,8 @@ pub(crate) fn check_database<S: ReadAt + ?Sized>(
     let mut reader = PageReader::new(source, meta.page_size, meta.high_water_mark, scheduler);
     let mut state = WalkState::default();
     let buckets = read_buckets(&mut reader, meta.root, &mut state)?;
-    if !state.problems.is_empty() {
-        return Ok(Examined::Corrupt(state.problems));
+    if let Some(corrupt) = corrupt(&reader, &mut state) {
+        return Ok(corrupt);
     }
     let mut hash = 0;
     let mut info = SchemaInfo::default();
@@ -63,13 +63,23 @@ pub(crate) fn check_database<S: ReadAt + ?Sized>(
         let outcome = check_freelist(&mut reader, id, &mut state);
         state.record(outcome)?;
     }
-    let (Some(key_bucket), true) = (key_bucket, state.problems.is_empty()) else {
-        return Ok(Examined::Corrupt(state.problems));
-    };
+    if let Some(corrupt) = corrupt(&reader, &mut state) {
+        return Ok(corrupt);
+    }
+    let Some(key_bucket) = key_bucket else { return Ok(Examined::Corrupt(state.problems)) };
     if let Some(problem) = check_invariants(&info, index.entries()) {
         return Ok(Examined::Corrupt(vec![problem]));
     }
     Ok(Examined::Sound(Box::new(contents(meta, hash, key_bucket, index, info))))
+}
+
+/// Returns the result of a check that found problems. Pages that overlap explain all others, whichever thread was first.
+fn corrupt<S: ReadAt + ?Sized>(reader: &PageReader<'_, S>, state: &mut WalkState) -> Option<Examined> {
+    if let Some(overlap) = reader.overlap() {
+        state.problems = vec![overlap];
+    }
+    let problems = std::mem::take(&mut state.problems);
+    (!problems.is_empty()).then_some(Examined::Corrupt(problems))
 }
 
 /// Checks that each page is either reached or free, never both and never neither (bbolt `tx_check.go`).

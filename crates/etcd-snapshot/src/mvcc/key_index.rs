@@ -111,7 +111,7 @@ impl KeyIndex {
 
 #[cfg(test)]
 mod tests {
-    use super::super::revision::tests::key;
+    use super::super::testing::key;
     use super::*;
 
     /// A `mvccpb.KeyValue` of key `name` with one byte for each number.

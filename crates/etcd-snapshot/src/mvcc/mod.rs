@@ -6,6 +6,8 @@ mod live_entries;
 mod parallel;
 mod revision;
 mod segment;
+#[cfg(test)]
+pub(crate) mod testing;
 
 pub(crate) use key_index::KeyIndex;
 pub(crate) use live_entries::LiveEntries;

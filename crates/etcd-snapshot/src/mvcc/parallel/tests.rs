@@ -1,7 +1,7 @@
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::super::revision::tests::key;
+use super::super::testing::key;
 use super::*;
 use crate::error::{MAX_PROBLEMS, Problem};
 use crate::io::{ProgressFn, ReadCoordinator, ReadScheduler};

@@ -1,0 +1,140 @@
+//! Files that cost their author little and a careless reader much.
+
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::*;
+use crate::meta::testing::{correct_checksum, meta_page};
+use crate::mvcc::testing::{key, key_value};
+use crate::page::testing::{PAGE_SIZE, branch_page, leaf_page};
+
+/// Counts the bytes that are read.
+struct Counting<'a> {
+    bytes: &'a [u8],
+    read: AtomicU64,
+}
+
+impl ReadAt for Counting<'_> {
+    fn size(&self) -> io::Result<u64> {
+        self.bytes.size()
+    }
+
+    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        self.read.fetch_add(buffer.len() as u64, Ordering::Relaxed);
+        self.bytes.read_exact_at(buffer, offset)
+    }
+}
+
+/// Returns a meta page of a database whose root page is `root` and whose pages are all below `high_water_mark`.
+fn meta(id: u64, root: u64, high_water_mark: u64) -> Vec<u8> {
+    let mut page = meta_page(id, PAGE_SIZE as u32, 9 - id);
+    page[16 + 16..16 + 24].copy_from_slice(&root.to_le_bytes());
+    page[16 + 40..16 + 48].copy_from_slice(&high_water_mark.to_le_bytes());
+    correct_checksum(&mut page);
+    page
+}
+
+/// The value of a bucket whose root is page `root`.
+fn bucket(root: u64) -> Vec<u8> {
+    [root.to_le_bytes(), [0; 8]].concat()
+}
+
+/// Returns the root page with the buckets `key` and `meta`.
+fn root_page(id: u64, key_root: u64, meta_root: u64) -> Vec<u8> {
+    let mut page = leaf_page(id, &[(b"key", &bucket(key_root)), (b"meta", &bucket(meta_root))]);
+    page[16] = 1;
+    page[32] = 1;
+    page
+}
+
+/// A database of `leaves` leaf pages. The value of each one reaches to the end of the file, over all the others.
+fn overlapping(leaves: u64) -> Vec<u8> {
+    let first = 2;
+    let last = first + leaves - 1;
+    let mut pages = vec![meta(0, 0, 0), meta(1, 0, 0)];
+    let mut level = Vec::new();
+    for id in first..=last {
+        let room = (last + 1 - id) as usize * PAGE_SIZE - 16 - 16 - 17;
+        let head = key_value("a", id, 1, id, room);
+        let mut page = leaf_page(id, &[(&key(id, 0, false), &head)]);
+        page[12..16].copy_from_slice(&((last - id) as u32).to_le_bytes());
+        page[28..32].copy_from_slice(&(room as u32).to_le_bytes());
+        pages.push(page);
+        level.push((key(id, 0, false), id));
+    }
+    while level.len() > 1 {
+        let branch = |children: &[(Vec<u8>, u64)]| {
+            let id = pages.len() as u64;
+            pages.push(branch_page(id, &children.iter().map(|(key, id)| (&key[..], *id)).collect::<Vec<_>>()));
+            (children[0].0.clone(), id)
+        };
+        level = level.chunks(20).map(branch).collect();
+    }
+    let meta_root = pages.len() as u64;
+    pages.push(leaf_page(meta_root, &[(b"consistent_index", &[1; 8])]));
+    pages.push(root_page(meta_root + 1, level[0].1, meta_root));
+    let high_water_mark = pages.len() as u64;
+    pages[0] = meta(0, meta_root + 1, high_water_mark);
+    pages[1] = meta(1, meta_root + 1, high_water_mark);
+    pages.concat()
+}
+
+#[test]
+fn pages_that_overlap_are_not_read_again_and_again() {
+    let bytes = overlapping(3000);
+    for parallel in [ParallelWalk::default(), ParallelWalk { min_pages: 0, segment_leaves: 8 }] {
+        let counting = Counting { bytes: &bytes, read: AtomicU64::new(0) };
+        let report = check(&counting, &Options { checksum: false, parallel, ..Options::default() });
+        let problems = report.expect("memory can be read").problems;
+        let read = counting.read.load(Ordering::Relaxed);
+        assert!(read < 3 * bytes.len() as u64, "{read} bytes of {}: {problems:?}", bytes.len());
+        assert!(problems[0].what.starts_with("the database refers to more pages than"), "{problems:?}");
+    }
+}
+
+/// A sparse file: the bytes at its beginning, and zeros.
+struct Sparse {
+    head: Vec<u8>,
+    size: u64,
+    read: AtomicU64,
+}
+
+impl ReadAt for Sparse {
+    fn size(&self) -> io::Result<u64> {
+        Ok(self.size)
+    }
+
+    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        self.read.fetch_add(buffer.len() as u64, Ordering::Relaxed);
+        buffer.fill(0);
+        let head = usize::try_from(offset).ok().and_then(|start| self.head.get(start..)).unwrap_or_default();
+        let length = head.len().min(buffer.len());
+        buffer[..length].copy_from_slice(&head[..length]);
+        Ok(())
+    }
+}
+
+#[test]
+fn a_sparse_file_of_any_size_is_answered_without_reading_or_allocating_it() {
+    for size in [u64::MAX, 8 << 60, 16 << 40, (1 << 40) + 1] {
+        let high_water_mark = size / PAGE_SIZE as u64;
+        let head =
+            [meta(0, high_water_mark - 1, high_water_mark), meta(1, high_water_mark - 1, high_water_mark)].concat();
+        let sparse = Sparse { head, size, read: AtomicU64::new(0) };
+        let report = check(&sparse, &Options::default()).expect("it can be read");
+        assert!(report.problems[0].what.contains("no etcd can have"), "{:?}", report.problems);
+        assert!(sparse.read.load(Ordering::Relaxed) < 4096);
+    }
+    // A small file that claims to be large.
+    let head = [meta(0, 3, 1 << 50), meta(1, 3, 1 << 50)].concat();
+    let report = check(&head[..], &Options::default()).expect("it can be read");
+    assert!(report.problems[0].what.contains("no etcd can have"), "{:?}", report.problems);
+}
+
+/// One page with a number of almost a billion must not cost a bit for each page before it.
+#[test]
+fn a_far_page_takes_no_memory_for_the_pages_before_it() {
+    let mut state = crate::cursor::WalkState::default();
+    assert_eq!(state.reach((1 << 30) - 1, 1, PAGE_SIZE as u64), Ok(()));
+    assert!(state.reached.memory() < 1 << 20, "{} bytes", state.reached.memory());
+}

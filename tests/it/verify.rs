@@ -1,8 +1,11 @@
 //! `verify` through the binary: good files, their figures, and what they are compared with.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use etcd_snapshot::{Options, ReadFailure};
 use serde_json::Value;
 
 use crate::support::etcd::{Etcd, tool};
@@ -161,6 +164,45 @@ fn the_database_of_a_member_that_was_killed_or_ended_is_read() {
         assert_eq!(document["verified"]["checksum"], "no trailer");
         same_figures(&document, &etcd.database());
     }
+}
+
+/// Its pages change while they are read, and that is not damage.
+#[test]
+fn the_database_of_a_running_member_is_in_use_and_never_damaged() {
+    let mut etcd = Etcd::start();
+    etcd.fill(8000, 2000);
+    let database = etcd.database();
+    let ended = AtomicBool::new(false);
+    let (mut sound, mut changed) = (0, 0);
+    std::thread::scope(|scope| {
+        let writers = [0, 1].map(|_| {
+            scope.spawn(|| {
+                while !ended.load(Ordering::Relaxed) {
+                    etcd.fill(400, 2000);
+                }
+            })
+        });
+        for _ in 0..15 {
+            // The library has no lock, as on a network file system.
+            match etcd_snapshot::check(&File::open(&database).unwrap(), &Options::default()) {
+                Err(ReadFailure::Changed) => changed += 1,
+                Ok(report) if report.is_good() => sound += 1,
+                other => {
+                    ended.store(true, Ordering::Relaxed);
+                    panic!("{other:?}");
+                }
+            }
+            let outcome = verify(Path::new("/"), &[database.to_str().unwrap()]);
+            assert_eq!((outcome.code, outcome.stdout.as_str()), (Some(1), ""), "{}", outcome.stderr);
+            assert!(outcome.stderr.contains(": a running etcd has it open\nhint: "), "{}", outcome.stderr);
+        }
+        ended.store(true, Ordering::Relaxed);
+        writers.into_iter().for_each(|writer| writer.join().expect("etcd takes all writes"));
+    });
+    eprintln!("a running member's database: {changed} times changed, {sound} times sound");
+    assert!(changed > 0, "{sound} times sound");
+    etcd.end();
+    is_good(Path::new("/"), database.to_str().unwrap());
 }
 
 /// etcdutl commits without a change, as etcd 3.4 does when it ends: then the two meta pages are a snapshot's, every

@@ -48,7 +48,7 @@ impl std::fmt::Debug for Options<'_> {
 /// Checks a file. A bad file is not an error: the report says what is wrong with it.
 ///
 /// # Errors
-/// Reading failed or was cancelled.
+/// Reading failed or was cancelled; or the file was changed during the check, as a running member changes its database.
 pub fn check<S: ReadAt + ?Sized>(source: &S, options: &Options<'_>) -> Result<Report, ReadFailure> {
     let size = source.size()?;
     let is_too_large = size > MAX_SIZE;
@@ -70,9 +70,21 @@ pub fn check<S: ReadAt + ?Sized>(source: &S, options: &Options<'_>) -> Result<Re
         (digest.transpose(), examined)
     });
     match (digest, examined) {
+        (Ok(_), Ok(_)) if !is_current(source, size, &identity)? => Err(ReadFailure::Changed),
         (Ok(digest), Ok(examined)) => Ok(report(size, &identity, examined, digest)),
         (Err(failure), Ok(_)) | (Ok(_), Err(failure)) => Err(failure),
         (Err(digest), Err(examined)) => Err(examined.or(digest)),
+    }
+}
+
+/// Returns `true` if the file is still the one that was identified.
+fn is_current<S: ReadAt + ?Sized>(source: &S, size: u64, identity: &Identity) -> Result<bool, ReadFailure> {
+    if source.size()? != size {
+        return Ok(false);
+    }
+    match identity {
+        Identity::Database(database) => database.meta_pages.is_current(source, size),
+        Identity::Other(_) => Ok(true),
     }
 }
 

@@ -3,13 +3,16 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use etcd_snapshot::{Contents, FileKind, Options, Problem, Report, Trailer};
+use etcd_snapshot::{Contents, FileKind, Options, Problem, ReadFailure, Report, Trailer};
 use serde::Serialize;
 
 use super::backup_document::ExpectedFile;
+use super::file_lock::is_locked;
 use crate::commands::verified_levels::VerifiedLevels;
 use crate::error::{Error, ErrorKind, Result};
 use crate::util::byte_size::decimal_bytes;
+
+const IN_USE: &str = "take a snapshot of the running member with 'kubectl etcd-backup', or stop its etcd first";
 
 /// The document of a file. Fields have the names of a backup's document, if that has them too.
 #[derive(Debug, Serialize)]
@@ -57,8 +60,13 @@ pub(super) async fn check_file(path: PathBuf, expected: Option<ExpectedFile>) ->
         let name = path.display().to_string();
         let unreadable = |reason: String| Error::failed(format!("cannot read {name}: {reason}"));
         let file = open_file(&path).map_err(unreadable)?;
-        let report =
-            etcd_snapshot::check(&file, &Options::default()).map_err(|failure| unreadable(failure.to_string()))?;
+        if is_locked(&file) {
+            return Err(unreadable("a running etcd has it open".to_owned()).hint(IN_USE));
+        }
+        let report = etcd_snapshot::check(&file, &Options::default()).map_err(|failure| {
+            let error = unreadable(failure.to_string());
+            if matches!(failure, ReadFailure::Changed) { error.hint(IN_USE) } else { error }
+        })?;
         let file_report = FileReport::new(name, &report, expected.as_ref());
         Ok(CheckedFile { report: file_report, file, contents: report.contents })
     };

@@ -5,6 +5,7 @@
 
 mod against_cluster;
 mod backup_document;
+mod file_lock;
 mod file_report;
 
 use serde::Serialize;

@@ -1,6 +1,7 @@
-//! Files that cost their author little and a careless reader much.
+//! Files that cost their author little and a careless reader much, and files that change.
 
 use std::io;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::*;
@@ -47,6 +48,17 @@ fn root_page(id: u64, key_root: u64, meta_root: u64) -> Vec<u8> {
     page
 }
 
+/// Adds the pages that end a database: the bucket `meta`, the root page, and what the meta pages say.
+fn complete(mut pages: Vec<Vec<u8>>, key_root: u64) -> Vec<u8> {
+    let meta_root = pages.len() as u64;
+    pages.push(leaf_page(meta_root, &[(b"consistent_index", &[1; 8])]));
+    pages.push(root_page(meta_root + 1, key_root, meta_root));
+    let high_water_mark = pages.len() as u64;
+    pages[0] = meta(0, meta_root + 1, high_water_mark);
+    pages[1] = meta(1, meta_root + 1, high_water_mark);
+    pages.concat()
+}
+
 /// A database of `leaves` leaf pages. The value of each one reaches to the end of the file, over all the others.
 fn overlapping(leaves: u64) -> Vec<u8> {
     let first = 2;
@@ -70,13 +82,7 @@ fn overlapping(leaves: u64) -> Vec<u8> {
         };
         level = level.chunks(20).map(branch).collect();
     }
-    let meta_root = pages.len() as u64;
-    pages.push(leaf_page(meta_root, &[(b"consistent_index", &[1; 8])]));
-    pages.push(root_page(meta_root + 1, level[0].1, meta_root));
-    let high_water_mark = pages.len() as u64;
-    pages[0] = meta(0, meta_root + 1, high_water_mark);
-    pages[1] = meta(1, meta_root + 1, high_water_mark);
-    pages.concat()
+    complete(pages, level[0].1)
 }
 
 #[test]
@@ -137,4 +143,53 @@ fn a_far_page_takes_no_memory_for_the_pages_before_it() {
     let mut state = crate::cursor::WalkState::default();
     assert_eq!(state.reach((1 << 30) - 1, 1, PAGE_SIZE as u64), Ok(()));
     assert!(state.reached.memory() < 1 << 20, "{} bytes", state.reached.memory());
+}
+
+/// A file that `write` changes after so many reads.
+struct Changing<'a> {
+    bytes: Mutex<Vec<u8>>,
+    reads: AtomicU64,
+    after: u64,
+    write: Write<'a>,
+}
+
+type Write<'a> = &'a (dyn Fn(&mut Vec<u8>) + Sync);
+
+impl ReadAt for Changing<'_> {
+    fn size(&self) -> io::Result<u64> {
+        self.bytes.lock().expect("no thread panics").as_slice().size()
+    }
+
+    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        let mut bytes = self.bytes.lock().expect("no thread panics");
+        if self.reads.fetch_add(1, Ordering::Relaxed) == self.after {
+            (self.write)(&mut bytes);
+        }
+        bytes.as_slice().read_exact_at(buffer, offset)
+    }
+}
+
+/// What a member does while it is running: it writes new pages and a meta page, and then overwrites the old pages.
+#[test]
+fn a_database_that_a_member_writes_to_is_changed_and_not_damaged() {
+    let leaf = leaf_page(2, &[(&key(2, 0, false), &key_value("a", 2, 1, 2, 0))]);
+    let bytes = complete(vec![Vec::new(), Vec::new(), leaf], 2);
+    assert!(check(&bytes[..], &Options::default()).expect("memory can be read").is_sound());
+    let commit = |bytes: &mut Vec<u8>| {
+        bytes[16 + 48] += 1;
+        correct_checksum(&mut bytes[..PAGE_SIZE]);
+    };
+    let reuse = |bytes: &mut Vec<u8>| {
+        commit(bytes);
+        bytes[2 * PAGE_SIZE..3 * PAGE_SIZE].fill(0);
+    };
+    let grow = |bytes: &mut Vec<u8>| bytes.resize(bytes.len() + PAGE_SIZE, 0);
+    let writes: [Write<'_>; 3] = [&commit, &reuse, &grow];
+    // The first two reads are those of the meta pages, and the last two as well.
+    for (after, write) in (2..6).flat_map(|after| writes.map(|write| (after, write))) {
+        let (bytes, reads) = (Mutex::new(bytes.clone()), AtomicU64::new(0));
+        let file = Changing { bytes, reads, after, write };
+        let outcome = check(&file, &Options { checksum: false, ..Options::default() });
+        assert!(matches!(outcome, Err(ReadFailure::Changed)), "after {after} reads: {outcome:?}");
+    }
 }

@@ -92,6 +92,15 @@ fn database(transactions: [u64; 2], behind: &[u8]) -> Vec<u8> {
     bytes
 }
 
+/// What a lost write leaves: each page is sound, and entries are missing.
+#[test]
+fn a_history_with_missing_entries_is_reported() {
+    let hole = "revision 30 is missing from the history: the next entry is at revision 31";
+    is_bad("hole.db", &std::fs::read(bolt("hole.db")).unwrap(), hole);
+    let chain = "the entry at revision 62/0 does not continue the version and create revision of its key";
+    is_bad("chain.db", &std::fs::read(bolt("chain.db")).unwrap(), chain);
+}
+
 /// As large as the file system allows: 16 TiB on ext4, 8 EiB on tmpfs and XFS. It takes no space on the disk.
 #[test]
 fn a_sparse_file_is_refused_at_once() {

@@ -166,6 +166,46 @@ fn the_database_of_a_member_that_was_killed_or_ended_is_read() {
     }
 }
 
+/// Each ends in the midst of writes and compactions.
+#[test]
+fn members_that_are_killed_under_load_have_a_complete_history() {
+    for seed in ["21", "22", "23"] {
+        let mut etcd = Etcd::with(&["--compaction-batch-limit=5", "--compaction-sleep-interval=20ms"]);
+        let directory = tempfile::tempdir().unwrap();
+        let mut load = Command::new(tool("snapmaker"))
+            .args(["live", &etcd.url])
+            .arg(directory.path())
+            .args(["100000", seed, "hasty"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("snapmaker starts");
+        std::thread::sleep(std::time::Duration::from_secs(2));
+        etcd.stop();
+        load.kill().expect("it can be killed");
+        load.wait().expect("it ends");
+        let document = is_good(Path::new("/"), etcd.database().to_str().unwrap());
+        assert!(document["revision"].as_i64().unwrap() > 20, "{document}");
+    }
+}
+
+#[test]
+fn a_restore_that_bumps_the_revision_has_a_complete_history() {
+    let directory = with("snap.db", snapshot());
+    let path = directory.path().join("snap.db");
+    let mut etcd = Etcd::restored_with(&path, &["--bump-revision", "1000", "--mark-compacted"]);
+    etcd.fill(50, 100);
+    etcd.ctl(&["del", "/registry/fill/000007"]);
+    let again = directory.path().join("again.db");
+    etcd.save(&again);
+    same_figures(&is_good(directory.path(), "again.db"), &again);
+    let revision = is_good(directory.path(), "again.db")["revision"].as_i64().unwrap();
+    assert!(revision > 1000, "{revision}");
+    etcd.ctl(&["compact", "--physical", &(revision - 1).to_string()]);
+    etcd.end();
+    is_good(Path::new("/"), etcd.database().to_str().unwrap());
+}
+
 /// Its pages change while they are read, and that is not damage.
 #[test]
 fn the_database_of_a_running_member_is_in_use_and_never_damaged() {

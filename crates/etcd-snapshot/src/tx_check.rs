@@ -5,10 +5,10 @@ use crate::error::{Problem, ReadFailure};
 use crate::freelist::Freelist;
 use crate::io::{ReadAt, ReadScheduler};
 use crate::meta::Meta;
-use crate::mvcc::{KeyIndex, ParallelWalk, walk_key_bucket};
+use crate::mvcc::{KeyIndex, LiveEntries, ParallelWalk, walk_key_bucket};
 use crate::page::{PageError, PageReader};
 use crate::report::Contents;
-use crate::schema::{KEY_BUCKET, SchemaInfo, read_buckets};
+use crate::schema::{Bucket, KEY_BUCKET, META_BUCKET, SchemaInfo, read_buckets};
 
 /// What the check of a database finds.
 #[derive(Debug)]
@@ -38,7 +38,7 @@ pub(crate) fn check_database<S: ReadAt + ?Sized>(
     }
     let mut hash = 0;
     let mut info = SchemaInfo::default();
-    let mut index = KeyIndex::new(revisions);
+    let mut index = KeyIndex::new(revisions, scheduled_compact(&reader, &buckets)?);
     let mut key_bucket = None;
     for bucket in buckets {
         let is_key_bucket = bucket.name == KEY_BUCKET;
@@ -67,10 +67,26 @@ pub(crate) fn check_database<S: ReadAt + ?Sized>(
         return Ok(corrupt);
     }
     let Some(key_bucket) = key_bucket else { return Ok(Examined::Corrupt(state.problems)) };
-    if let Some(problem) = check_invariants(&info, index.entries()) {
+    let entries = index.entries();
+    let (live, history) = index.finish();
+    if let Some(problem) = check_invariants(&info, entries).or(history) {
         return Ok(Examined::Corrupt(vec![problem]));
     }
-    Ok(Examined::Sound(Box::new(contents(meta, hash, key_bucket, index, info))))
+    Ok(Examined::Sound(Box::new(contents(meta, hash, key_bucket, entries, live, info))))
+}
+
+/// Reads the scheduled compaction, which the check of the bucket `key` needs, out of the bucket `meta`, which comes behind
+/// it. If that bucket is damaged, its own check reports it.
+fn scheduled_compact<S: ReadAt + ?Sized>(
+    reader: &PageReader<'_, S>,
+    buckets: &[Bucket],
+) -> Result<Option<i64>, ReadFailure> {
+    let Some(bucket) = buckets.iter().find(|bucket| bucket.name == META_BUCKET) else { return Ok(None) };
+    let mut info = SchemaInfo::default();
+    walk_bucket(&mut reader.for_other_check(), &bucket.root, &mut WalkState::default(), &mut |element| {
+        info.add_element(META_BUCKET, element)
+    })?;
+    Ok(info.scheduled_compact)
 }
 
 /// Returns the result of a check that found problems. Pages that overlap explain all others, whichever thread was first.
@@ -129,9 +145,14 @@ fn check_invariants(info: &SchemaInfo, entries: u64) -> Option<Problem> {
     None
 }
 
-fn contents(meta: &Meta, hash: u32, key_bucket: BucketRoot, index: KeyIndex, info: SchemaInfo) -> Contents {
-    let entries = index.entries();
-    let live = index.finish();
+fn contents(
+    meta: &Meta,
+    hash: u32,
+    key_bucket: BucketRoot,
+    entries: u64,
+    live: LiveEntries,
+    info: SchemaInfo,
+) -> Contents {
     let SchemaInfo { finished_compact, scheduled_compact, .. } = info;
     let last_revision = live.last_revision();
     let compacted = finished_compact.max(scheduled_compact).unwrap_or_default();

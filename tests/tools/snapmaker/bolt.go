@@ -46,6 +46,18 @@ func bolt(dir string) error {
 			return err
 		}
 	}
+	// Entries of the history that are missing or do not belong there, as 'bbolt surgery' and lost writes leave them.
+	for file, change := range map[string]func(*bbolt.Bucket) error{
+		"hole.db": func(keys *bbolt.Bucket) error { return keys.Delete(at(30)) },
+		// Neither the create revision nor the version is that of its key.
+		"chain.db": func(keys *bbolt.Bucket) error { return write(keys, 62, 6, 2, 2, 10) },
+	} {
+		if err := database(filepath.Join(dir, file), nil, 40, 10, func(tx *bbolt.Tx) error {
+			return change(tx.Bucket([]byte("key")))
+		}); err != nil {
+			return err
+		}
+	}
 	name = filepath.Join(dir, "nested.db")
 	if err := database(name, nil, 10, 10, func(tx *bbolt.Tx) error {
 		_, err := tx.Bucket([]byte("key")).CreateBucket([]byte("inside"))
@@ -92,6 +104,8 @@ func small(tx *bbolt.Tx, keys int) error {
 		return err
 	}
 	number := func(n uint64) []byte { return binary.BigEndian.AppendUint64(nil, n) }
+	// The last one so far.
+	revision := uint64(1 + keys + keys/2)
 	tombstone, err := (&mvccpb.KeyValue{Key: []byte("/registry/configmaps/default/name-00000001")}).Marshal()
 	if err != nil {
 		return err
@@ -107,14 +121,14 @@ func small(tx *bbolt.Tx, keys int) error {
 		{"members", []byte("8e9e05c52164694d"), []byte(`{"id":10276657743932975437}`)},
 		{"meta", []byte("scheduledCompactRev"), append(append(number(3), '_'), number(0)...)},
 		{"meta", []byte("finishedCompactRev"), append(append(number(2), '_'), number(0)...)},
-		{"key", append(append(number(1_000_000), '_'), append(number(0), 't')...), tombstone},
+		{"key", append(append(number(revision+1), '_'), append(number(0), 't')...), tombstone},
 	}
 	for _, p := range puts {
 		if err := tx.Bucket([]byte(p.bucket)).Put(p.key, p.value); err != nil {
 			return err
 		}
 	}
-	return put(tx.Bucket([]byte("key")), 2_000_000, keys, keys+1, 3000)
+	return write(tx.Bucket([]byte("key")), int64(revision)+2, 0, 2, 3, 3000)
 }
 
 func many(path string, keys, size int) error {
@@ -175,11 +189,16 @@ func database(path string, options *bbolt.Options, keys, size int, changes ...fu
 
 // put writes the n-th entry: all keys in order, and then every other one again.
 func put(bucket *bbolt.Bucket, revision int64, n, keys, size int) error {
-	kv := mvccpb.KeyValue{CreateRevision: revision, ModRevision: revision, Version: 1}
 	if n >= keys {
 		n = (n - keys) * 2
-		kv.CreateRevision, kv.Version = int64(n)+2, 2
+		return write(bucket, revision, n, int64(n)+2, 2, size)
 	}
+	return write(bucket, revision, n, revision, 1, size)
+}
+
+// write writes an entry of the n-th key.
+func write(bucket *bbolt.Bucket, revision int64, n int, created, version int64, size int) error {
+	kv := mvccpb.KeyValue{CreateRevision: created, ModRevision: revision, Version: version}
 	kv.Key = fmt.Appendf(nil, "/registry/configmaps/default/name-%08d", n)
 	kv.Value = make([]byte, size)
 	for at := range kv.Value {
@@ -189,9 +208,13 @@ func put(bucket *bbolt.Bucket, revision int64, n, keys, size int) error {
 	if err != nil {
 		return err
 	}
+	return bucket.Put(at(revision), value)
+}
+
+// at is the key of the first entry of a revision.
+func at(revision int64) []byte {
 	key := binary.BigEndian.AppendUint64(nil, uint64(revision))
-	key = binary.BigEndian.AppendUint64(append(key, '_'), 0)
-	return bucket.Put(key, value)
+	return binary.BigEndian.AppendUint64(append(key, '_'), 0)
 }
 
 // copyTo writes what etcd sends as a snapshot: the database and its sum.

@@ -1,6 +1,7 @@
 //! The bucket `key`: every revision of every key. Named after etcd's `server/storage/mvcc`.
 
 mod entry;
+mod history;
 mod key_index;
 mod live_entries;
 mod parallel;

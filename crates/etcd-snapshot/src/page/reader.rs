@@ -86,6 +86,11 @@ impl<'a, S: ReadAt + ?Sized> PageReader<'a, S> {
         PageReader { returned, ..PageReader::new(self.source, self.page_size, self.high_water_mark, self.scheduler) }
     }
 
+    /// Creates a reader of the same database that counts its pages anew.
+    pub(crate) fn for_other_check(&self) -> Self {
+        PageReader::new(self.source, self.page_size, self.high_water_mark, self.scheduler)
+    }
+
     /// Returns the problem of a database that refers to more pages than it has.
     pub(crate) fn overlap(&self) -> Option<Problem> {
         (self.returned.load(Ordering::Relaxed) > self.high_water_mark).then(|| Problem {

@@ -9,7 +9,7 @@ use crate::page::{LeafElement, PageReader};
 /// The bucket with the revisions of all keys.
 pub(crate) const KEY_BUCKET: &[u8] = b"key";
 /// The bucket with what etcd knows about its own state.
-pub(super) const META_BUCKET: &[u8] = b"meta";
+pub(crate) const META_BUCKET: &[u8] = b"meta";
 
 /// etcd has ten buckets. A later version may have some more.
 const MAX_BUCKETS: usize = 64;

@@ -3,5 +3,5 @@
 mod buckets;
 mod info;
 
-pub(crate) use buckets::{KEY_BUCKET, read_buckets};
+pub(crate) use buckets::{Bucket, KEY_BUCKET, META_BUCKET, read_buckets};
 pub(crate) use info::SchemaInfo;

@@ -101,6 +101,40 @@ fn a_history_with_missing_entries_is_reported() {
     is_bad("chain.db", &std::fs::read(bolt("chain.db")).unwrap(), chain);
 }
 
+/// etcd panics when it starts with these, or expires no key, or continues at another revision.
+#[test]
+fn entries_that_etcd_cannot_start_with_are_reported() {
+    for (name, bucket, key) in [
+        ("cluster-version.db", "cluster", "clusterVersion"),
+        ("downgrade.db", "cluster", "downgrade"),
+        ("member.db", "members", "8e9e05c52164694d"),
+        ("member-id.db", "members", "8e9e05c52164694d"),
+        ("conf-state.db", "meta", "confState"),
+        ("user.db", "authUsers", "root"),
+        ("user-name.db", "authUsers", "root"),
+        ("role.db", "authRoles", "r"),
+        ("role-name.db", "authRoles", "r"),
+        ("alarm.db", "alarm", "\\n\\x01a"),
+        ("auth-revision.db", "auth", "authRevision"),
+        ("lease-id.db", "lease", "\\x00\\x00\\x00\\x00\\x00\\x00\\x00M"),
+    ] {
+        let text = format!("the bucket \"{bucket}\" has an entry \"{key}\" that etcd does not write like this");
+        is_bad(name, &std::fs::read(bolt(name)).unwrap(), &text);
+    }
+    let far = "the bucket \"meta\" has a compaction at revision 4611686018427387907, but the newest revision is 16";
+    is_bad("compaction.db", &std::fs::read(bolt("compaction.db")).unwrap(), far);
+    let lease = "a key has the lease 000000000000004d, which the bucket \"lease\" lacks";
+    is_bad("lease-lost.db", &std::fs::read(bolt("lease-lost.db")).unwrap(), lease);
+}
+
+#[test]
+fn a_lost_bucket_is_named() {
+    for bucket in ["alarm", "auth", "authRoles", "authUsers", "cluster", "lease", "members", "members_removed"] {
+        let name = format!("without-{bucket}.db");
+        is_bad(&name, &std::fs::read(bolt(&name)).unwrap(), &format!("the bucket \"{bucket}\" is missing"));
+    }
+}
+
 /// As large as the file system allows: 16 TiB on ext4, 8 EiB on tmpfs and XFS. It takes no space on the disk.
 #[test]
 fn a_sparse_file_is_refused_at_once() {

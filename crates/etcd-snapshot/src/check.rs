@@ -96,8 +96,8 @@ fn examine<S: ReadAt + ?Sized>(
     options: &Options<'_>,
     scheduler: ReadScheduler<'_>,
 ) -> Result<Examined, ReadFailure> {
-    let meta = match identity {
-        Identity::Database(database) => &database.meta_pages.meta,
+    let (meta, kind) = match identity {
+        Identity::Database(database) => (&database.meta_pages.meta, database.kind),
         Identity::Other(problem) => return Ok(Examined::Corrupt(vec![problem.clone()])),
     };
     let total = meta.total_size();
@@ -111,7 +111,8 @@ fn examine<S: ReadAt + ?Sized>(
             hint: "the copy was interrupted, or the disk was full: take the snapshot again".to_owned(),
         }]));
     }
-    check_database(source, meta, &options.revisions, &options.parallel, scheduler)
+    let is_snapshot = kind == FileKind::Snapshot;
+    check_database(source, meta, is_snapshot, &options.revisions, &options.parallel, scheduler)
 }
 
 fn too_large(size: u64) -> Problem {

@@ -8,7 +8,10 @@ use crate::meta::Meta;
 use crate::mvcc::{KeyIndex, LiveEntries, ParallelWalk, walk_key_bucket};
 use crate::page::{PageError, PageReader};
 use crate::report::Contents;
-use crate::schema::{Bucket, KEY_BUCKET, META_BUCKET, SchemaInfo, read_buckets};
+use crate::schema::{Bucket, KEY_BUCKET, META_BUCKET, SchemaInfo, check_names, read_buckets};
+
+/// How far a scheduled compaction may be above the newest revision. A changed bit is further away than any etcd gets.
+const MAX_AHEAD: i64 = 1 << 32;
 
 /// What the check of a database finds.
 #[derive(Debug)]
@@ -26,6 +29,7 @@ pub(crate) enum Examined {
 pub(crate) fn check_database<S: ReadAt + ?Sized>(
     source: &S,
     meta: &Meta,
+    is_snapshot: bool,
     revisions: &[i64],
     parallel: &ParallelWalk,
     scheduler: ReadScheduler<'_>,
@@ -33,6 +37,7 @@ pub(crate) fn check_database<S: ReadAt + ?Sized>(
     let mut reader = PageReader::new(source, meta.page_size, meta.high_water_mark, scheduler);
     let mut state = WalkState::default();
     let buckets = read_buckets(&mut reader, meta.root, &mut state)?;
+    state.problems.extend(check_names(&buckets, is_snapshot));
     if let Some(corrupt) = corrupt(&reader, &mut state) {
         return Ok(corrupt);
     }
@@ -68,8 +73,10 @@ pub(crate) fn check_database<S: ReadAt + ?Sized>(
     }
     let Some(key_bucket) = key_bucket else { return Ok(Examined::Corrupt(state.problems)) };
     let entries = index.entries();
+    let lease = index.lost_lease(|lease| info.leases.contains(&lease)).map(lost_lease);
     let (live, history) = index.finish();
-    if let Some(problem) = check_invariants(&info, entries).or(history) {
+    let invariants = check_invariants(&info, entries, live.last_revision());
+    if let Some(problem) = invariants.or(history).or(lease) {
         return Ok(Examined::Corrupt(vec![problem]));
     }
     Ok(Examined::Sound(Box::new(contents(meta, hash, key_bucket, entries, live, info))))
@@ -123,12 +130,26 @@ fn check_freelist<S: ReadAt + ?Sized>(
 }
 
 /// Checks what etcd always writes into the bucket `meta`.
-fn check_invariants(info: &SchemaInfo, entries: u64) -> Option<Problem> {
+fn check_invariants(info: &SchemaInfo, entries: u64, last_revision: i64) -> Option<Problem> {
     if info.finished_compact > info.scheduled_compact {
         return Some(Problem {
             what: "the bucket \"meta\" has a finished compaction that was never scheduled".to_owned(),
             offset: None,
             hint: "bytes of the bucket \"meta\" were changed: take the snapshot again".to_owned(),
+        });
+    }
+    // A member starts at the scheduled compaction if that is newer than all entries (`kvstore.go`, `restore`). A crash or a
+    // compaction of nothing but tombstones can leave it some revisions above them.
+    let newest = last_revision.max(info.finished_compact.unwrap_or_default());
+    if let Some(scheduled) = info.scheduled_compact
+        && scheduled.saturating_sub(newest) > MAX_AHEAD
+    {
+        return Some(Problem {
+            what: format!("the bucket \"meta\" has a compaction at revision {scheduled}, but the newest revision is {newest}"),
+            offset: None,
+            hint: "bytes of the bucket \"meta\" were changed, and a restored cluster would start at that revision: take the \
+                   snapshot again"
+                .to_owned(),
         });
     }
     // Every version from 3.4 on writes the index in the commit that has the keys, never as 0 (etcd `cindex.go`; 3.4
@@ -143,6 +164,16 @@ fn check_invariants(info: &SchemaInfo, entries: u64) -> Option<Problem> {
         });
     }
     None
+}
+
+/// A put names a lease that exists, and the end of a lease deletes its keys in the same transaction (etcd
+/// `server/lease/lessor.go`, `Revoke`).
+fn lost_lease(id: i64) -> Problem {
+    Problem {
+        what: format!("a key has the lease {id:016x}, which the bucket \"lease\" lacks"),
+        offset: None,
+        hint: "the lease was lost or changed, and its keys would never expire: take the snapshot again".to_owned(),
+    }
 }
 
 fn contents(
@@ -169,7 +200,7 @@ fn contents(
         storage_version: info.storage_version,
         consistent_index: info.consistent_index,
         term: info.term,
-        leases: info.leases,
+        leases: info.leases.len() as u64,
         users: info.users,
         roles: info.roles,
         auth_enabled: info.auth_enabled,

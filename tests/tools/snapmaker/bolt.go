@@ -58,6 +58,9 @@ func bolt(dir string) error {
 			return err
 		}
 	}
+	if err := unstartable(dir); err != nil {
+		return err
+	}
 	name = filepath.Join(dir, "nested.db")
 	if err := database(name, nil, 10, 10, func(tx *bbolt.Tx) error {
 		_, err := tx.Bucket([]byte("key")).CreateBucket([]byte("inside"))
@@ -74,6 +77,53 @@ func bolt(dir string) error {
 		}
 		_, err := tx.CreateBucket([]byte("metadata"))
 		return err
+	})
+}
+
+// unstartable writes databases that make an etcd panic when it starts, or misbehave afterwards.
+func unstartable(dir string) error {
+	puts := []struct {
+		file, bucket string
+		key, value   []byte
+	}{
+		{"cluster-version.db", "cluster", []byte("clusterVersion"), []byte("v.5.0")},
+		{"downgrade.db", "cluster", []byte("downgrade"), []byte(`{"target-version":"3.5","enabled":true}`)},
+		{"member.db", "members", []byte("8e9e05c52164694d"), []byte(`{"id":10276657743932975437,"name":5}`)},
+		{"member-id.db", "members", []byte("8e9e05c52164694d"), []byte(`{"id":7,"name":"a"}`)},
+		{"conf-state.db", "meta", []byte("confState"), []byte(`{"voters":["a"]}`)},
+		{"user.db", "authUsers", []byte("root"), []byte("\x0a\x04root\x10\x02")},
+		{"user-name.db", "authUsers", []byte("root"), []byte("\x0a\x04rooT")},
+		{"role.db", "authRoles", []byte("r"), []byte("\x0a\x01r\x12\x02\x0a\x00")},
+		{"role-name.db", "authRoles", []byte("r"), []byte("\x0a\x01s")},
+		{"alarm.db", "alarm", []byte("\x0a\x01a"), nil},
+		{"auth-revision.db", "auth", []byte("authRevision"), []byte{1}},
+		{"lease-id.db", "lease", binary.BigEndian.AppendUint64(nil, 77), []byte("\x08\x4e\x10\x3c")},
+		{"compaction.db", "meta", []byte("scheduledCompactRev"), at(1<<62 | 3)},
+	}
+	for _, p := range puts {
+		if err := database(filepath.Join(dir, p.file), nil, 10, 10, func(tx *bbolt.Tx) error {
+			return tx.Bucket([]byte(p.bucket)).Put(p.key, p.value)
+		}); err != nil {
+			return err
+		}
+	}
+	for _, bucket := range buckets {
+		if bucket == "key" || bucket == "meta" {
+			continue
+		}
+		if err := database(filepath.Join(dir, "without-"+bucket+".db"), nil, 10, 10, func(tx *bbolt.Tx) error {
+			return tx.DeleteBucket([]byte(bucket))
+		}); err != nil {
+			return err
+		}
+	}
+	return database(filepath.Join(dir, "lease-lost.db"), nil, 10, 10, func(tx *bbolt.Tx) error {
+		kv := mvccpb.KeyValue{Key: []byte("leased"), CreateRevision: 17, ModRevision: 17, Version: 1, Lease: 77}
+		value, err := kv.Marshal()
+		if err != nil {
+			return err
+		}
+		return tx.Bucket([]byte("key")).Put(at(17), value)
 	})
 }
 

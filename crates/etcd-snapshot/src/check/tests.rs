@@ -40,11 +40,23 @@ fn bucket(root: u64) -> Vec<u8> {
     [root.to_le_bytes(), [0; 8]].concat()
 }
 
-/// Returns the root page with the buckets `key` and `meta`.
+/// Returns the root page with all buckets of etcd. Those other than `key` and `meta` are inline and empty.
 fn root_page(id: u64, key_root: u64, meta_root: u64) -> Vec<u8> {
-    let mut page = leaf_page(id, &[(b"key", &bucket(key_root)), (b"meta", &bucket(meta_root))]);
-    page[16] = 1;
-    page[32] = 1;
+    let names =
+        ["alarm", "auth", "authRoles", "authUsers", "cluster", "key", "lease", "members", "members_removed", "meta"];
+    let empty = [&[0; 16][..], &[0; 8], &2_u16.to_le_bytes(), &[0; 6]].concat();
+    let values: Vec<Vec<u8>> = names
+        .iter()
+        .map(|name| match *name {
+            "key" => bucket(key_root),
+            "meta" => bucket(meta_root),
+            _ => empty.clone(),
+        })
+        .collect();
+    let elements: Vec<(&[u8], &[u8])> =
+        names.iter().zip(&values).map(|(name, value)| (name.as_bytes(), &value[..])).collect();
+    let mut page = leaf_page(id, &elements);
+    (0..names.len()).for_each(|index| page[16 + index * 16] = 1);
     page
 }
 

@@ -29,6 +29,8 @@ pub(super) struct IndexEntry {
     pub(super) before: Link,
     /// What the next entry with the same key must say about it.
     pub(super) link: Link,
+    /// The lease of the key; 0 if it has none.
+    pub(super) lease: i64,
     /// The offset in the file.
     pub(super) offset: u64,
 }
@@ -46,6 +48,7 @@ impl IndexEntry {
             key: [hash as u16, (hash >> 16) as u16, (hash >> 32) as u16, (hash >> 48) as u16],
             before: Link::before(revision.main, kv.create_revision, kv.version),
             link: Link::to(kv.create_revision, kv.version),
+            lease: kv.lease,
             offset: element.offset,
         })
     }

@@ -58,6 +58,8 @@ pub(crate) struct KeyIndex {
     keys: HashMap<Fingerprint, Latest, BuildHasherDefault<IdentityHasher>>,
     hasher: KeyHasher,
     live: LiveEntries,
+    /// The leases of the latest entries that have one.
+    leases: HashMap<u32, i64>,
     entries: u32,
     /// The wanted revisions that are still to come, the next one last.
     wanted: Vec<i64>,
@@ -76,6 +78,7 @@ impl KeyIndex {
             keys: HashMap::default(),
             hasher: KeyHasher::default(),
             live: LiveEntries::default(),
+            leases: HashMap::new(),
             entries: 0,
             wanted,
             previous: None,
@@ -100,7 +103,7 @@ impl KeyIndex {
     /// # Errors
     /// The entry does not belong behind the one before it.
     pub(super) fn add(&mut self, entry: IndexEntry) -> Result<(), Problem> {
-        let IndexEntry { revision, key, before, link, offset } = entry;
+        let IndexEntry { revision, key, before, link, lease, offset } = entry;
         let Revision { main, sub, tombstone } = revision;
         // The keys are in order, so only a tombstone can have the revision of the entry before it.
         if self.previous.is_some_and(|previous| (previous.main, previous.sub) >= (main, sub)) {
@@ -120,6 +123,12 @@ impl KeyIndex {
         let previous =
             if tombstone { self.keys.remove(&key) } else { self.keys.insert(key, Latest::new(ordinal, link)) };
         self.history.add(revision, before, previous.map(|latest| latest.link), offset);
+        if let Some(previous) = previous.filter(|_| !self.leases.is_empty()) {
+            self.leases.remove(&previous.ordinal());
+        }
+        if lease != 0 {
+            self.leases.insert(ordinal, lease);
+        }
         self.live.add(ordinal, main, tombstone, previous.map(Latest::ordinal));
         Ok(())
     }
@@ -127,6 +136,11 @@ impl KeyIndex {
     /// Returns the number of entries.
     pub(crate) fn entries(&self) -> u64 {
         u64::from(self.entries)
+    }
+
+    /// Returns a lease that a key names and `exists` denies, the one with the least ID.
+    pub(crate) fn lost_lease(&self, exists: impl Fn(i64) -> bool) -> Option<i64> {
+        self.leases.values().copied().filter(|lease| !exists(*lease)).min()
     }
 
     /// Returns the live entries, and what is wrong with the history.

@@ -35,6 +35,8 @@ fn files_of_other_formats_are_named() {
         (b"BZh91AY&SY", "bzip2"),
         (b"\x04\x22\x4d\x18\x64\x40", "lz4"),
         (b"Salted__\x9a\x11", "'openssl enc'"),
+        (b"\x78\x9c", "zlib"),
+        (br#"[{"etcdEvent":{"type":0},"time":"2024-01-01T00:00:00Z"}]"#, "Gardener delta snapshot"),
     ] {
         let mut bytes = mark.to_vec();
         bytes.extend((0..5000_u32).map(|n| ((n * 7919) >> 3) as u8));
@@ -73,6 +75,8 @@ fn a_cut_file_is_reported_with_its_offset() {
         assert!(outcome.stderr.contains("take the snapshot again"), "{}", outcome.stderr);
     }
     is_bad("snap.db", &good[..total], "the snapshot is missing the sha-256 at its end (at byte");
+    let outcome = is_bad("0000000000000007.snap.db", &good[..total], "is missing the sha-256 at its end");
+    assert!(outcome.stderr.contains("that a member received from its leader never has one"), "{}", outcome.stderr);
     is_bad("snap.db", &good[..total + 7], "the file is cut off: 25 of the 32 bytes of its sha-256 are missing");
     let outcome = is_bad("snap.db.part", &good[..3 * PAGE], "the file is cut off: it ends after ");
     assert!(outcome.stderr.contains("etcdctl names a file .part until it is complete"), "{}", outcome.stderr);

@@ -245,6 +245,23 @@ fn the_database_of_a_running_member_is_in_use_and_never_damaged() {
     is_good(Path::new("/"), database.to_str().unwrap());
 }
 
+#[test]
+fn a_file_without_a_sha256_is_refused_if_one_is_required() {
+    let directory = with("snap.db", snapshot());
+    let outcome = verify(directory.path(), &["snap.db", "--require-checksum"]);
+    assert_eq!(outcome.code, Some(0), "{}", outcome.stderr);
+    let mut etcd = Etcd::start();
+    etcd.fill(20, 100);
+    etcd.end();
+    let database = etcd.database();
+    let database = database.to_str().unwrap();
+    is_good(directory.path(), database);
+    let outcome = verify(directory.path(), &["snap.db", database, "--require-checksum"]);
+    assert_eq!(outcome.code, Some(4), "{}", outcome.stderr);
+    let text = format!("error: {database}: it does not have a sha-256 at its end, which --require-checksum asks for\n");
+    assert!(outcome.stderr.starts_with(&text), "{}", outcome.stderr);
+}
+
 /// etcdutl commits without a change, as etcd 3.4 does when it ends: then the two meta pages are a snapshot's, every
 /// second time.
 #[test]

@@ -155,6 +155,10 @@ pub(crate) fn read_meta_pages<S: ReadAt + ?Sized>(source: &S, size: u64) -> Resu
 
 fn compare(first: Meta, first_page: Vec<u8>, second_page: Vec<u8>) -> MetaPages {
     let second = match Meta::parse(&second_page) {
+        // bbolt writes both with the page size of the database, and reads with that of the first one.
+        Ok(second) if second.page_size != first.page_size => {
+            return only_readable(first, 1, "has another page size", [first_page, second_page]);
+        }
         Ok(second) => second,
         Err(why) => return only_readable(first, 1, why, [first_page, second_page]),
     };

@@ -116,6 +116,7 @@ pub struct VerifyOptions {
     pub cluster: ClusterOptions,
     pub files: Vec<PathBuf>,
     pub document: Option<PathBuf>,
+    pub require_checksum: bool,
     pub against_cluster: bool,
     pub hash_limits: HashLimits,
     pub format: Option<Format>,

@@ -22,6 +22,10 @@ pub struct VerifyArgs {
     #[arg(long, value_name = "FILE")]
     pub document: Option<PathBuf>,
 
+    /// Refuse a file without a sha-256 at its end, such as a member's own database
+    #[arg(long)]
+    pub require_checksum: bool,
+
     /// Compare with the data of the members, if they still have the file's revision
     #[arg(long)]
     pub against_cluster: bool,
@@ -42,6 +46,7 @@ impl VerifyArgs {
             cluster: connection.cluster_options(&self.etcd_client, &self.etcd_pod),
             files: self.files,
             document: self.document,
+            require_checksum: self.require_checksum,
             against_cluster: self.against_cluster,
             hash_limits: (&self.hash_check).into(),
             format,

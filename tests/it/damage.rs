@@ -35,6 +35,8 @@ fn files_of_other_formats_are_named() {
         (b"BZh91AY&SY", "bzip2"),
         (b"\x04\x22\x4d\x18\x64\x40", "lz4"),
         (b"Salted__\x9a\x11", "'openssl enc'"),
+        (b"\x78\x9c", "zlib"),
+        (br#"[{"etcdEvent":{"type":0},"time":"2024-01-01T00:00:00Z"}]"#, "Gardener delta snapshot"),
     ] {
         let mut bytes = mark.to_vec();
         bytes.extend((0..5000_u32).map(|n| ((n * 7919) >> 3) as u8));
@@ -73,6 +75,8 @@ fn a_cut_file_is_reported_with_its_offset() {
         assert!(outcome.stderr.contains("take the snapshot again"), "{}", outcome.stderr);
     }
     is_bad("snap.db", &good[..total], "the snapshot is missing the sha-256 at its end (at byte");
+    let outcome = is_bad("0000000000000007.snap.db", &good[..total], "is missing the sha-256 at its end");
+    assert!(outcome.stderr.contains("that a member received from its leader never has one"), "{}", outcome.stderr);
     is_bad("snap.db", &good[..total + 7], "the file is cut off: 25 of the 32 bytes of its sha-256 are missing");
     let outcome = is_bad("snap.db.part", &good[..3 * PAGE], "the file is cut off: it ends after ");
     assert!(outcome.stderr.contains("etcdctl names a file .part until it is complete"), "{}", outcome.stderr);
@@ -90,6 +94,65 @@ fn database(transactions: [u64; 2], behind: &[u8]) -> Vec<u8> {
     }
     bytes.extend_from_slice(behind);
     bytes
+}
+
+/// What a lost write leaves: each page is sound, and entries are missing.
+#[test]
+fn a_history_with_missing_entries_is_reported() {
+    let hole = "revision 30 is missing from the history: the next entry is at revision 31";
+    is_bad("hole.db", &std::fs::read(bolt("hole.db")).unwrap(), hole);
+    let chain = "the entry at revision 62/0 does not continue the version and create revision of its key";
+    is_bad("chain.db", &std::fs::read(bolt("chain.db")).unwrap(), chain);
+}
+
+/// etcd panics when it starts with these, or expires no key, or continues at another revision.
+#[test]
+fn entries_that_etcd_cannot_start_with_are_reported() {
+    for (name, bucket, key) in [
+        ("cluster-version.db", "cluster", "clusterVersion"),
+        ("downgrade.db", "cluster", "downgrade"),
+        ("member.db", "members", "8e9e05c52164694d"),
+        ("member-id.db", "members", "8e9e05c52164694d"),
+        ("conf-state.db", "meta", "confState"),
+        ("user.db", "authUsers", "root"),
+        ("user-name.db", "authUsers", "root"),
+        ("role.db", "authRoles", "r"),
+        ("role-name.db", "authRoles", "r"),
+        ("alarm.db", "alarm", "\\n\\x01a"),
+        ("auth-revision.db", "auth", "authRevision"),
+        ("lease-id.db", "lease", "\\x00\\x00\\x00\\x00\\x00\\x00\\x00M"),
+    ] {
+        let text = format!("the bucket \"{bucket}\" has an entry \"{key}\" that etcd does not write like this");
+        is_bad(name, &std::fs::read(bolt(name)).unwrap(), &text);
+    }
+    let far = "the bucket \"meta\" has a compaction at revision 4611686018427387907, but the newest revision is 16";
+    is_bad("compaction.db", &std::fs::read(bolt("compaction.db")).unwrap(), far);
+    let lease = "a key has the lease 000000000000004d, which the bucket \"lease\" lacks";
+    is_bad("lease-lost.db", &std::fs::read(bolt("lease-lost.db")).unwrap(), lease);
+}
+
+#[test]
+fn a_lost_bucket_is_named() {
+    for bucket in ["alarm", "auth", "authRoles", "authUsers", "cluster", "lease", "members", "members_removed"] {
+        let name = format!("without-{bucket}.db");
+        is_bad(&name, &std::fs::read(bolt(&name)).unwrap(), &format!("the bucket \"{bucket}\" is missing"));
+    }
+}
+
+/// As large as the file system allows: 16 TiB on ext4, 8 EiB on tmpfs and XFS. It takes no space on the disk.
+#[test]
+fn a_sparse_file_is_refused_at_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("sparse.db");
+    std::fs::write(&path, snapshot()).unwrap();
+    let file = std::fs::File::options().write(true).open(&path).unwrap();
+    let size = [(1 << 63) - PAGE as u64, (16 << 40) - PAGE as u64].into_iter().find(|size| file.set_len(*size).is_ok());
+    // Not every file system has sparse files.
+    let Some(size) = size else { return };
+    let outcome = verify(directory.path(), &["sparse.db"]);
+    assert_eq!(outcome.code, Some(4), "{}", outcome.stderr);
+    let first = format!("error: sparse.db: this is not an etcd database: no etcd can have {size} bytes\n");
+    assert!(outcome.stderr.starts_with(&first), "{}", outcome.stderr);
 }
 
 #[test]

@@ -1,8 +1,11 @@
 //! `verify` through the binary: good files, their figures, and what they are compared with.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use etcd_snapshot::{Options, ReadFailure};
 use serde_json::Value;
 
 use crate::support::etcd::{Etcd, tool};
@@ -161,6 +164,102 @@ fn the_database_of_a_member_that_was_killed_or_ended_is_read() {
         assert_eq!(document["verified"]["checksum"], "no trailer");
         same_figures(&document, &etcd.database());
     }
+}
+
+/// Each ends in the midst of writes and compactions.
+#[test]
+fn members_that_are_killed_under_load_have_a_complete_history() {
+    for seed in ["21", "22", "23"] {
+        let mut etcd = Etcd::with(&["--compaction-batch-limit=5", "--compaction-sleep-interval=20ms"]);
+        let directory = tempfile::tempdir().unwrap();
+        let mut load = Command::new(tool("snapmaker"))
+            .args(["live", &etcd.url])
+            .arg(directory.path())
+            .args(["100000", seed, "hasty"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("snapmaker starts");
+        std::thread::sleep(std::time::Duration::from_secs(2));
+        etcd.stop();
+        load.kill().expect("it can be killed");
+        load.wait().expect("it ends");
+        let document = is_good(Path::new("/"), etcd.database().to_str().unwrap());
+        assert!(document["revision"].as_i64().unwrap() > 20, "{document}");
+    }
+}
+
+#[test]
+fn a_restore_that_bumps_the_revision_has_a_complete_history() {
+    let directory = with("snap.db", snapshot());
+    let path = directory.path().join("snap.db");
+    let mut etcd = Etcd::restored_with(&path, &["--bump-revision", "1000", "--mark-compacted"]);
+    etcd.fill(50, 100);
+    etcd.ctl(&["del", "/registry/fill/000007"]);
+    let again = directory.path().join("again.db");
+    etcd.save(&again);
+    same_figures(&is_good(directory.path(), "again.db"), &again);
+    let revision = is_good(directory.path(), "again.db")["revision"].as_i64().unwrap();
+    assert!(revision > 1000, "{revision}");
+    etcd.ctl(&["compact", "--physical", &(revision - 1).to_string()]);
+    etcd.end();
+    is_good(Path::new("/"), etcd.database().to_str().unwrap());
+}
+
+/// Its pages change while they are read, and that is not damage.
+#[test]
+fn the_database_of_a_running_member_is_in_use_and_never_damaged() {
+    let mut etcd = Etcd::start();
+    etcd.fill(8000, 2000);
+    let database = etcd.database();
+    let ended = AtomicBool::new(false);
+    let (mut sound, mut changed) = (0, 0);
+    std::thread::scope(|scope| {
+        let writers = [0, 1].map(|_| {
+            scope.spawn(|| {
+                while !ended.load(Ordering::Relaxed) {
+                    etcd.fill(400, 2000);
+                }
+            })
+        });
+        for _ in 0..15 {
+            // The library has no lock, as on a network file system.
+            match etcd_snapshot::check(&File::open(&database).unwrap(), &Options::default()) {
+                Err(ReadFailure::Changed) => changed += 1,
+                Ok(report) if report.is_good() => sound += 1,
+                other => {
+                    ended.store(true, Ordering::Relaxed);
+                    panic!("{other:?}");
+                }
+            }
+            let outcome = verify(Path::new("/"), &[database.to_str().unwrap()]);
+            assert_eq!((outcome.code, outcome.stdout.as_str()), (Some(1), ""), "{}", outcome.stderr);
+            assert!(outcome.stderr.contains(": a running etcd has it open\nhint: "), "{}", outcome.stderr);
+        }
+        ended.store(true, Ordering::Relaxed);
+        writers.into_iter().for_each(|writer| writer.join().expect("etcd takes all writes"));
+    });
+    eprintln!("a running member's database: {changed} times changed, {sound} times sound");
+    assert!(changed > 0, "{sound} times sound");
+    etcd.end();
+    is_good(Path::new("/"), database.to_str().unwrap());
+}
+
+#[test]
+fn a_file_without_a_sha256_is_refused_if_one_is_required() {
+    let directory = with("snap.db", snapshot());
+    let outcome = verify(directory.path(), &["snap.db", "--require-checksum"]);
+    assert_eq!(outcome.code, Some(0), "{}", outcome.stderr);
+    let mut etcd = Etcd::start();
+    etcd.fill(20, 100);
+    etcd.end();
+    let database = etcd.database();
+    let database = database.to_str().unwrap();
+    is_good(directory.path(), database);
+    let outcome = verify(directory.path(), &["snap.db", database, "--require-checksum"]);
+    assert_eq!(outcome.code, Some(4), "{}", outcome.stderr);
+    let text = format!("error: {database}: it does not have a sha-256 at its end, which --require-checksum asks for\n");
+    assert!(outcome.stderr.starts_with(&text), "{}", outcome.stderr);
 }
 
 /// etcdutl commits without a change, as etcd 3.4 does when it ends: then the two meta pages are a snapshot's, every

@@ -74,6 +74,11 @@ impl Etcd {
 
     /// Starts a member on the data that `etcdutl snapshot restore` made of `snapshot`.
     pub fn restored(snapshot: &Path) -> Self {
+        Etcd::restored_with(snapshot, &[])
+    }
+
+    /// The same, with more flags for etcdutl.
+    pub fn restored_with(snapshot: &Path, flags: &[&str]) -> Self {
         let data = tempfile::tempdir().expect("a directory");
         let restored = data.path().join("member-data");
         let output = Command::new(tool("etcdutl"))
@@ -81,6 +86,7 @@ impl Etcd {
             .arg(snapshot)
             .arg("--data-dir")
             .arg(&restored)
+            .args(flags)
             .output();
         let output = output.expect("etcdutl starts");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

@@ -1,35 +1,53 @@
 //! One bit for each page or entry.
 
-/// A set of small integers that grows as needed.
+/// The words of a chunk: 4 KiB, for 32768 bits.
+const CHUNK_WORDS: usize = 512;
+
+/// A set of small integers. Memory grows with the parts that have bits, so a sparse file cannot exhaust it.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Bitmap(Vec<u64>);
+pub(crate) struct Bitmap(Vec<Option<Box<[u64; CHUNK_WORDS]>>>);
+
+/// Returns the chunk of a bit, its word in the chunk, and its mask.
+fn place(index: u64) -> Option<(usize, usize, u64)> {
+    let word = usize::try_from(index / 64).ok()?;
+    Some((word / CHUNK_WORDS, word % CHUNK_WORDS, 1 << (index % 64)))
+}
 
 impl Bitmap {
     pub(crate) fn get(&self, index: u64) -> bool {
-        let word = usize::try_from(index / 64).ok().and_then(|at| self.0.get(at));
-        word.is_some_and(|word| word >> (index % 64) & 1 == 1)
+        place(index).is_some_and(|(chunk, word, mask)| {
+            self.0.get(chunk).and_then(Option::as_ref).is_some_and(|chunk| chunk[word] & mask != 0)
+        })
     }
 
     /// Sets a bit. Returns `false` if it was set before.
     pub(crate) fn set(&mut self, index: u64) -> bool {
-        let Ok(at) = usize::try_from(index / 64) else { return false };
-        if at >= self.0.len() {
-            self.0.resize(at + 1, 0);
+        let Some((chunk, word, mask)) = place(index) else { return false };
+        if chunk >= self.0.len() {
+            self.0.resize(chunk + 1, None);
         }
-        let mask = 1 << (index % 64);
-        let fresh = self.0[at] & mask == 0;
-        self.0[at] |= mask;
+        let words = self.0[chunk].get_or_insert_with(|| Box::new([0; CHUNK_WORDS]));
+        let fresh = words[word] & mask == 0;
+        words[word] |= mask;
         fresh
     }
 
     pub(crate) fn clear(&mut self, index: u64) {
-        if let Some(word) = usize::try_from(index / 64).ok().and_then(|at| self.0.get_mut(at)) {
-            *word &= !(1 << (index % 64));
+        if let Some((chunk, word, mask)) = place(index)
+            && let Some(Some(words)) = self.0.get_mut(chunk)
+        {
+            words[word] &= !mask;
         }
     }
 
+    /// Returns how many bytes of memory it takes.
+    #[cfg(test)]
+    pub(crate) fn memory(&self) -> usize {
+        self.0.len() * size_of::<usize>() + self.0.iter().flatten().count() * CHUNK_WORDS * 8
+    }
+
     pub(crate) fn count(&self) -> u64 {
-        self.0.iter().map(|word| u64::from(word.count_ones())).sum()
+        self.0.iter().flatten().flat_map(|words| words.iter()).map(|word| u64::from(word.count_ones())).sum()
     }
 }
 

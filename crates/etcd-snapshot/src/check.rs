@@ -8,6 +8,10 @@ use crate::report::{Report, Trailer};
 use crate::sha256::{FileDigest, TRAILER_LENGTH, hash_file};
 use crate::tx_check::{Examined, check_database};
 
+/// The largest database that is checked. etcd's own limit is 8 GiB (`--quota-backend-bytes`, a larger one logs a warning),
+/// and a file can claim any size at no cost: it may be sparse.
+const MAX_SIZE: u64 = 1 << 40;
+
 /// What a check does.
 #[derive(Clone)]
 pub struct Options<'a> {
@@ -44,14 +48,17 @@ impl std::fmt::Debug for Options<'_> {
 /// Checks a file. A bad file is not an error: the report says what is wrong with it.
 ///
 /// # Errors
-/// Reading failed or was cancelled.
+/// Reading failed or was cancelled; or the file was changed during the check, as a running member changes its database.
 pub fn check<S: ReadAt + ?Sized>(source: &S, options: &Options<'_>) -> Result<Report, ReadFailure> {
     let size = source.size()?;
-    let identity = identify(source, size, options.progress)?;
-    let coordinator = ReadCoordinator::new(options.checksum);
+    let is_too_large = size > MAX_SIZE;
+    let identity =
+        if is_too_large { Identity::Other(too_large(size)) } else { identify(source, size, options.progress)? };
+    let checksum = options.checksum && !is_too_large;
+    let coordinator = ReadCoordinator::new(checksum);
     let scheduler = ReadScheduler::new(&coordinator, options.progress);
     let (digest, examined) = std::thread::scope(|scope| {
-        let hashing = options.checksum.then(|| {
+        let hashing = checksum.then(|| {
             let (coordinator, scheduler) = (&coordinator, scheduler.sequential());
             scope.spawn(move || hash_file(source, size, coordinator, scheduler))
         });
@@ -63,9 +70,21 @@ pub fn check<S: ReadAt + ?Sized>(source: &S, options: &Options<'_>) -> Result<Re
         (digest.transpose(), examined)
     });
     match (digest, examined) {
+        (Ok(_), Ok(_)) if !is_current(source, size, &identity)? => Err(ReadFailure::Changed),
         (Ok(digest), Ok(examined)) => Ok(report(size, &identity, examined, digest)),
         (Err(failure), Ok(_)) | (Ok(_), Err(failure)) => Err(failure),
         (Err(digest), Err(examined)) => Err(examined.or(digest)),
+    }
+}
+
+/// Returns `true` if the file is still the one that was identified.
+fn is_current<S: ReadAt + ?Sized>(source: &S, size: u64, identity: &Identity) -> Result<bool, ReadFailure> {
+    if source.size()? != size {
+        return Ok(false);
+    }
+    match identity {
+        Identity::Database(database) => database.meta_pages.is_current(source, size),
+        Identity::Other(_) => Ok(true),
     }
 }
 
@@ -77,11 +96,14 @@ fn examine<S: ReadAt + ?Sized>(
     options: &Options<'_>,
     scheduler: ReadScheduler<'_>,
 ) -> Result<Examined, ReadFailure> {
-    let meta = match identity {
-        Identity::Database(database) => &database.meta_pages.meta,
+    let (meta, kind) = match identity {
+        Identity::Database(database) => (&database.meta_pages.meta, database.kind),
         Identity::Other(problem) => return Ok(Examined::Corrupt(vec![problem.clone()])),
     };
     let total = meta.total_size();
+    if total > MAX_SIZE {
+        return Ok(Examined::Corrupt(vec![too_large(total)]));
+    }
     if size < total {
         return Ok(Examined::Corrupt(vec![Problem {
             what: format!("the file is cut off: it ends after {size} of {total} bytes"),
@@ -89,7 +111,17 @@ fn examine<S: ReadAt + ?Sized>(
             hint: "the copy was interrupted, or the disk was full: take the snapshot again".to_owned(),
         }]));
     }
-    check_database(source, meta, &options.revisions, &options.parallel, scheduler)
+    let is_snapshot = kind == FileKind::Snapshot;
+    check_database(source, meta, is_snapshot, &options.revisions, &options.parallel, scheduler)
+}
+
+fn too_large(size: u64) -> Problem {
+    Problem {
+        what: format!("this is not an etcd database: no etcd can have {size} bytes"),
+        offset: None,
+        hint: "check which program wrote the file; etcd suggests at most 8 GiB, and files above 1 TiB are not read"
+            .to_owned(),
+    }
 }
 
 fn report(size: u64, identity: &Identity, examined: Examined, digest: Option<FileDigest>) -> Report {
@@ -173,3 +205,6 @@ fn check_end(database: &Database, size: u64, trailer: Trailer, is_sound: bool) -
         (FileKind::MemberDatabase, _) => None,
     }
 }
+
+#[cfg(test)]
+mod tests;

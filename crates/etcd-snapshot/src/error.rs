@@ -30,7 +30,7 @@ pub enum ReadFailure {
     Io(io::Error),
     /// The [`ProgressFn`](crate::ProgressFn) returned `false`.
     Cancelled,
-    /// The file was sound when it was checked and no longer is: something writes to it.
+    /// Something wrote to the file while it was read, for example the member whose database it is.
     Changed,
 }
 

@@ -188,9 +188,9 @@ fn live_entries<S: ReadAt + ?Sized>(
     revisions: &[i64],
     progress: ProgressFn<'_>,
 ) -> Result<LiveEntries, ReadFailure> {
-    let mut index = KeyIndex::new(revisions);
+    let mut index = KeyIndex::new(revisions, Some(i64::MAX));
     walk_keys(source, contents, progress, &mut |element| index.add_element(element))?;
-    Ok(index.finish())
+    Ok(index.finish().0)
 }
 
 /// Walks the bucket `key` of a file that was sound.

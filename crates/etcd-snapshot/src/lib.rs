@@ -42,6 +42,7 @@ mod freelist;
 mod hash_kv;
 mod identify;
 mod io;
+mod json;
 mod meta;
 mod mvcc;
 mod page;

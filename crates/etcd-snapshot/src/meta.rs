@@ -99,6 +99,20 @@ pub(crate) struct MetaPages {
     pub(crate) writer: Writer,
     /// What is wrong with the other one, or with a page header.
     pub(crate) problem: Option<Problem>,
+    /// The bytes of both.
+    raw: [Vec<u8>; 2],
+}
+
+impl MetaPages {
+    /// Returns `true` if both meta pages of the file still have the same bytes.
+    ///
+    /// Only then what was read is one state of a database that a member writes to: a commit overwrites pages that the
+    /// commit before it has freed, so a page of transaction N changes only after meta page N + 1 was written (bbolt
+    /// `internal/freelist`, `Release`).
+    pub(crate) fn is_current<S: ReadAt + ?Sized>(&self, source: &S, size: u64) -> Result<bool, ReadFailure> {
+        let [first, second] = &self.raw;
+        Ok(read(source, size, 0)? == *first && read(source, size, self.meta.page_size)? == *second)
+    }
 }
 
 /// What a look for meta pages finds.
@@ -115,7 +129,7 @@ pub(crate) enum MetaLookup {
 pub(crate) fn read_meta_pages<S: ReadAt + ?Sized>(source: &S, size: u64) -> Result<MetaLookup, ReadFailure> {
     let first = read(source, size, 0)?;
     let why = match Meta::parse(&first) {
-        Ok(meta) => return Ok(MetaLookup::Found(compare(meta, &first, &read(source, size, meta.page_size)?))),
+        Ok(meta) => return Ok(MetaLookup::Found(compare(meta, first, read(source, size, meta.page_size)?))),
         Err(why) => why,
     };
     let mut page_size = *PAGE_SIZES.start();
@@ -124,7 +138,7 @@ pub(crate) fn read_meta_pages<S: ReadAt + ?Sized>(source: &S, size: u64) -> Resu
         if let Ok(meta) = Meta::parse(&second)
             && meta.page_size == page_size
         {
-            return Ok(MetaLookup::Found(only_readable(meta, 0, why)));
+            return Ok(MetaLookup::Found(only_readable(meta, 0, why, [first, second])));
         }
         page_size *= 2;
     }
@@ -139,10 +153,14 @@ pub(crate) fn read_meta_pages<S: ReadAt + ?Sized>(source: &S, size: u64) -> Resu
     }))
 }
 
-fn compare(first: Meta, first_page: &[u8], second_page: &[u8]) -> MetaPages {
-    let second = match Meta::parse(second_page) {
+fn compare(first: Meta, first_page: Vec<u8>, second_page: Vec<u8>) -> MetaPages {
+    let second = match Meta::parse(&second_page) {
+        // bbolt writes both with the page size of the database, and reads with that of the first one.
+        Ok(second) if second.page_size != first.page_size => {
+            return only_readable(first, 1, "has another page size", [first_page, second_page]);
+        }
         Ok(second) => second,
-        Err(why) => return only_readable(first, 1, why),
+        Err(why) => return only_readable(first, 1, why, [first_page, second_page]),
     };
     let writer = match first.follows(&second) {
         // A member has the later transaction on the first page only if its number is even.
@@ -151,7 +169,7 @@ fn compare(first: Meta, first_page: &[u8], second_page: &[u8]) -> MetaPages {
         false => Writer::Member,
     };
     let meta = if second.txid > first.txid { second } else { first };
-    let problem = [(0, first_page), (1, second_page)].into_iter().find_map(|(id, page)| {
+    let problem = [(0, &first_page), (1, &second_page)].into_iter().find_map(|(id, page)| {
         let header = PageHeader::parse(page)?;
         (header.id != id || header.flags != META_PAGE).then(|| Problem {
             what: format!("the page header of meta page {id} is wrong"),
@@ -159,17 +177,17 @@ fn compare(first: Meta, first_page: &[u8], second_page: &[u8]) -> MetaPages {
             hint: "the bytes at this offset were changed or overwritten: take the snapshot again".to_owned(),
         })
     });
-    MetaPages { meta, writer, problem }
+    MetaPages { meta, writer, problem, raw: [first_page, second_page] }
 }
 
 /// `why`: what is wrong with the other meta page, `damaged`.
-fn only_readable(meta: Meta, damaged: u64, why: &str) -> MetaPages {
+fn only_readable(meta: Meta, damaged: u64, why: &str, raw: [Vec<u8>; 2]) -> MetaPages {
     let problem = Problem {
         what: format!("meta page {damaged} {why}, meta page {} is readable", 1 - damaged),
         offset: Some(damaged * meta.page_size),
         hint: "etcd opens such a file, but never writes a snapshot like this: take the snapshot again".to_owned(),
     };
-    MetaPages { meta, writer: Writer::Unknown, problem: Some(problem) }
+    MetaPages { meta, writer: Writer::Unknown, problem: Some(problem), raw }
 }
 
 /// Reads as much of a meta page as there is.

@@ -1,6 +1,7 @@
 //! As much of protobuf's wire format as is needed to read the messages in etcd's database.
 //!
-//! Fields: etcd `api/mvccpb/kv.proto` and `server/lease/leasepb/lease.proto`. Unknown fields are skipped, as etcd's own
+//! Fields: etcd `api/mvccpb/kv.proto`, `server/lease/leasepb/lease.proto`, `api/authpb/auth.proto` and
+//! `api/etcdserverpb/rpc.proto`. Unknown fields are skipped, as etcd's own
 //! decoder does.
 
 /// A field of a message.
@@ -115,9 +116,56 @@ pub(crate) fn lease_id(bytes: &[u8]) -> Option<i64> {
     Some(id)
 }
 
-/// Returns `true` if the bytes can be a message.
-pub(crate) fn is_message(bytes: &[u8]) -> bool {
-    Fields(bytes).all(|field| field.is_some())
+/// The type of a field, as far as the wire format tells it.
+#[derive(Debug, Clone, Copy)]
+enum Wire<'a> {
+    Varint,
+    Bytes,
+    Message(&'a [Wire<'a>]),
+}
+
+/// Returns `true` if the bytes are a message whose fields 1, 2, … have these types. Others are skipped.
+fn is_message(bytes: &[u8], wires: &[Wire<'_>]) -> bool {
+    Fields(bytes).all(|field| {
+        let Some((number, field)) = field else { return false };
+        let wire = usize::try_from(number - 1).ok().and_then(|index| wires.get(index));
+        match (field, wire) {
+            (_, None) | (Field::Varint(_), Some(Wire::Varint)) | (Field::Bytes(_), Some(Wire::Bytes)) => true,
+            (Field::Bytes(inner), Some(Wire::Message(wires))) => is_message(inner, wires),
+            _ => false,
+        }
+    })
+}
+
+/// `authpb.User`: name, password, roles, and options with one flag.
+const USER: &[Wire<'_>] = &[Wire::Bytes, Wire::Bytes, Wire::Bytes, Wire::Message(&[Wire::Varint])];
+/// `authpb.Role`: name and permissions, each with its type, key and range end.
+const ROLE: &[Wire<'_>] = &[Wire::Bytes, Wire::Message(&[Wire::Varint, Wire::Bytes, Wire::Bytes])];
+/// `etcdserverpb.AlarmMember`: the ID of the member and the alarm.
+const ALARM: &[Wire<'_>] = &[Wire::Varint, Wire::Varint];
+
+/// Returns the name in an `authpb.User`; `None` if the bytes are something else.
+pub(crate) fn user_name(bytes: &[u8]) -> Option<&[u8]> {
+    is_message(bytes, USER).then(|| name(bytes))
+}
+
+/// Returns the name in an `authpb.Role`; `None` if the bytes are something else.
+pub(crate) fn role_name(bytes: &[u8]) -> Option<&[u8]> {
+    is_message(bytes, ROLE).then(|| name(bytes))
+}
+
+/// Returns `true` for an `etcdserverpb.AlarmMember`.
+pub(crate) fn is_alarm(bytes: &[u8]) -> bool {
+    is_message(bytes, ALARM)
+}
+
+/// Returns the last field 1.
+fn name(bytes: &[u8]) -> &[u8] {
+    let names = Fields(bytes).flatten().filter_map(|field| match field {
+        (1, Field::Bytes(name)) => Some(name),
+        _ => None,
+    });
+    names.last().unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -149,5 +197,20 @@ mod tests {
         assert_eq!(lease_id(b"\x08\x07\x10\x3c\x18\x05"), Some(7));
         assert_eq!(lease_id(b"\x0a\x01a"), None);
         assert_eq!(lease_id(b"\x08"), None);
+    }
+
+    #[test]
+    fn users_roles_and_alarms_have_their_fields() {
+        let user = b"\x0a\x04root\x12\x02pw\x1a\x04root\x22\x02\x08\x01";
+        assert_eq!(user_name(user), Some(&b"root"[..]));
+        assert_eq!(role_name(b"\x0a\x01r\x12\x07\x08\x02\x12\x01a\x1a\x00"), Some(&b"r"[..]));
+        assert!(is_alarm(b"\x08\x07\x10\x01"));
+        // A field of another type, in the message and in one inside.
+        assert_eq!(user_name(b"\x0a\x04root\x10\x02"), None);
+        assert_eq!(user_name(b"\x0a\x04root\x22\x02\x0a\x00"), None);
+        assert_eq!(role_name(b"\x0a\x01r\x12\x02\x0a\x00"), None);
+        assert!(!is_alarm(b"\x0a\x00"));
+        // Unknown fields.
+        assert_eq!(user_name(b"\x0a\x01a\x38\x01"), Some(&b"a"[..]));
     }
 }

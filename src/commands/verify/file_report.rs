@@ -3,13 +3,16 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use etcd_snapshot::{Contents, FileKind, Options, Problem, Report, Trailer};
+use etcd_snapshot::{Contents, FileKind, Options, Problem, ReadFailure, Report, Trailer};
 use serde::Serialize;
 
 use super::backup_document::ExpectedFile;
+use super::file_lock::is_locked;
 use crate::commands::verified_levels::VerifiedLevels;
 use crate::error::{Error, ErrorKind, Result};
 use crate::util::byte_size::decimal_bytes;
+
+const IN_USE: &str = "take a snapshot of the running member with 'kubectl etcd-backup', or stop its etcd first";
 
 /// The document of a file. Fields have the names of a backup's document, if that has them too.
 #[derive(Debug, Serialize)]
@@ -40,6 +43,14 @@ struct FileProblem {
     hint: String,
 }
 
+/// What the user expects of a file.
+#[derive(Debug, Clone)]
+pub(super) struct Expected {
+    pub document: Option<ExpectedFile>,
+    /// It must have a sha-256 at its end.
+    pub checksum: bool,
+}
+
 /// A file that was checked.
 pub(super) struct CheckedFile {
     pub report: FileReport,
@@ -48,18 +59,23 @@ pub(super) struct CheckedFile {
     pub contents: Option<Contents>,
 }
 
-/// Checks the checksum and the structure of a file, and compares it with `expected`.
+/// Checks the checksum and the structure of a file, and whether it is what is `expected`.
 ///
 /// # Errors
 /// The file cannot be read. A bad file is in [`FileReport::error`].
-pub(super) async fn check_file(path: PathBuf, expected: Option<ExpectedFile>) -> Result<CheckedFile> {
+pub(super) async fn check_file(path: PathBuf, expected: Expected) -> Result<CheckedFile> {
     let work = move || {
         let name = path.display().to_string();
         let unreadable = |reason: String| Error::failed(format!("cannot read {name}: {reason}"));
         let file = open_file(&path).map_err(unreadable)?;
-        let report =
-            etcd_snapshot::check(&file, &Options::default()).map_err(|failure| unreadable(failure.to_string()))?;
-        let file_report = FileReport::new(name, &report, expected.as_ref());
+        if is_locked(&file) {
+            return Err(unreadable("a running etcd has it open".to_owned()).hint(IN_USE));
+        }
+        let report = etcd_snapshot::check(&file, &Options::default()).map_err(|failure| {
+            let error = unreadable(failure.to_string());
+            if matches!(failure, ReadFailure::Changed) { error.hint(IN_USE) } else { error }
+        })?;
+        let file_report = FileReport::new(name, &report, &expected);
         Ok(CheckedFile { report: file_report, file, contents: report.contents })
     };
     let thread = tokio::task::spawn_blocking(work);
@@ -77,7 +93,7 @@ fn open_file(path: &Path) -> Result<File, String> {
 }
 
 impl FileReport {
-    fn new(file: String, report: &Report, expected: Option<&ExpectedFile>) -> Self {
+    fn new(file: String, report: &Report, expected: &Expected) -> Self {
         let contents = report.contents.as_ref();
         let sha256 = report.sha256.map(|sum| sum.iter().map(|byte| format!("{byte:02x}")).collect::<String>());
         let mut problems: Vec<FileProblem> = report.problems.iter().cloned().map(FileProblem::from).collect();
@@ -86,7 +102,20 @@ impl FileReport {
         {
             first.hint = format!("{}; etcdctl names a file .part until it is complete", first.hint);
         }
-        if let Some(expected) = expected {
+        if file.ends_with(".snap.db")
+            && report.trailer == Trailer::Missing
+            && let Some(last) = problems.last_mut().filter(|last| last.what.contains("is missing the sha-256"))
+        {
+            last.hint = format!("{}; the *.snap.db that a member received from its leader never has one", last.hint);
+        }
+        if expected.checksum && report.trailer == Trailer::Missing && problems.is_empty() {
+            problems.push(FileProblem {
+                what: "it does not have a sha-256 at its end, which --require-checksum asks for".to_owned(),
+                offset: None,
+                hint: "use a snapshot of the running member; a member's own database never has one".to_owned(),
+            });
+        }
+        if let Some(expected) = &expected.document {
             let hash = contents.map(|contents| contents.hash);
             let difference = expected.find_difference(report.size, sha256.as_deref(), hash);
             problems.extend(difference.map(|what| FileProblem {

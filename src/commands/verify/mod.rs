@@ -5,6 +5,7 @@
 
 mod against_cluster;
 mod backup_document;
+mod file_lock;
 mod file_report;
 
 use serde::Serialize;
@@ -15,14 +16,15 @@ use crate::ui::{Table, Ui};
 use crate::util::events::Events;
 use against_cluster::{Finding, ReferenceCluster};
 use backup_document::ExpectedFile;
-use file_report::{CheckedFile, FileReport, check_file};
+use file_report::{CheckedFile, Expected, FileReport, check_file};
 
 pub(super) async fn run(options: &VerifyOptions, ui: &Ui) -> Result<()> {
     if options.document.is_some() && options.files.len() > 1 {
         return Err(Error::usage("--document cannot be used with several files")
             .hint("verify each file with its own --document"));
     }
-    let expected = options.document.as_deref().map(ExpectedFile::read).transpose()?;
+    let document = options.document.as_deref().map(ExpectedFile::read).transpose()?;
+    let expected = Expected { document, checksum: options.require_checksum };
     let cluster = if options.against_cluster { Some(ReferenceCluster::connect(options, ui).await?) } else { None };
     let mut reports = Vec::with_capacity(options.files.len());
     let mut failures = Vec::new();

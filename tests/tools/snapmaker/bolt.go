@@ -46,6 +46,21 @@ func bolt(dir string) error {
 			return err
 		}
 	}
+	// Entries of the history that are missing or do not belong there, as 'bbolt surgery' and lost writes leave them.
+	for file, change := range map[string]func(*bbolt.Bucket) error{
+		"hole.db": func(keys *bbolt.Bucket) error { return keys.Delete(at(30)) },
+		// Neither the create revision nor the version is that of its key.
+		"chain.db": func(keys *bbolt.Bucket) error { return write(keys, 62, 6, 2, 2, 10) },
+	} {
+		if err := database(filepath.Join(dir, file), nil, 40, 10, func(tx *bbolt.Tx) error {
+			return change(tx.Bucket([]byte("key")))
+		}); err != nil {
+			return err
+		}
+	}
+	if err := unstartable(dir); err != nil {
+		return err
+	}
 	name = filepath.Join(dir, "nested.db")
 	if err := database(name, nil, 10, 10, func(tx *bbolt.Tx) error {
 		_, err := tx.Bucket([]byte("key")).CreateBucket([]byte("inside"))
@@ -62,6 +77,53 @@ func bolt(dir string) error {
 		}
 		_, err := tx.CreateBucket([]byte("metadata"))
 		return err
+	})
+}
+
+// unstartable writes databases that make an etcd panic when it starts, or misbehave afterwards.
+func unstartable(dir string) error {
+	puts := []struct {
+		file, bucket string
+		key, value   []byte
+	}{
+		{"cluster-version.db", "cluster", []byte("clusterVersion"), []byte("v.5.0")},
+		{"downgrade.db", "cluster", []byte("downgrade"), []byte(`{"target-version":"3.5","enabled":true}`)},
+		{"member.db", "members", []byte("8e9e05c52164694d"), []byte(`{"id":10276657743932975437,"name":5}`)},
+		{"member-id.db", "members", []byte("8e9e05c52164694d"), []byte(`{"id":7,"name":"a"}`)},
+		{"conf-state.db", "meta", []byte("confState"), []byte(`{"voters":["a"]}`)},
+		{"user.db", "authUsers", []byte("root"), []byte("\x0a\x04root\x10\x02")},
+		{"user-name.db", "authUsers", []byte("root"), []byte("\x0a\x04rooT")},
+		{"role.db", "authRoles", []byte("r"), []byte("\x0a\x01r\x12\x02\x0a\x00")},
+		{"role-name.db", "authRoles", []byte("r"), []byte("\x0a\x01s")},
+		{"alarm.db", "alarm", []byte("\x0a\x01a"), nil},
+		{"auth-revision.db", "auth", []byte("authRevision"), []byte{1}},
+		{"lease-id.db", "lease", binary.BigEndian.AppendUint64(nil, 77), []byte("\x08\x4e\x10\x3c")},
+		{"compaction.db", "meta", []byte("scheduledCompactRev"), at(1<<62 | 3)},
+	}
+	for _, p := range puts {
+		if err := database(filepath.Join(dir, p.file), nil, 10, 10, func(tx *bbolt.Tx) error {
+			return tx.Bucket([]byte(p.bucket)).Put(p.key, p.value)
+		}); err != nil {
+			return err
+		}
+	}
+	for _, bucket := range buckets {
+		if bucket == "key" || bucket == "meta" {
+			continue
+		}
+		if err := database(filepath.Join(dir, "without-"+bucket+".db"), nil, 10, 10, func(tx *bbolt.Tx) error {
+			return tx.DeleteBucket([]byte(bucket))
+		}); err != nil {
+			return err
+		}
+	}
+	return database(filepath.Join(dir, "lease-lost.db"), nil, 10, 10, func(tx *bbolt.Tx) error {
+		kv := mvccpb.KeyValue{Key: []byte("leased"), CreateRevision: 17, ModRevision: 17, Version: 1, Lease: 77}
+		value, err := kv.Marshal()
+		if err != nil {
+			return err
+		}
+		return tx.Bucket([]byte("key")).Put(at(17), value)
 	})
 }
 
@@ -92,6 +154,8 @@ func small(tx *bbolt.Tx, keys int) error {
 		return err
 	}
 	number := func(n uint64) []byte { return binary.BigEndian.AppendUint64(nil, n) }
+	// The last one so far.
+	revision := uint64(1 + keys + keys/2)
 	tombstone, err := (&mvccpb.KeyValue{Key: []byte("/registry/configmaps/default/name-00000001")}).Marshal()
 	if err != nil {
 		return err
@@ -107,14 +171,14 @@ func small(tx *bbolt.Tx, keys int) error {
 		{"members", []byte("8e9e05c52164694d"), []byte(`{"id":10276657743932975437}`)},
 		{"meta", []byte("scheduledCompactRev"), append(append(number(3), '_'), number(0)...)},
 		{"meta", []byte("finishedCompactRev"), append(append(number(2), '_'), number(0)...)},
-		{"key", append(append(number(1_000_000), '_'), append(number(0), 't')...), tombstone},
+		{"key", append(append(number(revision+1), '_'), append(number(0), 't')...), tombstone},
 	}
 	for _, p := range puts {
 		if err := tx.Bucket([]byte(p.bucket)).Put(p.key, p.value); err != nil {
 			return err
 		}
 	}
-	return put(tx.Bucket([]byte("key")), 2_000_000, keys, keys+1, 3000)
+	return write(tx.Bucket([]byte("key")), int64(revision)+2, 0, 2, 3, 3000)
 }
 
 func many(path string, keys, size int) error {
@@ -175,11 +239,16 @@ func database(path string, options *bbolt.Options, keys, size int, changes ...fu
 
 // put writes the n-th entry: all keys in order, and then every other one again.
 func put(bucket *bbolt.Bucket, revision int64, n, keys, size int) error {
-	kv := mvccpb.KeyValue{CreateRevision: revision, ModRevision: revision, Version: 1}
 	if n >= keys {
 		n = (n - keys) * 2
-		kv.CreateRevision, kv.Version = int64(n)+2, 2
+		return write(bucket, revision, n, int64(n)+2, 2, size)
 	}
+	return write(bucket, revision, n, revision, 1, size)
+}
+
+// write writes an entry of the n-th key.
+func write(bucket *bbolt.Bucket, revision int64, n int, created, version int64, size int) error {
+	kv := mvccpb.KeyValue{CreateRevision: created, ModRevision: revision, Version: version}
 	kv.Key = fmt.Appendf(nil, "/registry/configmaps/default/name-%08d", n)
 	kv.Value = make([]byte, size)
 	for at := range kv.Value {
@@ -189,9 +258,13 @@ func put(bucket *bbolt.Bucket, revision int64, n, keys, size int) error {
 	if err != nil {
 		return err
 	}
+	return bucket.Put(at(revision), value)
+}
+
+// at is the key of the first entry of a revision.
+func at(revision int64) []byte {
 	key := binary.BigEndian.AppendUint64(nil, uint64(revision))
-	key = binary.BigEndian.AppendUint64(append(key, '_'), 0)
-	return bucket.Put(key, value)
+	return binary.BigEndian.AppendUint64(append(key, '_'), 0)
 }
 
 // copyTo writes what etcd sends as a snapshot: the database and its sum.

@@ -63,16 +63,11 @@ impl BranchCursor {
     /// There is no way to the first leaf page.
     pub(crate) fn new<S: ReadAt + ?Sized>(reader: &mut PageReader<'_, S>, root: u64) -> Result<Self, PageError> {
         let (mut id, mut levels) = (root, 1);
-        loop {
-            let (page, kind, _) = reader.page(id)?;
-            if kind != PageKind::Branch {
-                break;
+        while let Some(child) = reader.first_child(id)? {
+            if levels == MAX_DEPTH {
+                return Err(reader.misplaced(id, PageKind::Branch).into());
             }
-            match page.branch_elements().next() {
-                Some(child) if levels < MAX_DEPTH => (_, id) = child?,
-                _ => return Err(page.misplaced(kind).into()),
-            }
-            levels += 1;
+            (id, levels) = (child, levels + 1);
         }
         let parent = Branch { children: vec![(Vec::new(), root)], next: 0, below: None };
         Ok(BranchCursor { stack: vec![parent], levels })

@@ -15,8 +15,19 @@ const SIGNATURES: &[(&[u8], &str, &str)] = &[
     (b"-----BEGIN AGE ENCRYPTED FILE-----", "age", "decrypt it with 'age --decrypt', and verify what is inside"),
     (b"-----BEGIN PGP MESSAGE-----", "OpenPGP", "decrypt it with 'gpg --decrypt', and verify what is inside"),
     (b"Salted__", "'openssl enc'", "decrypt it with 'openssl enc -d', and verify what is inside"),
+    (b"\x78\x01", "zlib", ZLIB),
+    (b"\x78\x9c", "zlib", ZLIB),
+    (b"\x78\xda", "zlib", ZLIB),
+    (
+        b"[{\"etcdEvent\":",
+        "Gardener delta snapshot",
+        "verify the full snapshot (Full-*) that it builds on; only Gardener's etcd-backup-restore can apply this one",
+    ),
     (b"SQLite format 3\0", "SQLite", "back it up with its own tools: k3s, for example, can store its state in SQLite"),
 ];
+
+const ZLIB: &str = "unpack it with 'pigz -dz', and verify what is inside; Gardener's etcd-backup-restore can store snapshots \
+                    like this";
 
 /// The smallest bbolt file: two meta pages of the smallest page size.
 const MIN_SIZE: u64 = 2048;

@@ -87,6 +87,14 @@ fn each_damage_has_its_reason() {
 }
 
 #[test]
+fn two_page_sizes_are_a_problem() {
+    let mut second = meta_page(1, 8192, 8);
+    second.truncate(4096);
+    let problem = found(&[meta_page(0, 4096, 9), second].concat()).problem.expect("they contradict each other");
+    assert_eq!(problem.what, "meta page 1 has another page size, meta page 0 is readable");
+}
+
+#[test]
 fn a_wrong_page_header_is_a_problem_but_the_meta_page_is_used() {
     let good = [meta_page(0, 4096, 9), meta_page(1, 4096, 8)].concat();
     for (at, id) in [(0, 0), (8, 0), (4096, 1), (4096 + 8, 1)] {

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
 use super::entry::{Fingerprint, IndexEntry, KeyHasher, problem};
+use super::history::{History, Link};
 use super::live_entries::LiveEntries;
 use super::revision::Revision;
 use crate::error::Problem;
@@ -21,7 +22,7 @@ impl Hasher for IdentityHasher {
     }
 
     fn write(&mut self, bytes: &[u8]) {
-        // `[u32; 2]` arrives as a length, which does not matter, and eight bytes.
+        // `[u16; 4]` arrives as a length, which does not matter, and eight bytes.
         if let Ok(bytes) = bytes.try_into() {
             self.0 = u64::from_ne_bytes(bytes);
         }
@@ -30,23 +31,46 @@ impl Hasher for IdentityHasher {
     fn write_usize(&mut self, _: usize) {}
 }
 
-/// Builds [`LiveEntries`] from the entries of the bucket `key`, in order. It takes 15 to 30 bytes for each live
-/// key, and half of that again while it grows.
+/// The latest entry of a key.
+#[derive(Debug, Clone, Copy)]
+struct Latest {
+    /// The low and the high half of its position.
+    ordinal: [u16; 2],
+    link: Link,
+}
+
+impl Latest {
+    fn new(ordinal: u32, link: Link) -> Self {
+        Latest { ordinal: [ordinal as u16, (ordinal >> 16) as u16], link }
+    }
+
+    fn ordinal(self) -> u32 {
+        let [low, high] = self.ordinal.map(u32::from);
+        high << 16 | low
+    }
+}
+
+/// Builds [`LiveEntries`] from the entries of the bucket `key`, in order, and checks their history. It takes 17 to 35 bytes
+/// for each live key, and half of that again while it grows.
 #[derive(Debug)]
 pub(crate) struct KeyIndex {
-    /// The position of the latest entry of each key.
-    keys: HashMap<Fingerprint, u32, BuildHasherDefault<IdentityHasher>>,
+    /// The latest entry of each key.
+    keys: HashMap<Fingerprint, Latest, BuildHasherDefault<IdentityHasher>>,
     hasher: KeyHasher,
     live: LiveEntries,
+    /// The leases of the latest entries that have one.
+    leases: HashMap<u32, i64>,
     entries: u32,
     /// The wanted revisions that are still to come, the next one last.
     wanted: Vec<i64>,
     previous: Option<Revision>,
+    history: History,
 }
 
 impl KeyIndex {
-    /// `revisions`: those for which [`LiveEntries::at`] will be called, besides the newest one.
-    pub(crate) fn new(revisions: &[i64]) -> Self {
+    /// `revisions`: those for which [`LiveEntries::at`] will be called, besides the newest one. `compacted`: the scheduled
+    /// compaction, above which the history is complete; `i64::MAX` if it was checked before.
+    pub(crate) fn new(revisions: &[i64], compacted: Option<i64>) -> Self {
         let mut wanted = revisions.to_vec();
         wanted.sort_unstable_by(|a, b| b.cmp(a));
         wanted.dedup();
@@ -54,9 +78,11 @@ impl KeyIndex {
             keys: HashMap::default(),
             hasher: KeyHasher::default(),
             live: LiveEntries::default(),
+            leases: HashMap::new(),
             entries: 0,
             wanted,
             previous: None,
+            history: History::new(compacted),
         }
     }
 
@@ -77,7 +103,7 @@ impl KeyIndex {
     /// # Errors
     /// The entry does not belong behind the one before it.
     pub(super) fn add(&mut self, entry: IndexEntry) -> Result<(), Problem> {
-        let IndexEntry { revision, key, offset } = entry;
+        let IndexEntry { revision, key, before, link, lease, offset } = entry;
         let Revision { main, sub, tombstone } = revision;
         // The keys are in order, so only a tombstone can have the revision of the entry before it.
         if self.previous.is_some_and(|previous| (previous.main, previous.sub) >= (main, sub)) {
@@ -94,8 +120,16 @@ impl KeyIndex {
             offset: Some(offset),
             hint: "no etcd can store so many: another program wrote the file".to_owned(),
         })?;
-        let previous = if tombstone { self.keys.remove(&key) } else { self.keys.insert(key, ordinal) };
-        self.live.add(ordinal, main, tombstone, previous);
+        let previous =
+            if tombstone { self.keys.remove(&key) } else { self.keys.insert(key, Latest::new(ordinal, link)) };
+        self.history.add(revision, before, previous.map(|latest| latest.link), offset);
+        if let Some(previous) = previous.filter(|_| !self.leases.is_empty()) {
+            self.leases.remove(&previous.ordinal());
+        }
+        if lease != 0 {
+            self.leases.insert(ordinal, lease);
+        }
+        self.live.add(ordinal, main, tombstone, previous.map(Latest::ordinal));
         Ok(())
     }
 
@@ -104,14 +138,20 @@ impl KeyIndex {
         u64::from(self.entries)
     }
 
-    pub(crate) fn finish(self) -> LiveEntries {
-        self.live
+    /// Returns a lease that a key names and `exists` denies, the one with the least ID.
+    pub(crate) fn lost_lease(&self, exists: impl Fn(i64) -> bool) -> Option<i64> {
+        self.leases.values().copied().filter(|lease| !exists(*lease)).min()
+    }
+
+    /// Returns the live entries, and what is wrong with the history.
+    pub(crate) fn finish(self) -> (LiveEntries, Option<Problem>) {
+        (self.live, self.history.into_problem())
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::revision::tests::key;
+    use super::super::testing::key;
     use super::*;
 
     /// A `mvccpb.KeyValue` of key `name` with one byte for each number.
@@ -132,7 +172,7 @@ mod tests {
 
     #[test]
     fn the_live_entries_at_each_wanted_revision() {
-        let mut index = KeyIndex::new(&[5, 3, 3]);
+        let mut index = KeyIndex::new(&[5, 3, 3], None);
         for (key, value) in [
             (key(2, 0, false), value("a", 2, 2, 1)),
             (key(3, 0, false), value("b", 3, 3, 1)),
@@ -142,7 +182,8 @@ mod tests {
         ] {
             add(&mut index, &key, &value).expect("etcd writes it");
         }
-        let live = index.finish();
+        let (live, problem) = index.finish();
+        assert_eq!(problem, None);
         let at = |revision| {
             let bits = live.at(revision)?;
             Some((0..5).map(|entry| if bits.get(entry) { 'x' } else { '.' }).collect::<String>())
@@ -158,7 +199,7 @@ mod tests {
     /// `etcdctl/ctlv3/command/migrate_command.go`, up to etcd 3.5: version 1 and both indexes of the v2 node.
     #[test]
     fn keys_that_were_migrated_from_etcd_v2_are_accepted() {
-        let mut index = KeyIndex::new(&[]);
+        let mut index = KeyIndex::new(&[], None);
         add(&mut index, &key(9, 0, false), &value("a", 4, 9, 1)).expect("etcdctl migrate writes it");
         add(&mut index, &key(11, 0, false), &value("a", 4, 11, 2)).expect("etcd writes it");
     }
@@ -175,10 +216,10 @@ mod tests {
             (key(9, 0, false), vec![0x0a, 9, b'a'], "cannot be decoded"),
             (key(9, 0, false)[..9].to_vec(), value("a", 2, 9, 2), "not a revision"),
         ] {
-            let problem = add(&mut KeyIndex::new(&[]), &key, &value).expect_err(what);
+            let problem = add(&mut KeyIndex::new(&[], None), &key, &value).expect_err(what);
             assert!(problem.what.contains(what), "{what}: {}", problem.what);
         }
-        let mut index = KeyIndex::new(&[]);
+        let mut index = KeyIndex::new(&[], None);
         add(&mut index, &key(9, 0, false), &value("a", 2, 9, 2)).expect("etcd writes it");
         assert!(add(&mut index, &key(9, 0, true), &tombstone("a")).is_err(), "one revision, one entry");
         // The mark of a restore that bumps the revision.

@@ -17,7 +17,7 @@ use crate::error::ReadFailure;
 use crate::io::ReadAt;
 use crate::page::PageReader;
 
-/// How many chunks a worker may be ahead in its segment. The entries of a chunk take 160 KiB.
+/// How many chunks a worker may be ahead in its segment. The entries of a chunk take 224 KiB.
 const CHUNKS_AHEAD: usize = 4;
 /// How many segments may wait to be added.
 const SEGMENTS_AHEAD: usize = 8;

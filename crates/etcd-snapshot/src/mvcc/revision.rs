@@ -30,17 +30,9 @@ impl Revision {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
+    use super::super::testing::key;
     use super::*;
-
-    /// A revision as etcd writes it.
-    pub(crate) fn key(main: u64, sub: u64, tombstone: bool) -> Vec<u8> {
-        let mut key = main.to_be_bytes().to_vec();
-        key.push(b'_');
-        key.extend(sub.to_be_bytes());
-        key.extend(tombstone.then_some(b't'));
-        key
-    }
 
     #[test]
     fn only_revisions_as_etcd_writes_them_are_parsed() {

@@ -8,7 +8,7 @@ use crate::cursor::{TreeVisitor, WalkState};
 use crate::error::{MAX_PROBLEMS, Problem, ReadFailure};
 use crate::page::{LeafElement, PageError};
 
-/// The number of entries after which a chunk is sent: 160 KiB.
+/// The number of entries after which a chunk is sent: 224 KiB.
 const CHUNK_ENTRIES: usize = 1 << 12;
 
 /// What was found on some neighbouring pages, in the order of the keys.

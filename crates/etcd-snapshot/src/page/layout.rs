@@ -144,6 +144,11 @@ impl<'a> Page<'a> {
         Err(self.problem(12, format!("page {} has more overflow pages than its elements fill", self.id)))
     }
 
+    /// Returns the child of the first element of a branch page, without its key.
+    pub(crate) fn first_child(&self) -> Option<u64> {
+        (self.count > 0).then(|| le_u64(self.bytes, PAGE_HEADER_SIZE + 8)).flatten()
+    }
+
     fn check_key_size(&self, index: usize, size: usize) -> Result<(), Problem> {
         if (1..=MAX_KEY_SIZE).contains(&size) {
             return Ok(());

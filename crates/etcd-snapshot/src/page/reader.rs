@@ -1,6 +1,8 @@
 //! Pages out of a file: in batches, with a bound on memory.
 
 use std::iter::Peekable;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::layout::{PAGE_HEADER_SIZE, Page, PageHeader, PageKind};
 use crate::error::{Problem, ReadFailure};
@@ -9,6 +11,8 @@ use crate::io::{Extent, ReadAt, ReadBatch, ReadScheduler};
 /// The most bytes of one batch: they fit into the cache of one processor core. This is also why no other thread reads
 /// ahead: fetching the bytes from another core's cache costs more than that saves.
 const MAX_BATCH: u64 = 256 << 10;
+/// The most bytes of a buffer for single pages that is kept for the next one.
+const MAX_KEPT: u64 = 4 << 20;
 /// A gap of so many pages between two wanted pages is read as well: it costs less than a second read.
 const MAX_GAP: u64 = 2;
 /// The largest page with its overflow pages that is read, so that memory is bounded. bbolt puts no more than four large
@@ -48,11 +52,16 @@ impl From<ReadFailure> for PageError {
 }
 
 /// Reads pages through a window that holds the last batch.
+///
+/// A sound database refers to each page once, so all readers of it together return no more pages than it has. Without
+/// this limit, pages that overlap would be read again and again.
 #[derive(Debug)]
 pub(crate) struct PageReader<'a, S: ?Sized> {
     source: &'a S,
     page_size: u64,
     high_water_mark: u64,
+    /// How many pages all readers have returned.
+    returned: Arc<AtomicU64>,
     scheduler: ReadScheduler<'a>,
     window: ReadBatch,
     /// The extent of the window that was used last.
@@ -67,12 +76,28 @@ impl<'a, S: ReadAt + ?Sized> PageReader<'a, S> {
     /// Creates a reader for a database whose pages are all below `high_water_mark`. The file must contain all of them.
     pub(crate) fn new(source: &'a S, page_size: u64, high_water_mark: u64, scheduler: ReadScheduler<'a>) -> Self {
         let (window, large) = (ReadBatch::default(), ReadBatch::default());
-        PageReader { source, page_size, high_water_mark, scheduler, window, current: 0, large, usual: 16 }
+        let returned = Arc::default();
+        PageReader { source, page_size, high_water_mark, returned, scheduler, window, current: 0, large, usual: 16 }
     }
 
     /// Creates a reader of the same database for another thread.
     pub(crate) fn for_other_thread(&self) -> Self {
+        let returned = Arc::clone(&self.returned);
+        PageReader { returned, ..PageReader::new(self.source, self.page_size, self.high_water_mark, self.scheduler) }
+    }
+
+    /// Creates a reader of the same database that counts its pages anew.
+    pub(crate) fn for_other_check(&self) -> Self {
         PageReader::new(self.source, self.page_size, self.high_water_mark, self.scheduler)
+    }
+
+    /// Returns the problem of a database that refers to more pages than it has.
+    pub(crate) fn overlap(&self) -> Option<Problem> {
+        (self.returned.load(Ordering::Relaxed) > self.high_water_mark).then(|| Problem {
+            what: format!("the database refers to more pages than the {} that it has", self.high_water_mark),
+            offset: None,
+            hint: "pages overlap, so some were changed: take the snapshot again".to_owned(),
+        })
     }
 
     /// Returns `true` while another thread computes the sha-256.
@@ -94,24 +119,48 @@ impl<'a, S: ReadAt + ?Sized> PageReader<'a, S> {
         self.read_large(offset, self.page_size)?;
         let header = PageHeader::parse(self.large.bytes(0)).ok_or_else(eof)?;
         let (kind, pages) = self.check_header(&header, id, offset)?;
+        self.count(pages)?;
         if pages > 1 {
             self.read_large(offset, pages * self.page_size)?;
         }
         Ok((Page { id, offset, bytes: self.large.bytes(0), count: usize::from(header.count) }, kind, pages))
     }
 
-    /// Does the same for a leaf page. The pages in `following` are wanted next and are read in the same batch.
+    /// Returns the first child of page `id`; `None` if the page is not a branch page. Only its first bytes are read and
+    /// checked.
+    pub(crate) fn first_child(&mut self, id: u64) -> Result<Option<u64>, PageError> {
+        let offset = self.offset(id)?;
+        self.read_large(offset, self.page_size)?;
+        let header = PageHeader::parse(self.large.bytes(0)).ok_or_else(eof)?;
+        let (kind, _) = self.check_header(&header, id, offset)?;
+        if kind != PageKind::Branch {
+            return Ok(None);
+        }
+        let page = Page { id, offset, bytes: self.large.bytes(0), count: usize::from(header.count) };
+        Ok(Some(page.first_child().ok_or_else(|| page.misplaced(kind))?))
+    }
+
+    /// Returns the problem of page `id`, whose kind does not fit its place in the tree.
+    pub(crate) fn misplaced(&self, id: u64, kind: PageKind) -> Problem {
+        Page { id, offset: id.saturating_mul(self.page_size), bytes: &[], count: 0 }.misplaced(kind)
+    }
+
+    /// Does the same as [`PageReader::page`] for a leaf page. The pages in `following` are wanted next and are read in the same batch.
     pub(crate) fn leaf_page(
         &mut self,
         id: u64,
         following: impl Iterator<Item = u64>,
     ) -> Result<(Page<'_>, PageKind, u64), PageError> {
         let offset = self.offset(id)?;
+        if let Some(problem) = self.overlap() {
+            return Err(problem.into());
+        }
         if !self.find(offset, self.page_size) {
             self.fill(id, following)?;
         }
         let header = self.slice(offset, PAGE_HEADER_SIZE as u64).and_then(PageHeader::parse).ok_or_else(eof)?;
         let (kind, pages) = self.check_header(&header, id, offset)?;
+        self.count(pages)?;
         let (length, count) = (pages * self.page_size, usize::from(header.count));
         let most = 16 * MAX_BATCH / self.page_size;
         self.usual = (self.usual - self.usual / 16 + pages).clamp(16, most);
@@ -150,9 +199,15 @@ impl<'a, S: ReadAt + ?Sized> PageReader<'a, S> {
         })
     }
 
+    /// Counts pages that will be returned.
+    fn count(&self, pages: u64) -> Result<(), Problem> {
+        self.returned.fetch_add(pages, Ordering::Relaxed);
+        self.overlap().map_or(Ok(()), Err)
+    }
+
     /// Reads bytes outside the window.
     fn read_large(&mut self, offset: u64, length: u64) -> Result<(), ReadFailure> {
-        if self.large.capacity() as u64 > MAX_BATCH {
+        if self.large.capacity() as u64 > MAX_KEPT {
             self.large = ReadBatch::default();
         }
         self.large.extents = vec![Extent { offset, length }];

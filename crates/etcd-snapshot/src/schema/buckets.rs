@@ -9,7 +9,23 @@ use crate::page::{LeafElement, PageReader};
 /// The bucket with the revisions of all keys.
 pub(crate) const KEY_BUCKET: &[u8] = b"key";
 /// The bucket with what etcd knows about its own state.
-pub(super) const META_BUCKET: &[u8] = b"meta";
+pub(crate) const META_BUCKET: &[u8] = b"meta";
+
+/// etcd from 3.4 on creates all of these when it starts (`server/storage/schema`).
+const BUCKETS: [&[u8]; 10] = [
+    b"alarm",
+    b"auth",
+    b"authRoles",
+    b"authUsers",
+    b"cluster",
+    KEY_BUCKET,
+    b"lease",
+    b"members",
+    b"members_removed",
+    META_BUCKET,
+];
+/// 'etcdutl backup' of etcd 3.5 removes it from its copy of a member's own database.
+const CLUSTER_BUCKET: &[u8] = b"cluster";
 
 /// etcd has ten buckets. A later version may have some more.
 const MAX_BUCKETS: usize = 64;
@@ -83,4 +99,16 @@ pub(crate) fn read_buckets<S: ReadAt + ?Sized>(
         });
     }
     Ok(buckets)
+}
+
+/// Returns the problem of a database that lacks a bucket which etcd creates.
+pub(crate) fn check_names(buckets: &[Bucket], is_snapshot: bool) -> Option<Problem> {
+    let has = |name: &&&[u8]| buckets.iter().any(|bucket| bucket.name == **name);
+    let lost = BUCKETS.iter().filter(|name| is_snapshot || **name != CLUSTER_BUCKET).find(|name| !has(name))?;
+    Some(Problem {
+        what: format!("the bucket \"{}\" is missing", lost.escape_ascii()),
+        offset: buckets.first().map(|bucket| bucket.offset),
+        hint: "etcd creates it when it starts, so it was lost with all that was in it: take the snapshot again"
+            .to_owned(),
+    })
 }

@@ -3,12 +3,16 @@
 //! Source: etcd `server/storage/schema` (cindex.go, lease.go, alarm.go, auth.go, membership.go and version.go), the same
 //! from 3.4 to 3.7 apart from what each version added.
 
+use std::collections::HashSet;
+
 use super::buckets::META_BUCKET;
+use super::json_values::{is_conf_state, is_downgrade, is_member};
+use super::version::is_version;
 use crate::bytes::be_u64;
 use crate::error::Problem;
 use crate::mvcc::Revision;
 use crate::page::LeafElement;
-use crate::protobuf::{is_message, lease_id};
+use crate::protobuf::{is_alarm, lease_id, role_name, user_name};
 
 /// The figures from the buckets other than `key`.
 #[derive(Debug, Default)]
@@ -18,7 +22,8 @@ pub(crate) struct SchemaInfo {
     pub(crate) storage_version: Option<String>,
     pub(crate) consistent_index: Option<u64>,
     pub(crate) term: Option<u64>,
-    pub(crate) leases: u64,
+    /// The IDs of the leases.
+    pub(crate) leases: HashSet<i64>,
     pub(crate) users: u64,
     pub(crate) roles: u64,
     pub(crate) auth_enabled: bool,
@@ -36,25 +41,30 @@ impl SchemaInfo {
             && match bucket {
                 META_BUCKET => self.add_meta(key, value),
                 b"lease" => {
-                    self.leases += 1;
                     let id = be_u64(key).map(u64::cast_signed);
+                    self.leases.extend(id);
                     id.is_some() && id == lease_id(value)
                 }
                 b"auth" => self.add_auth(key, value),
                 b"authUsers" => {
                     self.users += 1;
-                    is_message(value)
+                    user_name(value) == Some(key)
                 }
                 b"authRoles" => {
                     self.roles += 1;
-                    is_message(value)
+                    role_name(value) == Some(key)
                 }
                 b"alarm" => {
                     self.alarms += 1;
-                    value.is_empty() && is_message(key)
+                    value.is_empty() && is_alarm(key)
                 }
-                b"members" => is_member_id(key) && is_json_object(value),
-                b"members_removed" => is_member_id(key),
+                b"members" => member_id(key).is_some_and(|id| is_member(value, id)),
+                b"members_removed" => member_id(key).is_some(),
+                b"cluster" => match key {
+                    b"clusterVersion" => str::from_utf8(value).is_ok_and(is_version),
+                    b"downgrade" => is_downgrade(value),
+                    _ => true,
+                },
                 _ => true,
             };
         if is_sound {
@@ -95,7 +105,7 @@ impl SchemaInfo {
                 self.storage_version = text.map(str::to_owned);
                 text.is_some()
             }
-            b"confState" => is_json_object(value),
+            b"confState" => is_conf_state(value),
             _ => true,
         }
     }
@@ -117,22 +127,10 @@ fn main_revision(value: &[u8]) -> Option<i64> {
     Revision::parse(value).filter(|revision| revision.sub == 0 && !revision.tombstone).map(|revision| revision.main)
 }
 
-/// Returns `true` for a semantic version like `3.6.0` or `3.7.0-rc.1`.
-fn is_version(text: &str) -> bool {
-    let number = |part: &str| !part.is_empty() && part.len() < 10 && part.bytes().all(|byte| byte.is_ascii_digit());
-    let mut parts = text.splitn(3, '.');
-    parts.by_ref().take(2).filter(|part| number(part)).count() == 2
-        && parts.next().is_some_and(|rest| rest.starts_with(|first: char| first.is_ascii_digit()) && rest.is_ascii())
-}
-
-/// Returns `true` for the hexadecimal ID of a member.
-fn is_member_id(key: &[u8]) -> bool {
-    (1..=16).contains(&key.len()) && key.iter().all(u8::is_ascii_hexdigit)
-}
-
-/// Returns `true` if the value has the brackets of a JSON object.
-fn is_json_object(value: &[u8]) -> bool {
-    value.first() == Some(&b'{') && value.last() == Some(&b'}')
+/// Returns the ID of a member from its hexadecimal text.
+fn member_id(key: &[u8]) -> Option<u64> {
+    let text = str::from_utf8(key).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_hexdigit()))?;
+    u64::from_str_radix(text, 16).ok()
 }
 
 /// Returns a key, shortened for a message.

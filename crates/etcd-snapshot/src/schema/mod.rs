@@ -2,6 +2,8 @@
 
 mod buckets;
 mod info;
+mod json_values;
+mod version;
 
-pub(crate) use buckets::{KEY_BUCKET, read_buckets};
+pub(crate) use buckets::{Bucket, KEY_BUCKET, META_BUCKET, check_names, read_buckets};
 pub(crate) use info::SchemaInfo;

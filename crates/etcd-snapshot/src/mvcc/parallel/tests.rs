@@ -1,7 +1,7 @@
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::super::revision::tests::key;
+use super::super::testing::key;
 use super::*;
 use crate::error::{MAX_PROBLEMS, Problem};
 use crate::io::{ProgressFn, ReadCoordinator, ReadScheduler};
@@ -111,11 +111,11 @@ fn walk<S: ReadAt + ?Sized>(
     let high_water_mark = source.size()? / PAGE_SIZE as u64;
     let scheduler = ReadScheduler::new(&coordinator, progress);
     let reader = PageReader::new(source, PAGE_SIZE as u64, high_water_mark, scheduler);
-    let (mut state, mut index) = (WalkState::default(), KeyIndex::new(&[]));
+    let (mut state, mut index) = (WalkState::default(), KeyIndex::new(&[], None));
     let hash = walk_key_bucket(&reader, root, parallel, &mut state, &mut index, 7)?;
     let hash = state.problems.is_empty().then_some(hash);
     assert!(hash.is_none() || state.reached.count() == high_water_mark - 2, "a sound tree has all pages");
-    let (entries, live) = (index.entries(), index.finish());
+    let (entries, (live, _)) = (index.entries(), index.finish());
     let (problems, last_revision) = (state.problems, live.last_revision());
     Ok(Outcome { hash, problems, entries, live: live.count(), last_revision })
 }

@@ -59,9 +59,9 @@ impl VerificationOutcome<'_> {
                 )))
             }
             (StructureCheck::Unreadable(reason), _) => Some(
-                Error::failed(format!("cannot check the snapshot: {reason}; it is kept as {saved_as}")).hint(format!(
-                    "check the disk of this machine, then verify the file with 'kubectl etcd-backup verify'; the checksum matched on arrival"
-                )),
+                Error::failed(format!("cannot check the snapshot: {reason}; it is kept as {saved_as}")).hint(
+                    "check the disk of this machine, then verify the file with 'kubectl etcd-backup verify'; the checksum matched on arrival",
+                ),
             ),
             (_, MemberCheck::Compared(comparison)) => match comparison.verdict() {
                 Verdict::Verified => None,

@@ -6,6 +6,7 @@
 mod certificate_expiry;
 pub mod client;
 mod config;
+pub mod connect_error;
 pub mod credentials;
 pub mod discovery;
 pub mod etcdctl;

@@ -5,7 +5,7 @@ use k8s_openapi::api::core::v1::Pod;
 use super::request::Request;
 use super::writer::WriterClosed;
 use crate::error::Error;
-use crate::etcd::client::ConnectError;
+use crate::etcd::connect_error::ConnectError;
 use crate::k8s::{ApiError, KubeClient};
 
 /// Why there is no snapshot, in the classes that decide whether the next transport is tried.

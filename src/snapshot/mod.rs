@@ -40,7 +40,7 @@ use crate::util::events::Events;
 /// Takes the snapshot with the transport that `request` names, or with the first one that is allowed and possible.
 ///
 /// # Errors
-/// Why there is no whole snapshot. If several transports were not available, each has its line.
+/// Why no complete snapshot arrived. If several transports were not available, each has its line.
 pub async fn take_snapshot(
     client: &KubeClient,
     request: &Request<'_>,

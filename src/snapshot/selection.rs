@@ -8,7 +8,7 @@ use super::error::{TransportError, not_possible};
 use super::request::Request;
 use super::transport::{Transport, TransportPreference};
 use crate::error::{Error, ErrorKind, Result};
-use crate::etcd::client::ConnectError;
+use crate::etcd::connect_error::ConnectError;
 use crate::etcd::credentials::client_config::ClientConfig;
 use crate::k8s::KubeClient;
 

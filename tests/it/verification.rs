@@ -354,6 +354,18 @@ fn a_slow_copy_asks_during_the_copy_and_again_at_the_files_own_revision() {
     assert_eq!(revisions, [own - 1, own]);
 }
 
+/// The snapshot is the only copy, whatever keeps it from being compared.
+#[test]
+fn a_file_that_cannot_be_read_for_the_comparison_is_kept() {
+    let rig = Rig::with(|faults| faults.member("cp1").slow_hash = Some(Duration::from_secs(3)));
+    let running = rig.start(&["--out", "x.db"]).until(|rig| !asked(rig).is_empty() && rig.cluster.left() == (0, 0, 0));
+    let entries = std::fs::read_dir(rig.directory.path()).unwrap().flatten();
+    let part = entries.map(|entry| entry.path()).find(|path| path.to_string_lossy().ends_with(".part")).unwrap();
+    std::fs::OpenOptions::new().write(true).open(part).unwrap().set_len(4096).unwrap();
+    let outcome = running.end().code(1).says("cannot check the snapshot: cannot read the snapshot");
+    outcome.says("it is kept as x.db.unverified").leaves_only(&["x.db.unverified"]);
+}
+
 #[test]
 fn an_interruption_while_a_member_is_asked_leaves_nothing() {
     let rig = Rig::with(|faults| faults.member("cp1").slow_hash = Some(Duration::from_secs(60)));

@@ -94,15 +94,18 @@ impl Download<'_> {
             };
             let check = async {
                 match file {
-                    Some(file) => check_structure(file, checksum.size, self.member.revision(), self.ui).await,
-                    None => Ok(StructureCheck::NotChecked),
+                    Some(file) => {
+                        let checked = check_structure(file, checksum.size, self.member.revision(), self.ui).await;
+                        checked.unwrap_or_else(|error| unreadable(&error))
+                    }
+                    None => StructureCheck::NotChecked,
                 }
             };
             let ((), structure_check) = tokio::join!(removal, check);
-            Ok((taken, checksum, structure_check?))
+            Ok((taken, checksum, structure_check))
         };
         let ((taken, checksum, structure_check), early) = tokio::try_join!(copy_and_check, early_hashes)?;
-        let (structure_check, member_check) = self.compare(query, file, structure_check, early).await?;
+        let (structure_check, member_check) = self.compare(query, file, structure_check, early).await;
         Ok(Downloaded { taken, checksum, structure_check, member_check })
     }
 
@@ -139,13 +142,20 @@ impl Download<'_> {
         file: Option<&File>,
         structure_check: StructureCheck,
         early: Option<HashRound>,
-    ) -> Result<(StructureCheck, MemberCheck)> {
+    ) -> (StructureCheck, MemberCheck) {
         match (structure_check, file) {
             (StructureCheck::Sound(contents), Some(file)) if self.includes(Level::Members) => {
-                let (contents, member_check) = compare_with_members(query, file, contents, early, self.ui).await?;
-                Ok((StructureCheck::Sound(contents), member_check))
+                match compare_with_members(query, file, contents, early, self.ui).await {
+                    Ok((contents, member_check)) => (StructureCheck::Sound(contents), member_check),
+                    Err(error) => (unreadable(&error), MemberCheck::NotChecked),
+                }
             }
-            (structure_check, _) => Ok((structure_check, MemberCheck::NotChecked)),
+            (structure_check, _) => (structure_check, MemberCheck::NotChecked),
         }
     }
+}
+
+/// The checksum has matched already, so a check that fails keeps the file: it may be the only copy.
+fn unreadable(error: &Error) -> StructureCheck {
+    StructureCheck::Unreadable(error.message().to_owned())
 }

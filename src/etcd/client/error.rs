@@ -4,50 +4,7 @@ use tonic::{Code, Status as GrpcStatus};
 
 use super::traced_stream::{DisconnectCause, DisconnectTrace};
 use crate::error::{Error, ErrorKind};
-use crate::k8s::ApiError;
-
-/// Why there is no connection to etcd.
-#[derive(Debug)]
-pub enum ConnectError {
-    /// Refused by the cluster, or not possible here: etcd may be reached in another way.
-    Unavailable(Error),
-    /// Any other failure.
-    Failed(Error),
-}
-
-impl ConnectError {
-    /// Returns the same error as unavailable if `condition` holds.
-    pub(super) fn unavailable_if(self, condition: bool) -> Self {
-        match self {
-            ConnectError::Failed(error) if condition => ConnectError::Unavailable(error),
-            error => error,
-        }
-    }
-}
-
-impl From<Error> for ConnectError {
-    fn from(error: Error) -> Self {
-        ConnectError::Failed(error)
-    }
-}
-
-impl From<ApiError> for ConnectError {
-    fn from(error: ApiError) -> Self {
-        if error.is_unavailable() {
-            ConnectError::Unavailable(error.into())
-        } else {
-            ConnectError::Failed(error.into())
-        }
-    }
-}
-
-impl From<ConnectError> for Error {
-    fn from(error: ConnectError) -> Self {
-        match error {
-            ConnectError::Unavailable(error) | ConnectError::Failed(error) => error,
-        }
-    }
-}
+use crate::etcd::connect_error::ConnectError;
 
 /// The content type of a TLS record with an alert.
 const TLS_ALERT: u8 = 0x15;

@@ -16,9 +16,10 @@ use tokio::task::JoinHandle;
 use tonic::body::Body;
 use tonic::client::GrpcService;
 
-use super::error::{ConnectError, explain_disconnect, timeout_error};
+use super::error::{explain_disconnect, timeout_error};
 use super::traced_stream::DisconnectTrace;
 use crate::error::Error;
+use crate::etcd::connect_error::ConnectError;
 
 /// Bytes in flight, for the stream and for the connection. 16 MiB are 160 MB/s at 100 ms.
 const WINDOW: u32 = 16 << 20;

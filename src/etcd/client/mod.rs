@@ -1,6 +1,6 @@
 //! A client of etcd's own API, over a connection to the member's pod.
 //!
-//! There is no reconnection. A snapshot can only be taken as a whole, so a connection that breaks is an error.
+//! The client does not reconnect. A snapshot can only be taken as a whole, so a connection that breaks is an error.
 
 mod error;
 mod http2;
@@ -21,7 +21,6 @@ use tonic::metadata::{Ascii, MetadataValue};
 use tonic::{Code, Request, Status as GrpcStatus, Streaming};
 use tonic_prost::ProstCodec;
 
-pub use error::ConnectError;
 pub use proto::{HashKvResponse, ListedMember, SnapshotResponse, StatusResponse};
 
 use super::credentials::auth_user::AuthUser;
@@ -29,6 +28,7 @@ use super::credentials::client_config::ClientConfig;
 use super::member::Member;
 use super::url;
 use crate::error::{Error, Result};
+use crate::etcd::connect_error::ConnectError;
 use crate::k8s::KubeClient;
 use error::{explain_handshake, explain_status, or_no_reason, refused_error, timeout_error};
 use http2::{GrpcChannel, start_http2};

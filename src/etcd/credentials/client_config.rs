@@ -3,7 +3,7 @@
 use super::auth_user::AuthUser;
 use super::pod_paths::Credentials;
 use super::tls_material::TlsMaterial;
-use crate::etcd::client::ConnectError;
+use crate::etcd::connect_error::ConnectError;
 use crate::etcd::member::Member;
 use crate::etcd::options::ClientOptions;
 use crate::k8s::KubeClient;

@@ -12,7 +12,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use super::mounts::{Mount, covers};
 use super::pod_paths::Credentials;
 use crate::error::{Error, Result};
-use crate::etcd::client::ConnectError;
+use crate::etcd::connect_error::ConnectError;
 use crate::etcd::member::Member;
 use crate::etcd::options::ClientOptions;
 use crate::k8s::{ApiError, KubeClient};

@@ -5,25 +5,15 @@ use std::process::Command;
 use std::sync::Arc;
 
 use serde_json::json;
+use tungstenite::Message;
 use tungstenite::protocol::{Role, WebSocket};
-use tungstenite::{Message, handshake::derive_accept_key};
 
-use super::http::{Request, head};
+use super::http::{Request, upgrade};
 use super::{Shared, container};
 use crate::support::etcd::tool;
 
 pub fn serve(shared: &Arc<Shared>, mut stream: TcpStream, request: &Request, pod: &str) {
-    let key = request.header("sec-websocket-key").unwrap_or_default();
-    let upgraded = head(
-        &mut stream,
-        101,
-        &[
-            ("Upgrade", "websocket".to_owned()),
-            ("Connection", "Upgrade".to_owned()),
-            ("Sec-WebSocket-Accept", derive_accept_key(key.as_bytes())),
-            ("Sec-WebSocket-Protocol", "v5.channel.k8s.io".to_owned()),
-        ],
-    );
+    let upgraded = upgrade(&mut stream, request, "v5.channel.k8s.io");
     if upgraded.is_err() {
         return;
     }

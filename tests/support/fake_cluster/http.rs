@@ -3,6 +3,8 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 
+use tungstenite::handshake::derive_accept_key;
+
 /// A request, read whole.
 #[derive(Debug, Clone)]
 pub struct Request {
@@ -72,4 +74,16 @@ pub fn head(stream: &mut TcpStream, status: u16, headers: &[(&str, String)]) -> 
 pub fn answer(stream: &mut TcpStream, status: u16, kind: &str, body: &[u8]) -> std::io::Result<()> {
     head(stream, status, &[("Content-Type", kind.to_owned()), ("Content-Length", body.len().to_string())])?;
     stream.write_all(body)
+}
+
+/// Answers a request for a WebSocket, and speaks `protocol` from there on.
+pub fn upgrade(stream: &mut TcpStream, request: &Request, protocol: &str) -> std::io::Result<()> {
+    let key = request.header("sec-websocket-key").unwrap_or_default();
+    let headers = [
+        ("Upgrade", "websocket".to_owned()),
+        ("Connection", "Upgrade".to_owned()),
+        ("Sec-WebSocket-Accept", derive_accept_key(key.as_bytes())),
+        ("Sec-WebSocket-Protocol", protocol.to_owned()),
+    ];
+    head(stream, 101, &headers)
 }

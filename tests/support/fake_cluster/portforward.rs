@@ -6,10 +6,8 @@ use std::net::{Shutdown, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tungstenite::handshake::derive_accept_key;
-
 use super::Shared;
-use super::http::{Request, answer, head};
+use super::http::{Request, answer, upgrade};
 
 /// What goes wrong on the way to etcd.
 #[derive(Debug, Clone, Default)]
@@ -43,17 +41,7 @@ pub fn serve(shared: &Arc<Shared>, mut stream: TcpStream, request: &Request, pod
         let _ = answer(&mut stream, status, "text/html", b"<html>this gateway knows no WebSockets</html>");
         return;
     }
-    let key = request.header("sec-websocket-key").unwrap_or_default();
-    let upgraded = head(
-        &mut stream,
-        101,
-        &[
-            ("Upgrade", "websocket".to_owned()),
-            ("Connection", "Upgrade".to_owned()),
-            ("Sec-WebSocket-Accept", derive_accept_key(key.as_bytes())),
-            ("Sec-WebSocket-Protocol", "v4.channel.k8s.io".to_owned()),
-        ],
-    );
+    let upgraded = upgrade(&mut stream, request, "v4.channel.k8s.io");
     let port: u16 = request.query("ports").concat().parse().expect("one port");
     if upgraded.is_err() {
         return;

@@ -60,7 +60,7 @@ impl BranchCursor {
     /// Starts at the root page `root`. The depth of the first leaf page is the depth of all.
     ///
     /// # Errors
-    /// There is no way to the first leaf page.
+    /// The first leaf page cannot be reached.
     pub(crate) fn new<S: ReadAt + ?Sized>(reader: &mut PageReader<'_, S>, root: u64) -> Result<Self, PageError> {
         let (mut id, mut levels) = (root, 1);
         while let Some(child) = reader.first_child(id)? {
